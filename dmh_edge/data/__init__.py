@@ -1,0 +1,1 @@
+"""Episodes, across-episodic contexts, sub-goals and file formats. numpy; torch in `batches` alone."""

@@ -1,0 +1,1 @@
+"""The `Robot` protocol and one file per kind of robot. Never imports torch."""

@@ -1,0 +1,1 @@
+"""The light loop: sessions, schedule, replay, guard, records and report. Never imports torch."""
