@@ -1,0 +1,353 @@
+"""The contract that travels with a policy: what it observes, what it does, and which graphs compute it.
+
+    TaskSpec         filled by a task; saved with data and checkpoints     observation, action, rate, limits, reward
+    GraphSpec        filled by a model                                     one graph: schedule and tensors
+    PolicyContract   joined by the export; saved as model.json             both, with hashes, provenance and parity
+
+Shapes are tuples whose entries are sizes or ``"batch"``, the number of independent robots.
+Reading checks everything: an unknown version or field is an error that says which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from dmh_edge.errors import ContractError, unknown
+from dmh_edge.files import write_text
+from dmh_edge.schema import Spec, parse
+
+CONTRACT_NAME = "model.json"
+TRACE_NAME = "model.trace.npz"
+
+DType = Literal["float32", "float16", "int64", "bool"]
+Dimension = int | Literal["batch"]
+
+
+class Element(Spec):
+    """One number of an observation or of a continuous action."""
+
+    name: str
+    """What it is, e.g. ``shoulder_velocity``."""
+    low: float
+    """Smallest value that makes physical sense."""
+    high: float
+    """Largest value that makes physical sense."""
+    unit: str = "1"
+    """SI unit; ``1`` for a plain number."""
+    frame: str = ""
+    """Frame of reference, where there is one."""
+    levels: int | None = Field(default=None, ge=2)
+    """For whole numbers low, low + 1, ...: how many there are. None for a continuous quantity."""
+    slew_per_s: float | None = Field(default=None, gt=0)
+    """Fastest allowed change in units per second (actions only); None for no limit."""
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Element:
+        if not self.low < self.high:
+            raise ValueError(
+                f"element {self.name!r}: low {self.low} is not below high {self.high}"
+            )
+        if self.levels is not None and self.high - self.low != self.levels - 1:
+            raise ValueError(
+                f"element {self.name!r}: {self.levels} levels do not reach from {self.low} to {self.high}"
+            )
+        return self
+
+
+class ContinuousAction(Spec):
+    """A vector of bounded numbers, ``[B, A]`` float32."""
+
+    kind: Literal["continuous"] = "continuous"
+    """Tells the two kinds of action apart."""
+    elements: tuple[Element, ...] = Field(min_length=1)
+    """In the order of the vector."""
+    mode: Literal["position", "velocity", "effort"]
+    """What the robot does with the numbers."""
+    reference: Literal["absolute", "delta"] = "absolute"
+    """Whether a position is a target, or a change from the measured one."""
+    safe: tuple[float, ...]
+    """The action that does least harm, used before the policy's first."""
+    default_pose: tuple[float, ...] = ()
+    """Pose that position actions are relative to, where there is one; units of the elements."""
+    stiffness: tuple[float, ...] = ()
+    """Proportional gains that the inner controller must have, where the policy relies on them."""
+    damping: tuple[float, ...] = ()
+    """Derivative gains likewise."""
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> ContinuousAction:
+        for field in ("safe", "default_pose", "stiffness", "damping"):
+            values = getattr(self, field)
+            if values and len(values) != len(self.elements):
+                raise ValueError(
+                    f"{field} has {len(values)} values for {len(self.elements)} action elements"
+                )
+        return self
+
+    @property
+    def size(self) -> int:
+        """Numbers in the vector."""
+        return len(self.elements)
+
+
+class DiscreteAction(Spec):
+    """One choice among n, ``[B]`` int64."""
+
+    kind: Literal["discrete"] = "discrete"
+    """Tells the two kinds of action apart."""
+    names: tuple[str, ...] = Field(min_length=2)
+    """What each choice means, in order."""
+    safe: int = Field(ge=0)
+    """The choice that does least harm, used before the policy's first."""
+
+    @model_validator(mode="after")
+    def _safe_is_a_choice(self) -> DiscreteAction:
+        if self.safe >= len(self.names):
+            raise ValueError(f"safe choice {self.safe} is not one of {len(self.names)}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of choices."""
+        return len(self.names)
+
+
+Action = Annotated[ContinuousAction | DiscreteAction, Field(discriminator="kind")]
+
+
+class Reward(Spec):
+    """How reward is defined, and what a plausible one is."""
+
+    meaning: str
+    """In words: what earns it."""
+    low: float
+    """Smallest reward of one step."""
+    high: float
+    """Largest reward of one step."""
+
+
+class TaskSpec(Spec):
+    """What a task shows, what it takes, how fast, and within which limits."""
+
+    name: str
+    """Name of the task, e.g. ``darkroom``."""
+    observation: tuple[Element, ...] = Field(min_length=1)
+    """Elements in the order of the vector ``[B, S]`` float32."""
+    action: Action
+    """What the policy does."""
+    reward: Reward
+    """What it is told about how well it does."""
+    rate_hz: float = Field(gt=0)
+    """Control rate that the task was recorded at."""
+    horizon: int = Field(ge=1)
+    """Longest episode in control steps."""
+    target_return: float
+    """Return of an episode that the policy is asked for by default."""
+    action_delay: Literal[0, 1] = 0
+    """1: an action is written at the slot after the one that computed it."""
+    max_hold_s: float = Field(default=0.1, ge=0)
+    """Longest time for which the last applied action may be held when no new one can be had."""
+    max_observation_age_s: float = Field(default=0.1, gt=0)
+    """Oldest observation that the policy may act on."""
+
+
+class TensorSpec(Spec):
+    """Name, element type and shape of one tensor."""
+
+    name: str
+    """Unique within the policy."""
+    dtype: DType
+    """Element type."""
+    shape: tuple[Dimension, ...]
+    """Sizes; exactly one entry is ``"batch"``."""
+
+    @model_validator(mode="after")
+    def _one_batch_axis(self) -> TensorSpec:
+        if self.shape.count("batch") != 1:
+            raise ValueError(
+                f"tensor {self.name!r}: shape {self.shape} needs exactly one batch axis"
+            )
+        return self
+
+    @property
+    def batch_axis(self) -> int:
+        """Which axis counts the robots."""
+        return self.shape.index("batch")
+
+    def zeros(self, batch: int) -> NDArray[Any]:
+        """A zero array of this spec for ``batch`` robots."""
+        return np.zeros(
+            [batch if size == "batch" else size for size in self.shape], self.dtype
+        )
+
+
+class GraphSpec(Spec):
+    """One pure graph: which tensors it reads and writes, and when it is due.
+
+    It reads world tensors and state tensors, and writes outputs and, as ``x_next``, state tensors ``x``.
+    """
+
+    name: str
+    """``actor``, ``memory``, ..."""
+    file: str
+    """ONNX file in the policy's folder; the engine beside it has the suffix ``.plan``."""
+    every: int = Field(default=1, ge=1)
+    """Due every so many ticks of a row ..."""
+    restart_on: Literal["episode_start"] | None = None
+    """... counted anew from the tick on which this input is true."""
+    inputs: tuple[str, ...] = Field(min_length=1)
+    """World tensors and state tensors, in the graph's order."""
+    outputs: tuple[str, ...] = Field(min_length=1)
+    """Outputs, and state tensors with ``_next`` behind their name, in the graph's order."""
+
+    @property
+    def engine_file(self) -> str:
+        """Name of the TensorRT engine."""
+        return str(Path(self.file).with_suffix(".plan"))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """State tensors that this graph updates."""
+        return tuple(
+            name.removesuffix("_next")
+            for name in self.outputs
+            if name.endswith("_next")
+        )
+
+
+class ModelSpec(Spec):
+    """What a model brings to a contract."""
+
+    kind: str
+    """``dm-h``, ..."""
+    sizes: dict[str, int | float | str | bool]
+    """Its configuration, for people; the runtime does not read it."""
+    world: tuple[TensorSpec, ...]
+    """What the host feeds on every tick."""
+    state: tuple[TensorSpec, ...]
+    """What is carried from tick to tick; all zeros when the policy has forgotten everything."""
+    outputs: tuple[TensorSpec, ...]
+    """What a tick brings beside the next state; the first one is ``action``."""
+    graphs: tuple[GraphSpec, ...] = Field(min_length=1)
+    """In the order of a tick."""
+
+    @model_validator(mode="after")
+    def _graphs_use_declared_tensors(self) -> ModelSpec:
+        state = {spec.name for spec in self.state}
+        readable = state | {spec.name for spec in self.world}
+        writable = {spec.name for spec in self.outputs} | {
+            f"{name}_next" for name in state
+        }
+        written: set[str] = set()
+        for graph in self.graphs:
+            for name in graph.inputs:
+                if name not in readable:
+                    raise ValueError(
+                        f"graph {graph.name!r} reads a tensor that nobody declares: {name!r}"
+                    )
+            for name in graph.outputs:
+                if name not in writable:
+                    raise ValueError(
+                        f"graph {graph.name!r} writes a tensor that nobody declares: {name!r}"
+                    )
+                if name in written:
+                    raise ValueError(f"two graphs write {name!r}")
+                written.add(name)
+        if missing := writable - written:
+            raise ValueError(f"no graph writes {', '.join(sorted(missing))}")
+        return self
+
+    def tensor(self, name: str) -> TensorSpec:
+        """The spec behind a graph's input or output name; for ``x_next`` that of ``x``, under its own name."""
+        for spec in (*self.world, *self.state, *self.outputs):
+            if spec.name == name:
+                return spec
+            if f"{spec.name}_next" == name:
+                return spec.model_copy(update={"name": name})
+        raise ContractError(
+            unknown(
+                "tensor",
+                name,
+                [spec.name for spec in (*self.world, *self.state, *self.outputs)],
+            )
+        )
+
+
+class Provenance(Spec):
+    """Where a policy comes from."""
+
+    code_version: str
+    """Version of dmh-edge that exported it."""
+    config: dict[str, Any]
+    """The run's configuration, in the form that ``dmh-edge train --config`` accepts."""
+    checkpoint: str
+    """The checkpoint as it was named to the export."""
+    weights_sha256: str
+    """Digest of the checkpoint's weights."""
+    data_sha256: str
+    """Digest of the data set that it was trained on."""
+    training_steps: int = Field(ge=0)
+    """Gradient steps so far."""
+
+
+class ParityFigure(Spec):
+    """How far one computation is from another over a free-running rollout."""
+
+    reference: str
+    """The side that is held to be right, e.g. ``torch step float32``."""
+    candidate: str
+    """The side that is judged, e.g. ``ort-cpu``."""
+    ticks: int = Field(ge=1)
+    """Length of the rollout."""
+    worst_tensor: str
+    """The tensor that came nearest to its tolerance."""
+    worst_error: float = Field(ge=0)
+    """Its largest absolute difference divided by max(1, max|tensor|)."""
+    tolerance: float = Field(gt=0)
+    """What the difference was held against."""
+
+
+class PolicyContract(Spec):
+    """All that a robot must know of a policy. Never changes after export."""
+
+    format_version: Literal[1] = 1
+    """Version of this format; raised with every change that an older reader would misunderstand."""
+    name: str
+    """The policy's name; the ONNX files carry it too."""
+    precision: Literal["float32", "float16"] = "float32"
+    """Element type of the matrix products."""
+    task: TaskSpec
+    """What it was trained to do."""
+    model: ModelSpec
+    """Which tensors and graphs compute it."""
+    files: dict[str, str]
+    """SHA-256 of every other file of the policy, by name."""
+    provenance: Provenance
+    """Where it comes from."""
+    parity: tuple[ParityFigure, ...] = ()
+    """What the export measured."""
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.json``, whole or not at all."""
+        write_text(folder / CONTRACT_NAME, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> PolicyContract:
+        """Read and check ``model.json`` in a folder.
+
+        Raises:
+            ContractError: it is missing, no JSON, of another version, or has a missing, odd or unknown field.
+        """
+        path = folder / CONTRACT_NAME
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContractError(
+                f"{path} cannot be read ({error}); is {folder} a folder made by export?"
+            ) from error
+        return parse(cls, text, str(path))

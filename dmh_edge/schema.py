@@ -1,0 +1,97 @@
+"""Typed settings that are read from JSON: frozen, strict, and clear about what is wrong.
+
+Everything that people or programs write for us to read - contracts, configurations, engine notes - is a `Spec`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmh_edge.errors import ContractError, unknown
+
+
+class Spec(BaseModel):
+    """Base of all typed settings: frozen, and an unknown field is an error that names the nearest known one."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def parse(kind: type[S], text: str, source: str) -> S:
+    """Read a `Spec` from JSON text.
+
+    Args:
+        kind: which one.
+        text: the JSON.
+        source: what to call the text in an error, e.g. its path.
+
+    Raises:
+        ContractError: with the field's place, what was found there and what was expected.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ContractError(
+            f"{source} is not JSON ({error}); it is truncated or altered: export it again"
+        ) from error
+    if "format_version" in kind.model_fields:
+        version = content.get("format_version") if isinstance(content, dict) else None
+        (readable,) = get_args(kind.model_fields["format_version"].annotation)
+        if version != readable:
+            raise ContractError(
+                f"{source}: format version {version!r}, but this dmh-edge reads version {readable}; "
+                "install the dmh-edge that wrote it, or export the policy again"
+            )
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise ContractError(f"{source}: {first_fault(kind, error)}") from error
+
+
+def first_fault(kind: type[BaseModel], error: ValidationError) -> str:
+    """One sentence for the first thing that pydantic found wrong, with the nearest known name for an unknown field."""
+    faults = (
+        error.errors()
+    )  # a misspelt field is both unknown and missing: the unknown name says more
+    fault = next(
+        (fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0]
+    )
+    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    if fault["type"] == "extra_forbidden":
+        *parents, name = fault["loc"]
+        known = _fields_at(kind, parents)
+        sentence = (
+            unknown("field", str(name), known) if known else f"unknown field {name!r}"
+        )
+        return f"{place}: {sentence}"
+    if fault["type"] == "missing":
+        return f"{place}: this field is missing"
+    return f"{place}: got {fault['input']!r}; {fault['msg']}"
+
+
+def _fields_at(kind: type[BaseModel], path: list[int | str]) -> list[str]:
+    """Field names of the model that lies at ``path`` inside ``kind``; empty where it cannot be told."""
+    schema = kind.model_json_schema()
+    here: dict[str, Any] = schema
+    for part in path:
+        here = _resolve(schema, here)
+        if isinstance(part, int):
+            here = here.get("items") or (here.get("prefixItems") or [{}])[0]
+        elif "discriminator" in here and part in here["discriminator"]["mapping"]:
+            here = {"$ref": here["discriminator"]["mapping"][part]}
+        else:
+            here = here.get("properties", {}).get(part, {})
+    return list(_resolve(schema, here).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node

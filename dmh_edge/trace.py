@@ -1,0 +1,111 @@
+"""Trace: what went into a policy and what came out of it, tick by tick.
+
+The reference writes a golden trace, the loop writes one of each run; both are the same ``.npz`` and both can be
+replayed through any backend, because a trace also holds the policy's state before its first tick and after its last.
+
+    world/<name>          [T, B, ...]   what the host fed: observation, reward, previous_action, ...
+    outputs/<name>        [T, B, ...]   what the policy proposed: action, logits
+    initial_state/<name>                state tensors before the first tick
+    final_state/<name>                  state tensors after the last
+    timing/<name>         [T]           runs only: slot, lateness_ns, compute_ns, ...
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.errors import ArtifactError
+from dmh_edge.files import replacing
+
+Arrays = Mapping[str, NDArray[Any]]
+_GROUPS = ("world", "outputs", "initial_state", "final_state", "timing")
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trace:
+    """T ticks of B robots under one policy.
+
+    Attributes:
+        weights_sha256: digest of the weights that computed it.
+        world: ``[T, B, ...]`` per world tensor.
+        outputs: ``[T, B, ...]`` per output.
+        initial_state: state tensors before the first tick.
+        final_state: state tensors after the last tick.
+        timing: ``[T]`` per figure; empty for a golden trace.
+    """
+
+    weights_sha256: str
+    world: Arrays
+    outputs: Arrays
+    initial_state: Arrays
+    final_state: Arrays
+    timing: Arrays = field(default_factory=dict)
+
+    @property
+    def ticks(self) -> int:
+        """Number of ticks T."""
+        return len(self.world["observation"])
+
+    @property
+    def batch(self) -> int:
+        """Number of robots B."""
+        return int(self.world["observation"].shape[1])
+
+    def save(self, path: Path) -> None:
+        """Write the trace, whole or not at all.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        arrays: dict[str, NDArray[Any]] = {
+            "version": np.array(_VERSION),
+            "weights_sha256": np.array(self.weights_sha256),
+        }
+        for group in _GROUPS:
+            arrays |= {
+                f"{group}/{name}": array for name, array in getattr(self, group).items()
+            }
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Trace:
+        """Read a trace.
+
+        Raises:
+            ArtifactError: the file is missing, truncated, of another version, or its columns differ in length.
+        """
+        groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if (version := int(file["version"])) != _VERSION:
+                    raise ArtifactError(
+                        f"{path}: trace version {version}, but this dmh-edge reads {_VERSION}"
+                    )
+                for key in file.files:
+                    group, _, name = key.partition("/")
+                    if name:
+                        groups[group][name] = file[key]
+                trace = cls(str(file["weights_sha256"]), **groups)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ArtifactError(
+                f"{path} is no trace, or is truncated or altered: {error}"
+            ) from error
+        lengths = {
+            len(array)
+            for part in (trace.world, trace.outputs, trace.timing)
+            for array in part.values()
+        }
+        if "observation" not in trace.world or len(lengths) != 1:
+            raise ArtifactError(
+                f"{path} is no trace: its columns have lengths {sorted(lengths)}, expected one length"
+            )
+        return trace

@@ -1,0 +1,101 @@
+"""What the loop asks of a robot, and what a robot tells it.
+
+    connect -> arm -> [reset -> (read, write) ... ]... -> stop -> close
+
+``task`` can be read before connecting. Before ``arm`` and after ``stop`` nothing may move. ``stop`` is idempotent and
+always runs at the end, whatever happened. Every implementation passes the contract test in `robots.contract_test`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import TaskSpec
+
+#: An action as the robot takes it: float32 ``[A]``, or an int64 scalar array ``[]`` for a discrete one.
+Action = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a robot saw since the last one.
+
+    Attributes:
+        stamp_ns: when it was measured, nanoseconds of ``CLOCK_MONOTONIC``.
+        observation: float32 ``[S]``, in the order of the task's elements.
+        reward: for the action written last; 0 for the first reading after ``reset``.
+        reward_valid: False when no reward could be had.
+        terminated: the episode is over by its own nature; ``observation`` is its last.
+        truncated: the episode is over because its time is.
+    """
+
+    stamp_ns: int
+    observation: NDArray[np.float32]
+    reward: float = 0.0
+    reward_valid: bool = True
+    terminated: bool = False
+    truncated: bool = False
+
+    @property
+    def episode_over(self) -> bool:
+        """Whether ``reset`` comes next, instead of an action."""
+        return self.terminated or self.truncated
+
+
+class Robot(Protocol):
+    """A machine that moves, real or simulated."""
+
+    @property
+    def task(self) -> TaskSpec:
+        """What it observes and takes; readable before ``connect``."""
+        ...
+
+    @property
+    def command_timeout_s(self) -> float | None:
+        """Silence after which it stops by itself; None when it never does."""
+        ...
+
+    @property
+    def stops_from_another_process(self) -> bool:
+        """Whether ``stop`` works from a process other than the one that connected."""
+        ...
+
+    def connect(self) -> None:
+        """Reach the robot. Nothing moves.
+
+        Raises:
+            RobotError: it cannot be reached.
+        """
+        ...
+
+    def arm(self) -> None:
+        """Let actions move it from now on."""
+        ...
+
+    def reset(self) -> None:
+        """Bring it to the start of an episode, by its own guarded motion. The policy is not stepped meanwhile."""
+        ...
+
+    def read(self) -> Reading:
+        """What it sees now."""
+        ...
+
+    def write(self, action: Action) -> Action:
+        """Carry out an action; return it as applied, e.g. after the robot's own limits.
+
+        Raises:
+            RobotError: it is not armed, or cannot.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Come to a safe standstill and take no action until armed again. Idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; stops first. Idempotent."""
+        ...
