@@ -1,0 +1,261 @@
+"""Decision Mamba-Hybrid: a Mamba memory that sets sub-goals, and a transformer actor that pursues them.
+
+    symbol  name
+    B       contexts in training, robots in deployment
+    J       chunks of a context (padded at the end)
+    c       steps of a chunk
+    d       width
+    S, E    observation, and its features
+    A       action, or number of choices
+    Z       sub-goal
+
+``forward`` reads whole contexts, ``step`` one tick; both live in the same class and share every projection. The memory
+reads one group of tokens per chunk, the actor four tokens per step of the chunk.
+
+Source: Huang et al., "Decision Mamba: Reinforcement Learning via Hybrid Selective Sequence Modeling", NeurIPS 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec, TensorSpec
+from dmh_edge.models.dmh_parts import Actor, DMHConfig, Memory
+from dmh_edge.models.encoding import ActionCodec, ObservationEncoder
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Contexts cut into chunks. Steps that do not exist are zeros and ``valid`` is false there."""
+
+    observation: Tensor  # [B, J, c, S]
+    action: Tensor  # [B, J, c, A] or int64 [B, J, c]
+    reward: Tensor  # [B, J, c]; r_t follows a_t
+    valid: Tensor  # bool [B, J, c]
+    episode_start: Tensor  # bool [B, J]
+    target_return: Tensor  # [B, J]; read where episode_start
+    noise: Tensor  # [B, J, Z] standard normal, or zeros
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a chunk should teach, beside the `Chunks` themselves."""
+
+    label: Tensor  # like Chunks.action: the action to imitate
+    subgoal_observation: Tensor  # [B, J, S]: the valuable sub-goal of each chunk
+
+
+class DMH(nn.Module):
+    """A DM-H policy for a task.
+
+    Args:
+        config: sizes.
+        task: what it observes and does.
+    """
+
+    def __init__(self, config: DMHConfig, task: TaskSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+        self.encoder = ObservationEncoder(task.observation, config.levels)
+        self.codec = ActionCodec(task.action)
+        self.memory = Memory(config, self.encoder.size)
+        self.actor = Actor(config, self.encoder.size, self.codec)
+        self.goal_map = nn.Linear(self.encoder.size, config.subgoal_size).requires_grad_(False)  # f, frozen
+
+    def forward(self, chunks: Chunks) -> tuple[Tensor, Tensor]:
+        """Sub-goals ``[B, J, Z]`` and answers - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
+        features = self.encoder(chunks.observation)  # [B, J, c, E]
+        previous, to_go = chunk_signals(chunks)
+        subgoal = self.memory(features[:, :, 0], previous, chunks.episode_start, to_go, chunks.noise)
+        return subgoal, self._act(subgoal, features, chunks)
+
+    def loss(self, chunks: Chunks, lesson: Lesson) -> Tensors:
+        """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist.
+
+        Every chunk is learned twice: under the memory's sub-goal z, and under the frozen map of a state that was worth
+        reaching. Nothing else aligns the two.
+        """
+        subgoal, answer = self(chunks)
+        parts = {"memory": self._imitation(answer, lesson.label, chunks.valid)}
+        parts["loss"] = parts["memory"]
+        if self.config.subgoal_weight > 0:
+            valuable = self.goal_map(self.encoder(lesson.subgoal_observation))  # [B, J, Z]
+            answer = self._act(valuable.to(subgoal.dtype), self.encoder(chunks.observation), chunks)
+            parts["subgoal"] = self._imitation(answer, lesson.label, chunks.valid)
+            parts["loss"] = parts["loss"] + self.config.subgoal_weight * parts["subgoal"]
+        return parts
+
+    def step(self, graph: str, tensors: Tensors) -> Tensors:
+        """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
+        return self._step_memory(tensors) if graph == "memory" else self._step_actor(tensors)
+
+    def model_spec(self, cache_dtype: Literal["float32", "float16"] = "float32") -> ModelSpec:
+        """The tensors and graphs of the step form."""
+        config, action = self.config, self.task.action
+        inner = config.expand * config.width
+        cache = (config.actor_layers, "batch", config.heads, self.actor.slots, config.width // config.heads)
+        noise = config.subgoal_size + (action.size if self.codec.discrete else 0)
+        choice = TensorSpec(name="", dtype="int64", shape=("batch",))
+        vector = TensorSpec(name="", dtype="float32", shape=("batch", action.size))
+        action_tensor = choice if self.codec.discrete else vector
+        numbers = TensorSpec(name="", dtype="float32", shape=("batch",))
+
+        def named(name: str, like: TensorSpec) -> TensorSpec:
+            return like.model_copy(update={"name": name})
+
+        world = [
+            TensorSpec(name="observation", dtype="float32", shape=("batch", len(self.task.observation))),
+            named("reward", numbers),
+            named("previous_action", action_tensor),
+            TensorSpec(name="episode_start", dtype="bool", shape=("batch",)),
+            TensorSpec(name="noise", dtype="float32", shape=("batch", noise)),
+        ]
+        counters = [TensorSpec(name="chunk_step", dtype="int64", shape=("batch",)), named("chunk_reward", numbers)]
+        if config.return_conditioned:
+            world.append(named("target_return", numbers))
+            counters.append(named("return_to_go", numbers))
+        memory_state = [
+            TensorSpec(name="subgoal", dtype="float32", shape=("batch", config.subgoal_size)),
+            TensorSpec(
+                name="memory_conv", dtype="float32", shape=(config.memory_layers, "batch", config.conv_size - 1, inner)
+            ),
+            TensorSpec(
+                name="memory_ssm", dtype="float32", shape=(config.memory_layers, "batch", inner, config.state_size)
+            ),
+        ]
+        actor_state = [
+            *counters,
+            *(TensorSpec(name=f"actor_{kind}", dtype=cache_dtype, shape=cache) for kind in _CACHES),
+        ]
+        outputs = [named("action", action_tensor)] + ([named("logits", vector)] if self.codec.discrete else [])
+
+        world_names, counter_names = [spec.name for spec in world], [spec.name for spec in counters]
+        memory = GraphSpec(
+            name="memory",
+            file="model.memory.onnx",
+            every=config.chunk,
+            restart_on="episode_start",
+            inputs=(
+                *(name for name in world_names if name != "previous_action"),
+                *counter_names,
+                *(spec.name for spec in memory_state),
+            ),
+            outputs=tuple(f"{spec.name}_next" for spec in memory_state),
+        )
+        actor = GraphSpec(
+            name="actor",
+            file="model.onnx",
+            inputs=(
+                *(name for name in world_names if name != "noise" or self.codec.discrete),
+                *counter_names,
+                "subgoal",
+                *(f"actor_{kind}" for kind in _CACHES),
+            ),
+            outputs=(*(spec.name for spec in outputs), *(f"{spec.name}_next" for spec in actor_state)),
+        )
+        return ModelSpec(
+            kind=config.kind,
+            sizes=config.model_dump(),
+            world=tuple(world),
+            state=(*actor_state, *memory_state),
+            outputs=tuple(outputs),
+            graphs=(memory, actor),
+        )
+
+    def _act(self, subgoal: Tensor, features: Tensor, chunks: Chunks) -> Tensor:
+        """The actor on all chunks at once: ``[B, J, c, A]``."""
+        batch, count, chunk, _ = features.shape
+        answer = self.actor(
+            subgoal.flatten(0, 1), features.flatten(0, 1), chunks.action.flatten(0, 1), chunks.reward.flatten(0, 1)
+        )
+        shaped: Tensor = answer.view(batch, count, chunk, -1)
+        return shaped
+
+    def _imitation(self, answer: Tensor, label: Tensor, valid: Tensor) -> Tensor:
+        """Cross-entropy, or mean squared error in units of half the action's range, over valid steps."""
+        if self.codec.discrete:
+            return functional.cross_entropy(answer[valid].float(), label[valid])
+        return functional.mse_loss(answer[valid].float(), self.codec.encode(label[valid], answer.dtype).float())
+
+    def _step_memory(self, tensors: Tensors) -> Tensors:
+        due, _, to_go = self._clock(tensors)
+        subgoal, conv, ssm = self.memory.step(
+            self.encoder(tensors["observation"]),
+            tensors["chunk_reward"] + tensors["reward"],
+            tensors["episode_start"],
+            to_go,
+            tensors["noise"][:, : self.config.subgoal_size],
+            tensors["memory_conv"],
+            tensors["memory_ssm"],
+        )
+        stacked_due = due[:, None, None]  # against [layers, B, ., .]
+        return {
+            "subgoal_next": torch.where(due[:, None], subgoal, tensors["subgoal"]),
+            "memory_conv_next": torch.where(stacked_due, conv, tensors["memory_conv"]),
+            "memory_ssm_next": torch.where(stacked_due, ssm, tensors["memory_ssm"]),
+        }
+
+    def _step_actor(self, tensors: Tensors) -> Tensors:
+        due, place, to_go = self._clock(tensors)
+        stacked_due = due[:, None, None, None]  # against [layers, B, ., ., .]
+        answer, key, value = self.actor.step(
+            tensors["subgoal"],
+            self.encoder(tensors["observation"]),
+            tensors["previous_action"],
+            tensors["reward"],
+            place,
+            *(torch.where(stacked_due, 0.0, tensors[f"actor_{kind}"]) for kind in _CACHES),
+        )
+        outputs: Tensors = {}
+        if self.codec.discrete:
+            outputs["action"] = self.codec.choose(answer, tensors["noise"][:, self.config.subgoal_size :])
+            outputs["logits"] = answer
+        else:
+            outputs["action"] = self.codec.decode(answer)
+        outputs["chunk_step_next"] = torch.remainder(place + 1, self.config.chunk)
+        outputs["chunk_reward_next"] = torch.where(due, 0.0, tensors["chunk_reward"] + tensors["reward"])
+        if self.config.return_conditioned:
+            outputs["return_to_go_next"] = to_go
+        return outputs | {"actor_key_next": key, "actor_value_next": value}
+
+    def _clock(self, tensors: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Whether each row's memory is due, its step in the chunk, and its return-to-go (zeros where unused)."""
+        start, chunk_step = tensors["episode_start"], tensors["chunk_step"]
+        due = start | (chunk_step == 0)
+        place = torch.where(start, 0, chunk_step)
+        if not self.config.return_conditioned:
+            return due, place, torch.zeros_like(tensors["reward"])
+        to_go = torch.where(start, tensors["target_return"], tensors["return_to_go"] - tensors["reward"])
+        return due, place, to_go
+
+
+_CACHES = ("key", "value")
+
+
+def chunk_signals(chunks: Chunks) -> tuple[Tensor, Tensor]:
+    """What the memory is told of rewards at each chunk: r_prev and return-to-go, ``[B, J]`` each.
+
+    Summed and subtracted one reward after the other, in the order in which the step form does it, so that both round
+    alike. Steps that do not exist have reward 0, which changes nothing.
+    """
+    total = torch.zeros_like(chunks.target_return)  # [B, J]
+    for reward in chunks.reward.unbind(-1):
+        total = total + reward
+    previous = functional.pad(total[:, :-1], (1, 0))
+
+    to_go = torch.zeros_like(chunks.target_return[:, 0])  # [B]
+    signals = []
+    for j in range(chunks.reward.shape[1]):
+        to_go = torch.where(chunks.episode_start[:, j], chunks.target_return[:, j], to_go)
+        signals.append(to_go)
+        for reward in chunks.reward[:, j].unbind(-1):
+            to_go = to_go - reward
+    return previous, torch.stack(signals, 1)

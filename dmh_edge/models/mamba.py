@@ -1,0 +1,184 @@
+"""The Mamba block: whole sequences for training, a few tokens with carried state for deployment.
+
+    symbol   shape          name
+    u        [B, L, d]      block input, d = width
+    x        [B, L, D]      inner channels, D = expand * d
+    gate     [B, L, D]      multiplies the output
+    window   [B, K-1+L, D]  x behind the K-1 inputs before it, K = size of the causal convolution
+    dt       [B, L, D]      step size, softplus of a rank-R projection
+    A        [D, N]         -exp(A_log)
+    B, C     [B, L, N]      input and output maps of the state
+    h        [B, D, N]      SSM state
+
+Parameters have the names and shapes of ``mamba_ssm.Mamba``, so that weights move to the CUDA kernels and
+back unchanged. A, dt, softplus, exp and the SSM state stay in float32 (or float64) whatever the rest runs in.
+
+Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, algorithm 2, section 3.4.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dmh_edge.models.layers import Linear, RMSNorm
+from dmh_edge.models.scan import selective_scan
+
+
+class MambaBlock(nn.Module):
+    """One Mamba block.
+
+    Args:
+        width: d.
+        expand: D / d.
+        conv_size: K.
+        state_size: N.
+        dt_rank: R; None for ceil(d / 16).
+    """
+
+    def __init__(
+        self, width: int, expand: int = 2, conv_size: int = 4, state_size: int = 16, dt_rank: int | None = None
+    ) -> None:
+        super().__init__()
+        self.inner = inner = expand * width
+        self.state_size = state_size
+        self.conv_size = conv_size
+        self.dt_rank = dt_rank or math.ceil(width / 16)
+        self.in_proj = Linear(width, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, conv_size, groups=inner)
+        self.x_proj = nn.Linear(inner, self.dt_rank + 2 * state_size, bias=False)
+        self.dt_proj = nn.Linear(self.dt_rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, state_size + 1).log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = Linear(inner, width, bias=False)
+        self._reset_step_size()
+
+    def _reset_step_size(self) -> None:
+        """Start with dt log-uniform in [0.001, 0.1], as section 3.6 of the paper recommends."""
+        bound = self.dt_rank**-0.5
+        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
+        dt = torch.exp(torch.empty(self.inner).uniform_(math.log(0.001), math.log(0.1))).clamp(min=1e-4)
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # softplus undone
+
+    def forward(self, u: Tensor) -> Tensor:
+        """A whole sequence from an empty state: ``[B, L, d] -> [B, L, d]``."""
+        x, gate = self.in_proj(u).chunk(2, -1)  # [B, L, D] each
+        if u.is_cuda and _has_cuda_kernels():
+            fused: Tensor = self.out_proj(self._fused(x, gate))
+            return fused
+        x = self._convolve(functional.pad(x, (0, 0, self.conv_size - 1, 0)))
+        dt, B, C = self._selection(x)
+        y = selective_scan(x.to(dt.dtype), dt, self._decay_rates(), B, C)
+        return self._project_out(y, x, gate)
+
+    def step(self, u: Tensor, conv: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next G tokens.
+
+        Args:
+            u: ``[B, G, d]``.
+            conv: the last K-1 convolution inputs, ``[B, K-1, D]``.
+            h: SSM state ``[B, D, N]``.
+
+        Returns:
+            output ``[B, G, d]``, and both states behind the last token.
+        """
+        x, gate = self.in_proj(u).chunk(2, -1)  # [B, G, D] each
+        window = torch.cat([conv, x], 1)  # [B, K-1+G, D]
+        x = self._convolve(window)
+        dt, B, C = self._selection(x)
+        A = self._decay_rates()
+        y = []
+        for t in range(u.shape[1]):
+            decay = torch.exp(dt[:, t, :, None] * A)  # [B, D, N]
+            h = decay * h + (dt[:, t] * x[:, t].to(dt.dtype))[:, :, None] * B[:, t, None, :]
+            y.append((h * C[:, t, None, :]).sum(-1))  # [B, D]
+        return self._project_out(torch.stack(y, 1), x, gate), window[:, u.shape[1] :], h
+
+    def _convolve(self, window: Tensor) -> Tensor:
+        """Causal depthwise convolution and SiLU: ``[B, K-1+L, D] -> [B, L, D]``."""
+        length = window.shape[1] - (self.conv_size - 1)
+        weight = self.conv1d.weight  # [D, 1, K]
+        taps = [window[:, k : k + length] * weight[:, 0, k] for k in range(self.conv_size)]
+        assert self.conv1d.bias is not None
+        return functional.silu(sum(taps, start=self.conv1d.bias))
+
+    def _selection(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes the state space selective: dt ``[B, L, D]``, B and C ``[B, L, N]``, in at least float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            low_rank, B, C = self.x_proj(x.to(self.A_log.dtype)).split(
+                [self.dt_rank, self.state_size, self.state_size], -1
+            )
+            return functional.softplus(self.dt_proj(low_rank)), B, C
+
+    def _decay_rates(self) -> Tensor:
+        return -torch.exp(self.A_log)  # [D, N]
+
+    def _project_out(self, y: Tensor, x: Tensor, gate: Tensor) -> Tensor:
+        """Skip connection, gate and output projection: ``[B, L, D]`` each ``-> [B, L, d]``."""
+        projected: Tensor = self.out_proj(((y + self.D * x) * functional.silu(gate)).to(gate.dtype))
+        return projected
+
+    def _fused(self, x: Tensor, gate: Tensor) -> Tensor:
+        """Convolution, scan, skip and gate by the kernels of causal-conv1d and mamba-ssm, ``[B, L, D]``."""
+        from causal_conv1d import causal_conv1d_fn
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+        channels_first = x.transpose(1, 2).contiguous()  # [B, D, L]
+        weight = self.conv1d.weight.squeeze(1).to(x.dtype)
+        assert self.conv1d.bias is not None
+        channels_first = causal_conv1d_fn(channels_first, weight, self.conv1d.bias.to(x.dtype), activation="silu")
+        dt, B, C = self._selection(channels_first.transpose(1, 2))
+        y: Tensor = selective_scan_fn(
+            channels_first,
+            dt.transpose(1, 2).to(x.dtype).contiguous(),
+            self._decay_rates(),
+            B.transpose(1, 2).to(x.dtype).contiguous(),
+            C.transpose(1, 2).to(x.dtype).contiguous(),
+            self.D.float(),
+            z=gate.transpose(1, 2).contiguous(),
+        )
+        return y.transpose(1, 2)
+
+
+class Mamba(nn.Module):
+    """Mamba blocks as pre-norm residual layers, and a final norm.
+
+    Args:
+        layers: number of blocks.
+        width: d.
+        expand, conv_size, state_size: of each `MambaBlock`.
+    """
+
+    def __init__(self, layers: int, width: int, expand: int = 2, conv_size: int = 4, state_size: int = 16) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(MambaBlock(width, expand, conv_size, state_size) for _ in range(layers))
+        self.norms = nn.ModuleList(RMSNorm(width) for _ in range(layers))
+        self.final_norm = RMSNorm(width)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """A whole sequence from an empty state: ``[B, L, d] -> [B, L, d]``."""
+        for block, norm in zip(self.blocks, self.norms, strict=True):
+            u = u + block(norm(u))
+        normed: Tensor = self.final_norm(u)
+        return normed
+
+    def step(self, u: Tensor, conv: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next G tokens ``[B, G, d]``; states of all layers: ``[layers, B, K-1, D]`` and ``[layers, B, D, N]``."""
+        conv_next, h_next = [], []
+        for layer, (block, norm) in enumerate(zip(self.blocks, self.norms, strict=True)):
+            y, layer_conv, layer_h = block.step(norm(u), conv[layer], h[layer])  # type: ignore[operator]
+            u = u + y
+            conv_next.append(layer_conv)
+            h_next.append(layer_h)
+        return self.final_norm(u), torch.stack(conv_next), torch.stack(h_next)
+
+
+@cache
+def _has_cuda_kernels() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("mamba_ssm", "causal_conv1d"))
