@@ -6,7 +6,11 @@ before its turn is skipped and counted, never caught up in a burst.
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,22 +27,42 @@ class Clock(Protocol):
         ...
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Return at ``deadline_ns`` or as soon after it as the machine allows; at once when it has passed."""
+        """Return at ``deadline_ns`` or as soon after it as the machine allows; at once when it has passed.
+
+        A signal ends the sleep early, so that the caller can look at what its handler left behind.
+        """
         ...
 
 
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+_TIMER_ABSTIME = 1
+
+
 class MonotonicClock:
-    """The machine's clock."""
+    """The machine's clock. It sleeps by ``clock_nanosleep`` on absolute time; one instance serves one thread.
+
+    ``time.sleep`` would be relative on Python 3.10, and on every version goes back to sleep after a signal.
+    """
+
+    def __init__(self) -> None:
+        # A CDLL function releases the GIL and touches no reference counts while it sleeps.
+        self._sleep = ctypes.CDLL(None).clock_nanosleep
+        self._until = _Timespec()
+        self._until_pointer = ctypes.byref(self._until)
 
     def now_ns(self) -> int:
         """Nanoseconds of ``CLOCK_MONOTONIC``."""
         return time.monotonic_ns()
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Sleep to an absolute time. ``time.sleep`` is ``clock_nanosleep`` on the same clock since Python 3.11."""
-        remaining_ns = deadline_ns - time.monotonic_ns()
-        if remaining_ns > 0:
-            time.sleep(remaining_ns / NS_PER_S)
+        """Sleep to an absolute time, or until a signal was handled."""
+        self._until.seconds, self._until.nanoseconds = divmod(deadline_ns, NS_PER_S)
+        code = self._sleep(time.CLOCK_MONOTONIC, _TIMER_ABSTIME, self._until_pointer, None)
+        if code not in (0, errno.EINTR):
+            raise OSError(code, os.strerror(code))
 
 
 class FakeClock:
@@ -100,19 +124,28 @@ class Rate:
         """Lay the grid anew: the next slot begins at once. After a pause that was not the loop's own lateness."""
         self._start_ns = None
 
-    def wait(self) -> Slot:
-        """Sleep until the next slot whose time has not yet come. A slot whose beginning was missed is skipped."""
+    def wait(self, interrupted: Callable[[], bool] = lambda: False) -> Slot | None:
+        """Sleep until the next slot whose time has not yet come. A slot whose beginning was missed is skipped.
+
+        Args:
+            interrupted: asked before every sleep and after every signal; true ends the wait.
+
+        Returns:
+            the slot; None when the wait was interrupted, and the slot is then not spent.
+        """
         now_ns = self._clock.now_ns()
         if self._start_ns is None:
             self._start_ns = now_ns - self._next_index * self.period_ns
-        first_ahead = -(
-            (self._start_ns - now_ns) // self.period_ns
-        )  # the division rounded up
+        first_ahead = -((self._start_ns - now_ns) // self.period_ns)  # the division rounded up
         index = max(self._next_index, first_ahead)
         start_ns = self._start_ns + index * self.period_ns
-        self._clock.sleep_until_ns(start_ns)
-        slot = Slot(
-            index, start_ns, self._clock.now_ns() - start_ns, index - self._next_index
-        )
+        while now_ns < start_ns:
+            if interrupted():
+                return None
+            self._clock.sleep_until_ns(start_ns)
+            now_ns = self._clock.now_ns()
+        if interrupted():
+            return None
+        slot = Slot(index, start_ns, now_ns - start_ns, index - self._next_index)
         self._next_index = index + 1
         return slot

@@ -49,13 +49,9 @@ class Element(Spec):
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Element:
         if not self.low < self.high:
-            raise ValueError(
-                f"element {self.name!r}: low {self.low} is not below high {self.high}"
-            )
+            raise ValueError(f"element {self.name!r}: low {self.low} is not below high {self.high}")
         if self.levels is not None and self.high - self.low != self.levels - 1:
-            raise ValueError(
-                f"element {self.name!r}: {self.levels} levels do not reach from {self.low} to {self.high}"
-            )
+            raise ValueError(f"element {self.name!r}: {self.levels} levels do not reach from {self.low} to {self.high}")
         return self
 
 
@@ -84,9 +80,7 @@ class ContinuousAction(Spec):
         for field in ("safe", "default_pose", "stiffness", "damping"):
             values = getattr(self, field)
             if values and len(values) != len(self.elements):
-                raise ValueError(
-                    f"{field} has {len(values)} values for {len(self.elements)} action elements"
-                )
+                raise ValueError(f"{field} has {len(values)} values for {len(self.elements)} action elements")
         return self
 
     @property
@@ -169,9 +163,7 @@ class TensorSpec(Spec):
     @model_validator(mode="after")
     def _one_batch_axis(self) -> TensorSpec:
         if self.shape.count("batch") != 1:
-            raise ValueError(
-                f"tensor {self.name!r}: shape {self.shape} needs exactly one batch axis"
-            )
+            raise ValueError(f"tensor {self.name!r}: shape {self.shape} needs exactly one batch axis")
         return self
 
     @property
@@ -181,9 +173,7 @@ class TensorSpec(Spec):
 
     def zeros(self, batch: int) -> NDArray[Any]:
         """A zero array of this spec for ``batch`` robots."""
-        return np.zeros(
-            [batch if size == "batch" else size for size in self.shape], self.dtype
-        )
+        return np.zeros([batch if size == "batch" else size for size in self.shape], self.dtype)
 
 
 class GraphSpec(Spec):
@@ -213,11 +203,7 @@ class GraphSpec(Spec):
     @property
     def writes(self) -> tuple[str, ...]:
         """State tensors that this graph updates."""
-        return tuple(
-            name.removesuffix("_next")
-            for name in self.outputs
-            if name.endswith("_next")
-        )
+        return tuple(name.removesuffix("_next") for name in self.outputs if name.endswith("_next"))
 
 
 class ModelSpec(Spec):
@@ -240,21 +226,15 @@ class ModelSpec(Spec):
     def _graphs_use_declared_tensors(self) -> ModelSpec:
         state = {spec.name for spec in self.state}
         readable = state | {spec.name for spec in self.world}
-        writable = {spec.name for spec in self.outputs} | {
-            f"{name}_next" for name in state
-        }
+        writable = {spec.name for spec in self.outputs} | {f"{name}_next" for name in state}
         written: set[str] = set()
         for graph in self.graphs:
             for name in graph.inputs:
                 if name not in readable:
-                    raise ValueError(
-                        f"graph {graph.name!r} reads a tensor that nobody declares: {name!r}"
-                    )
+                    raise ValueError(f"graph {graph.name!r} reads a tensor that nobody declares: {name!r}")
             for name in graph.outputs:
                 if name not in writable:
-                    raise ValueError(
-                        f"graph {graph.name!r} writes a tensor that nobody declares: {name!r}"
-                    )
+                    raise ValueError(f"graph {graph.name!r} writes a tensor that nobody declares: {name!r}")
                 if name in written:
                     raise ValueError(f"two graphs write {name!r}")
                 written.add(name)
@@ -347,7 +327,5 @@ class PolicyContract(Spec):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ContractError(
-                f"{path} cannot be read ({error}); is {folder} a folder made by export?"
-            ) from error
+            raise ContractError(f"{path} cannot be read ({error}); is {folder} a folder made by export?") from error
         return parse(cls, text, str(path))

@@ -33,9 +33,7 @@ class MissingExtraError(DmhEdgeError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f'{purpose} needs {package}, which is not installed: pip install "dmh-edge[{extra}]"'
-        )
+        super().__init__(f'{purpose} needs {package}, which is not installed: pip install "dmh-edge[{extra}]"')
 
 
 class DataError(DmhEdgeError):

@@ -61,12 +61,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     with _named_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent)
-        )
-        temporary.chmod(
-            0o755
-        )  # mkdtemp makes a private folder; an artifact is not private
+        temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent))
+        temporary.chmod(0o755)  # mkdtemp makes a private folder; an artifact is not private
         try:
             yield temporary
             for file in temporary.rglob("*"):
@@ -109,12 +105,7 @@ def _exchange(one: Path, other: Path) -> None:
     """Swap two paths in one system call (Linux ``renameat2``), so that neither name is ever missing."""
     at_cwd, rename_exchange = -100, 2
     libc = ctypes.CDLL(None, use_errno=True)
-    if (
-        libc.renameat2(
-            at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), rename_exchange
-        )
-        != 0
-    ):
+    if libc.renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), rename_exchange) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(other))
 
@@ -125,9 +116,5 @@ def _named_faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise ArtifactError(
-                f"the disk is full: {path} was not written; free some space and try again"
-            ) from error
-        raise ArtifactError(
-            f"{path} cannot be written: {error.strerror or error}"
-        ) from error
+            raise ArtifactError(f"the disk is full: {path} was not written; free some space and try again") from error
+        raise ArtifactError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -16,9 +16,7 @@ from dmh_edge.errors import ContractError, unknown
 class Spec(BaseModel):
     """Base of all typed settings: frozen, and an unknown field is an error that names the nearest known one."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Spec)
@@ -38,9 +36,7 @@ def parse(kind: type[S], text: str, source: str) -> S:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ContractError(
-            f"{source} is not JSON ({error}); it is truncated or altered: export it again"
-        ) from error
+        raise ContractError(f"{source} is not JSON ({error}); it is truncated or altered: export it again") from error
     if "format_version" in kind.model_fields:
         version = content.get("format_version") if isinstance(content, dict) else None
         (readable,) = get_args(kind.model_fields["format_version"].annotation)
@@ -57,19 +53,13 @@ def parse(kind: type[S], text: str, source: str) -> S:
 
 def first_fault(kind: type[BaseModel], error: ValidationError) -> str:
     """One sentence for the first thing that pydantic found wrong, with the nearest known name for an unknown field."""
-    faults = (
-        error.errors()
-    )  # a misspelt field is both unknown and missing: the unknown name says more
-    fault = next(
-        (fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0]
-    )
+    faults = error.errors()  # a misspelt field is both unknown and missing: the unknown name says more
+    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     place = ".".join(str(part) for part in fault["loc"]) or "the whole"
     if fault["type"] == "extra_forbidden":
         *parents, name = fault["loc"]
         known = _fields_at(kind, parents)
-        sentence = (
-            unknown("field", str(name), known) if known else f"unknown field {name!r}"
-        )
+        sentence = unknown("field", str(name), known) if known else f"unknown field {name!r}"
         return f"{place}: {sentence}"
     if fault["type"] == "missing":
         return f"{place}: this field is missing"

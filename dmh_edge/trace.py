@@ -70,9 +70,7 @@ class Trace:
             "weights_sha256": np.array(self.weights_sha256),
         }
         for group in _GROUPS:
-            arrays |= {
-                f"{group}/{name}": array for name, array in getattr(self, group).items()
-            }
+            arrays |= {f"{group}/{name}": array for name, array in getattr(self, group).items()}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -87,25 +85,15 @@ class Trace:
         try:
             with np.load(path, allow_pickle=False) as file:
                 if (version := int(file["version"])) != _VERSION:
-                    raise ArtifactError(
-                        f"{path}: trace version {version}, but this dmh-edge reads {_VERSION}"
-                    )
+                    raise ArtifactError(f"{path}: trace version {version}, but this dmh-edge reads {_VERSION}")
                 for key in file.files:
                     group, _, name = key.partition("/")
                     if name:
                         groups[group][name] = file[key]
                 trace = cls(str(file["weights_sha256"]), **groups)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(
-                f"{path} is no trace, or is truncated or altered: {error}"
-            ) from error
-        lengths = {
-            len(array)
-            for part in (trace.world, trace.outputs, trace.timing)
-            for array in part.values()
-        }
+            raise ArtifactError(f"{path} is no trace, or is truncated or altered: {error}") from error
+        lengths = {len(array) for part in (trace.world, trace.outputs, trace.timing) for array in part.values()}
         if "observation" not in trace.world or len(lengths) != 1:
-            raise ArtifactError(
-                f"{path} is no trace: its columns have lengths {sorted(lengths)}, expected one length"
-            )
+            raise ArtifactError(f"{path} is no trace: its columns have lengths {sorted(lengths)}, expected one length")
         return trace
