@@ -2,8 +2,9 @@
 
     connect -> arm -> [reset -> (read, write) ... ]... -> stop -> close
 
-``task`` can be read before connecting. Before ``arm`` and after ``stop`` nothing may move. ``stop`` is idempotent and
-always runs at the end, whatever happened. Every implementation passes the contract test in `robots.contract_test`.
+``task`` can be read before connecting. Before ``arm`` and after ``stop`` nothing may move: ``reset`` and ``write`` are
+refused. ``stop`` is idempotent and always runs at the end, whatever happened. Every implementation passes the contract
+test in `robots.contract_test`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Robot(Protocol):
         ...
 
     @property
+    def lockstep(self) -> bool:
+        """Whether its time stands still between one ``write`` and the next, as in a simulator that is stepped."""
+        ...
+
+    @property
     def command_timeout_s(self) -> float | None:
         """Silence after which it stops by itself; None when it never does."""
         ...
@@ -77,11 +83,19 @@ class Robot(Protocol):
         ...
 
     def reset(self) -> None:
-        """Bring it to the start of an episode, by its own guarded motion. The policy is not stepped meanwhile."""
+        """Bring it to the start of an episode, by its own guarded motion. The policy is not stepped meanwhile.
+
+        Raises:
+            RobotError: it is not armed, or cannot.
+        """
         ...
 
     def read(self) -> Reading:
-        """What it sees now."""
+        """What it sees now. The reading and its arrays belong to the caller.
+
+        Raises:
+            RobotError: nothing can be seen.
+        """
         ...
 
     def write(self, action: Action) -> Action:

@@ -1,0 +1,177 @@
+"""The contract test of every robot. A robot of your own passes it in three lines:
+
+    def test_my_robot_keeps_the_contract():
+        check_robot(lambda: MyRobot("192.0.2.1"))
+
+It needs no test framework. It arms the robot and moves it by its safe action only, for two short episodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from dmh_edge.contract import ContinuousAction, TaskSpec
+from dmh_edge.errors import RobotError
+from dmh_edge.robots.protocol import Action, Reading, Robot
+
+#: Actions per episode of the test.
+_STEPS = 3
+
+
+class ContractViolation(AssertionError):
+    """A robot does what the protocol rules out."""
+
+
+def check_robot(make_robot: Callable[[], Robot], *, stillness: float = 1e-3) -> None:
+    """Take a robot through its life, and through calls that are out of turn.
+
+    Args:
+        make_robot: gives a fresh robot, not yet connected, each time.
+        stillness: how far an observed element may wander while the robot stands still, as a share of its range;
+            sensors are noisy.
+
+    Raises:
+        ContractViolation: it broke the protocol; the message says which rule.
+    """
+    _check_before_connecting(make_robot)
+    robot = make_robot()
+    try:
+        _check_before_arming(robot)
+        robot.arm()
+        _refuses(robot, "write before the first reset", lambda: robot.write(safe_action(robot.task)))
+        stamp_ns = _check_episode(robot, since_ns=0)
+        stamp_ns = _check_episode(robot, stamp_ns)
+        _check_stopped(robot, stamp_ns, stillness)
+        robot.arm()  # a person may let it move again
+        _check_episode(robot, stamp_ns)
+    finally:
+        robot.close()
+    robot.stop()
+    robot.close()
+    _refuses(robot, "write after close", lambda: robot.write(safe_action(robot.task)))
+
+
+def safe_action(task: TaskSpec) -> Action:
+    """The task's safe action, ``[A]`` float32 or ``[]`` int64."""
+    safe = task.action.safe
+    return np.array(safe, np.float32 if isinstance(task.action, ContinuousAction) else np.int64)
+
+
+def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
+    robot = make_robot()
+    _require(isinstance(robot.task, TaskSpec), f"task: got {robot.task!r} before connect, expected a TaskSpec")
+    timeout_s = robot.command_timeout_s
+    _require(
+        timeout_s is None or timeout_s > 0, f"command_timeout_s: got {timeout_s}, expected a positive number or None"
+    )
+    for name in ("lockstep", "stops_from_another_process"):
+        _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
+    _refuses(robot, "arm before connect", robot.arm)
+    robot.stop()
+    robot.stop()
+    robot.close()
+    robot.close()
+
+
+def _check_before_arming(robot: Robot) -> None:
+    robot.connect()
+    _refuses(robot, "reset before arm", robot.reset)
+    _refuses(robot, "write before arm", lambda: robot.write(safe_action(robot.task)))
+    robot.stop()
+    _refuses(robot, "write after a stop before arm", lambda: robot.write(safe_action(robot.task)))
+
+
+def _check_episode(robot: Robot, since_ns: int) -> int:
+    """Reset, then a few actions; the last stamp."""
+    robot.reset()
+    first = robot.read()
+    since_ns = _check_reading(robot, first, since_ns)
+    _require(
+        first.reward == 0 and not first.episode_over,
+        f"first reading after reset: got {first}, expected no reward and an episode that is not over",
+    )
+    for _ in range(_STEPS):
+        wished = safe_action(robot.task)
+        applied = robot.write(wished)
+        _require(
+            _is_array(applied, wished.shape, wished.dtype),
+            f"write: got {applied!r} as the applied action, expected an array like {wished!r}",
+        )
+        _require(bool(np.isfinite(applied).all()), f"write: the applied action is not finite: {applied}")
+        _require(wished is not applied, "write: the applied action is the caller's own array, expected a new one")
+        _wait_a_period(robot)
+        reading = robot.read()
+        since_ns = _check_reading(robot, reading, since_ns)
+        if reading.episode_over:
+            break
+    return since_ns
+
+
+def _check_reading(robot: Robot, reading: Reading, since_ns: int) -> int:
+    observation, size = reading.observation, len(robot.task.observation)
+    _require(
+        _is_array(observation, (size,), np.float32),
+        f"read: got the observation {observation!r}, expected a float32 array of shape ({size},)",
+    )
+    _require(bool(np.isfinite(observation).all()), f"read: the observation is not finite: {observation}")
+    _require(
+        not reading.reward_valid or bool(np.isfinite(reading.reward)),
+        f"read: got the reward {reading.reward}, expected a finite number, or reward_valid = False",
+    )
+    _require(
+        reading.stamp_ns >= since_ns,
+        f"read: got the stamp {reading.stamp_ns} after {since_ns}, expected stamps that do not go backwards",
+    )
+    again = robot.read()
+    _require(again.observation is not observation, "read: two readings share one array, expected one for each")
+    if robot.lockstep:
+        _require(
+            bool(np.array_equal(again.observation, observation)),
+            f"read: a lockstep robot showed {observation}, then {again.observation} with no write between",
+        )
+    return again.stamp_ns
+
+
+def _check_stopped(robot: Robot, since_ns: int, stillness: float) -> None:
+    robot.stop()
+    robot.stop()
+    before = robot.read()
+    _refuses(robot, "write after stop", lambda: robot.write(safe_action(robot.task)))
+    _refuses(robot, "reset after stop", robot.reset)
+    _wait_a_period(robot)
+    after = robot.read()
+    _require(before.stamp_ns >= since_ns, "read: stamps go backwards over a stop")
+    for element, here, there in zip(
+        robot.task.observation, before.observation.tolist(), after.observation.tolist(), strict=True
+    ):
+        _require(
+            abs(there - here) <= stillness * (element.high - element.low),
+            f"after stop {element.name} moved from {here} to {there}, expected that nothing moves",
+        )
+
+
+def _wait_a_period(robot: Robot) -> None:
+    if not robot.lockstep:
+        time.sleep(1 / robot.task.rate_hz)
+
+
+def _refuses(robot: Robot, what: str, call: Callable[[], object]) -> None:
+    try:
+        call()
+    except RobotError:
+        return
+    robot.stop()
+    raise ContractViolation(f"{what}: it was carried out, expected a RobotError")
+
+
+def _is_array(value: object, shape: tuple[int, ...], dtype: DTypeLike) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ContractViolation(message)

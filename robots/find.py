@@ -1,0 +1,84 @@
+"""From the name on the command line to a robot: ``fake``, ``gym:<id>`` or ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ConfigError, RobotError, unknown
+from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.gym import GymRobot
+from dmh_edge.robots.protocol import Robot
+
+_FORMS = ("fake", "gym:<id>", "package.module:Class")
+
+
+def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None = None, seed: int = 0) -> Robot:
+    """Make a robot; it is neither connected nor armed.
+
+    Args:
+        name: ``fake``; ``gym:`` and the id of a gymnasium environment; or ``package.module:Class`` for a class of the
+            user's own, which is called with the options alone.
+        task: the policy's; ``fake`` becomes a robot for it, a foreign environment has to fit it.
+        options: of the robot or the environment.
+        seed: of what a simulated robot hides.
+
+    Raises:
+        ConfigError: there is no such robot, or it does not know an option.
+        RobotError: it does not fit, or is no robot.
+        MissingExtraError: a package that it needs is not installed.
+    """
+    given = dict(options or {})
+    if name == "fake":
+        return cast("Robot", _call(FakeRobot, "fake", {"task": task, "seed": seed}, given))
+    if name.startswith("gym:"):
+        return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigError(unknown("robot", name, _FORMS))
+    made = _call(_load(name, module, attribute), name, {}, given)
+    if missing := [member for member in _members() if not hasattr(made, member)]:
+        raise RobotError(f"{name} is no robot: it lacks {', '.join(missing)}; see dmh_edge.robots.protocol")
+    return cast("Robot", made)
+
+
+def _members() -> list[str]:
+    return [member for member in vars(Robot) if not member.startswith("_")]
+
+
+def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:
+    here = str(Path.cwd())
+    if here not in sys.path:  # a user's file lies where the user stands; last, so that it can hide nothing
+        sys.path.append(here)
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"robot {name}: the module {module!r} cannot be imported: {error}") from error
+    if not callable(made := getattr(loaded, attribute, None)):
+        raise ConfigError(f"robot {name}: {unknown('class', attribute, _classes(loaded))}")
+    return cast("Callable[..., Any]", made)
+
+
+def _classes(module: Any) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, type)]
+
+
+def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Call a class with options, so that a wrong one is told apart from a failure inside."""
+    signature = inspect.signature(make)
+    known = [key for key in signature.parameters if key not in ours and key != "clock"]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    if not takes_any:
+        for key in options:
+            if key not in known:
+                raise ConfigError(f"robot {name}: {unknown('option', key, known)}")
+    try:
+        signature.bind(**ours, **options)
+    except TypeError as error:
+        raise ConfigError(f"robot {name}: {error}; give it with --robot-option") from error
+    return make(**ours, **options)

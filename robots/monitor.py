@@ -1,0 +1,145 @@
+"""The monitor judges what reaches a robot. It stands in the robot, has its own clock, and knows nothing of the guard.
+
+A guard that counts its own mistakes proves nothing; tests and simulated robots ask the monitor instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dmh_edge.clock import NS_PER_S, Clock
+from dmh_edge.contract import ContinuousAction, TaskSpec
+from dmh_edge.robots.protocol import Action
+
+Rule = Literal["shape", "not finite", "out of bounds", "too fast", "before arm", "after stop", "silence"]
+
+#: A loop takes the time just before it writes, the monitor when the action arrives: so much may lie between.
+_SLACK_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that must never reach a robot.
+
+    Attributes:
+        at_ns: when, on the monitor's clock.
+        rule: which rule it broke.
+        detail: what it was, in words.
+    """
+
+    at_ns: int
+    rule: Rule
+    detail: str
+
+
+class Monitor:
+    """Told of everything that happens to a robot, it writes down what should not have.
+
+    Args:
+        task: bounds, slew limits and rate.
+        clock: its own; the time between two actions is judged by it.
+        command_timeout_s: longest silence between two actions.
+
+    Attributes:
+        violations: in order of time.
+    """
+
+    def __init__(self, task: TaskSpec, clock: Clock, command_timeout_s: float) -> None:
+        self.violations: list[Violation] = []
+        self._task = task
+        self._clock = clock
+        self._timeout_ns = round(command_timeout_s * NS_PER_S)
+        self._armed = False
+        self._stopped = False
+        self._before: Action | None = None  # None: the robot stands at its safe action since a reset
+        self._before_ns: int | None = None  # None: nobody owes the robot an action
+
+    def armed(self) -> None:
+        """The robot may move from now on."""
+        self._armed, self._stopped = True, False
+
+    def resetting(self) -> None:
+        """The robot begins to move by itself to the start of an episode; until `reset` it expects no action."""
+        self.check_silence()
+        self._motion_is_legal("reset")
+        self._before_ns = None
+
+    def reset(self) -> None:
+        """An episode starts: the robot stands at its safe action and expects the first of the policy's."""
+        self._before = None
+        self._before_ns = self._clock.now_ns()
+
+    def wrote(self, action: Action) -> None:
+        """An action arrives, before the robot has done anything with it."""
+        self.check_silence()
+        now_ns = self._clock.now_ns()
+        self._motion_is_legal("write")
+        legal = (
+            self._continuous_is_legal(self._task.action, action, now_ns)
+            if isinstance(self._task.action, ContinuousAction)
+            else self._discrete_is_legal(self._task.action.size, action)
+        )
+        if legal:
+            self._before = np.array(action)
+        self._before_ns = now_ns
+
+    def stopped(self) -> None:
+        """The robot was told to stop."""
+        self.check_silence()
+        if self._armed:
+            self._armed, self._stopped = False, True
+        self._before_ns = None
+
+    def check_silence(self) -> None:
+        """Look now whether the robot has waited too long for an action."""
+        if self._before_ns is not None and (silent_ns := self._clock.now_ns() - self._before_ns) > self._timeout_ns:
+            self._note("silence", f"no action for {silent_ns / NS_PER_S:.3f} s, limit {self._timeout_ns / NS_PER_S} s")
+            self._before_ns = None
+
+    def _motion_is_legal(self, call: str) -> None:
+        if self._stopped:
+            self._note("after stop", call)
+        elif not self._armed:
+            self._note("before arm", call)
+
+    def _continuous_is_legal(self, spec: ContinuousAction, action: Action, now_ns: int) -> bool:
+        if action.shape != (spec.size,):
+            self._note("shape", f"got {action.shape}, expected ({spec.size},)")
+            return False
+        if not np.isfinite(action).all():
+            self._note("not finite", str(action.tolist()))
+            return False
+        period_ns = NS_PER_S / self._task.rate_hz
+        since_ns = period_ns if self._before is None or self._before_ns is None else now_ns - self._before_ns
+        for index, element in enumerate(spec.elements):
+            value = float(action[index])
+            if not element.low <= value <= element.high:
+                self._note("out of bounds", f"{element.name} = {value}, expected {element.low} to {element.high}")
+            if element.slew_per_s is None:
+                continue
+            before = spec.safe[index] if self._before is None else float(self._before[index])
+            rounding = 1e-6 * max(abs(element.low), abs(element.high))  # actions are float32
+            allowed = element.slew_per_s * (since_ns + _SLACK_NS) / NS_PER_S + rounding
+            if abs(value - before) > allowed:
+                self._note(
+                    "too fast",
+                    f"{element.name} from {before} to {value} in {since_ns / NS_PER_S:.4f} s: over {allowed}",
+                )
+        return True
+
+    def _discrete_is_legal(self, choices: int, action: Action) -> bool:
+        if action.shape != ():
+            self._note("shape", f"got {action.shape}, expected ()")
+            return False
+        if not np.isfinite(action):
+            self._note("not finite", str(action))
+            return False
+        if not 0 <= int(action) < choices:
+            self._note("out of bounds", f"choice {int(action)} of {choices}")
+        return True
+
+    def _note(self, rule: Rule, detail: str) -> None:
+        self.violations.append(Violation(self._clock.now_ns(), rule, detail))

@@ -1,0 +1,143 @@
+"""Gymnasium's spaces and a `TaskSpec`: derive the one from the other, or say element by element what does not fit.
+
+A foreign environment has spaces and no names. A policy's task fits it when the vectors are equally long, every action
+that the policy may take is one that the environment accepts, and every observation that the environment may make is
+one that the policy expects. An infinite bound of an observation says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.errors import RobotError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+#: Stands for a bound that nobody knows: the largest number that a policy can be shown.
+_UNKNOWN = float(np.finfo(np.float32).max)
+#: Stands for no limit on the length of an episode.
+_ENDLESS = 2**31 - 1
+#: Bounds are often given in float32.
+_ROUNDING = 1e-6
+
+
+def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
+    """The task of an environment that nobody has described, with numbers for names.
+
+    Raises:
+        RobotError: its spaces are none that a policy can use, or its control rate cannot be found.
+    """
+    _refuse_other_spaces(name, environment)
+    rate_hz = known_rate_hz(environment) or environment.metadata.get("render_fps")
+    if not rate_hz:
+        raise RobotError(
+            f"{name}: got an environment that says neither `dt` nor `render_fps`, expected its control rate; "
+            "give the environment a `dt` in seconds"
+        )
+    limit = environment.spec.max_episode_steps if environment.spec else None
+    threshold = environment.spec.reward_threshold if environment.spec else None
+    return TaskSpec(
+        name=name,
+        observation=_elements("observation", environment.observation_space),
+        action=_action(environment.action_space),
+        reward=Reward(meaning=f"whatever {name} rewards", low=-_UNKNOWN, high=_UNKNOWN),
+        rate_hz=rate_hz,
+        horizon=limit or _ENDLESS,
+        target_return=threshold or 0.0,
+    )
+
+
+def refuse_misfit(name: str, environment: gymnasium.Env[Any, Any], task: TaskSpec) -> None:
+    """Check that an environment can stand in for a task.
+
+    Raises:
+        RobotError: it cannot; every difference is listed.
+    """
+    _refuse_other_spaces(name, environment)
+    faults = _observation_misfits(environment.observation_space, task)
+    faults += _action_misfits(environment.action_space, task)
+    rate_hz = known_rate_hz(environment)
+    if rate_hz is not None and not np.isclose(rate_hz, task.rate_hz, rtol=_ROUNDING):
+        faults.append(f"rate: the environment steps at {rate_hz:g} Hz, the task at {task.rate_hz:g} Hz")
+    if faults:
+        raise RobotError(f"{name} does not fit the task {task.name!r}:\n  " + "\n  ".join(faults))
+
+
+def known_rate_hz(environment: gymnasium.Env[Any, Any]) -> float | None:
+    """Control rate of an environment that says how long a step is (``dt``); None where it does not."""
+    step_s = getattr(environment.unwrapped, "dt", None)
+    return 1 / step_s if isinstance(step_s, (int, float)) and step_s > 0 else None
+
+
+def _refuse_other_spaces(name: str, environment: gymnasium.Env[Any, Any]) -> None:
+    from gymnasium.spaces import Box, Discrete
+
+    faults = []
+    if not isinstance(environment.observation_space, Box):
+        faults.append(f"observation: got {environment.observation_space}, expected a Box")
+    if not isinstance(environment.action_space, (Box, Discrete)):
+        faults.append(f"action: got {environment.action_space}, expected a Box or a Discrete")
+    if faults:
+        raise RobotError(f"{name} has spaces that no policy here can use:\n  " + "\n  ".join(faults))
+
+
+def _elements(kind: str, space: Any) -> tuple[Element, ...]:
+    lows, highs = (np.clip(bound.ravel().astype(float), -_UNKNOWN, _UNKNOWN) for bound in (space.low, space.high))
+    return tuple(
+        Element(name=f"{kind}_{index}", low=low, high=high)
+        for index, (low, high) in enumerate(zip(lows.tolist(), highs.tolist(), strict=True))
+    )
+
+
+def _action(space: Any) -> ContinuousAction | DiscreteAction:
+    if hasattr(space, "n"):
+        return DiscreteAction(names=tuple(f"action_{index}" for index in range(int(space.n))), safe=0)
+    elements = _elements("action", space)
+    safe = tuple(min(max(0.0, element.low), element.high) for element in elements)
+    return ContinuousAction(elements=elements, mode="effort", safe=safe)  # the mode whose faults are never held
+
+
+def _observation_misfits(space: Any, task: TaskSpec) -> list[str]:
+    size = int(np.prod(space.shape))
+    if size != len(task.observation):
+        return [f"observation: the environment shows {size} elements, the task has {len(task.observation)}"]
+    return [
+        f"observation {index} ({element.name}): the environment shows {low:g} to {high:g}, "
+        f"the task expects {element.low:g} to {element.high:g}"
+        for index, (element, low, high) in enumerate(
+            zip(task.observation, space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
+        )
+        if (np.isfinite(low) and low < element.low - _slack(element))
+        or (np.isfinite(high) and high > element.high + _slack(element))
+    ]
+
+
+def _action_misfits(space: Any, task: TaskSpec) -> list[str]:
+    action = task.action
+    if isinstance(action, DiscreteAction):
+        if not hasattr(space, "n"):
+            return [f"action: the environment takes {space}, the task chooses among {action.size}"]
+        if int(space.n) != action.size:
+            return [f"action: the environment has {int(space.n)} choices, the task has {action.size}"]
+        return []
+    if hasattr(space, "n"):
+        return [f"action: the environment takes one of {int(space.n)} choices, the task has {action.size} numbers"]
+    size = int(np.prod(space.shape))
+    if size != action.size:
+        return [f"action: the environment takes {size} numbers, the task has {action.size}"]
+    return [
+        f"action {index} ({element.name}): the environment takes {low:g} to {high:g}, "
+        f"the task's are {element.low:g} to {element.high:g}"
+        for index, (element, low, high) in enumerate(
+            zip(action.elements, space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
+        )
+        if element.low < low - _slack(element) or element.high > high + _slack(element)
+    ]
+
+
+def _slack(element: Element) -> float:
+    return _ROUNDING * max(abs(element.low), abs(element.high))
