@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from dmh_edge.models.encoding import ActionCodec
@@ -51,6 +51,12 @@ class DMHConfig(Spec):
     """Rewards and return-to-go are divided by this."""
     levels: Literal["one-hot", "one-hot-joint", "scale"] = "one-hot"
     """How whole-number observations are read."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> DMHConfig:
+        if self.width % self.heads:
+            raise ValueError(f"heads = {self.heads} do not divide width = {self.width}")
+        return self
 
 
 class Memory(nn.Module):

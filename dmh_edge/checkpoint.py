@@ -1,0 +1,160 @@
+"""A checkpoint: one safetensors file with all that a run needs to go on, and that a policy needs to be deployed.
+
+    model.<parameter>                 weights
+    optimizer.<parameter>.<moment>    AdamW's moments and step count
+    random.<generator>                states of random generators, uint8
+    header                            in the file's metadata: version, step, configuration, task, digests
+
+A SHA-256 over header and tensors tells an altered file from a good one. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dmh_edge.config import RunConfig, differences
+from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ArtifactError, ContractError
+from dmh_edge.files import write_bytes
+from dmh_edge.models.dmh import DMH
+from dmh_edge.schema import Spec, parse
+
+#: Name of the checkpoint in the folder of a run.
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+Tensors = Mapping[str, Tensor]
+_GROUPS = ("model", "optimizer", "random")
+
+
+class Header(Spec):
+    """What a checkpoint says of itself."""
+
+    format_version: Literal[1] = 1
+    """Version of this format; raised with every change that an older reader would misunderstand."""
+    step: int = Field(ge=0)
+    """Gradient steps so far."""
+    config: RunConfig
+    """The run's settings."""
+    task: TaskSpec
+    """The task as it was when the run started."""
+    data_sha256: str
+    """Digest of the data set."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one step.
+
+    Attributes:
+        header: what, when and from which data.
+        model: weights and statistics by parameter name, on the CPU.
+        optimizer: optimiser state as ``<parameter>.<moment>``.
+        random: state of each random generator.
+    """
+
+    header: Header
+    model: Tensors
+    optimizer: Tensors
+    random: Tensors
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of the weights alone: two runs with equal weights are one policy."""
+        return _digest("", self.model)
+
+    def require_task(self, spec: TaskSpec) -> None:
+        """Refuse a task other than the one trained for.
+
+        Raises:
+            ContractError: it has another name, or has changed since.
+        """
+        if spec.name != self.header.task.name:
+            raise ContractError(
+                f"the checkpoint was trained on task {self.header.task.name!r}, but {spec.name!r} was asked for"
+            )
+        if changed := ", ".join(differences(self.header.task, spec)):
+            raise ContractError(
+                f"task {spec.name!r} is no longer what it was when the checkpoint was trained: {changed}; "
+                "train again, or use the dmh-edge that trained it"
+            )
+
+    def build(self) -> DMH:
+        """The policy with these weights, in evaluation mode, on the CPU.
+
+        Raises:
+            ContractError: the weights do not fit the configuration.
+        """
+        model = DMH(self.header.config.model, self.header.task)
+        try:
+            model.load_state_dict(dict(self.model))
+        except RuntimeError as error:
+            raise ContractError(f"the checkpoint's weights do not fit its configuration: {error}") from error
+        return model.eval()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            ArtifactError: the folder cannot be written, or the disk is full. What was there before stays.
+        """
+        header, tensors = self.header.model_dump_json(), self._named()
+        write_bytes(path, save(tensors, {"header": header, "sha256": _digest(header, tensors)}))
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint, from its file or from the folder of its run.
+
+        Raises:
+            ArtifactError: it is missing, truncated or altered.
+            ContractError: it is of another format version, or its header has a missing, odd or unknown field.
+        """
+        file = path / CHECKPOINT_NAME if path.is_dir() else path
+        if not file.exists():
+            raise ArtifactError(f"there is no checkpoint at {file}; make one with: dmh-edge train TASK --out {path}")
+        try:
+            with safe_open(file, "pt") as content:
+                metadata = content.metadata() or {}
+                tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(
+                f"{file} is no checkpoint, or is truncated ({error}); take a copy of it, or train again"
+            ) from error
+        if not {"header", "sha256"} <= metadata.keys():
+            raise ArtifactError(f"{file} is no checkpoint of dmh-edge: its metadata hold no header and digest")
+        header = parse(Header, metadata["header"], f"{file}, header")
+        if metadata["sha256"] != _digest(metadata["header"], tensors):
+            raise ArtifactError(
+                f"{file} is not what was written: its digest differs; take a copy of it, or train again"
+            )
+        groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor
+        return cls(header, **groups)
+
+    def _named(self) -> dict[str, Tensor]:
+        return {
+            f"{group}.{name}": tensor.detach().cpu().contiguous()
+            for group in _GROUPS
+            for name, tensor in getattr(self, group).items()
+        }
+
+
+def _digest(header: str, tensors: Tensors) -> str:
+    """SHA-256 over a header and every tensor's name, type, shape and bytes, in hexadecimal."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

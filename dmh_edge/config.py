@@ -1,0 +1,172 @@
+"""What a training run is: model, data and training settings, and a preset per task and model.
+
+A run's settings come from its preset, then from a JSON file (``--config``), then from single settings (``--set
+model.width=64``); what was used is written beside the result, in the form that ``--config`` accepts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from dmh_edge.errors import ConfigError, unknown
+from dmh_edge.models.dmh_parts import DMHConfig
+from dmh_edge.schema import Spec, first_fault
+
+#: Name of the settings' file in the folder of a run.
+CONFIG_NAME = "config.json"
+
+
+class DataConfig(Spec):
+    """How contexts are drawn from the data."""
+
+    batch: int = Field(default=128, ge=1)
+    """Contexts per update."""
+    episodes_per_context: int = Field(default=4, ge=1)
+    """n: episodes of one hidden task in a context, ascending by return."""
+    label: Literal["expert", "behaviour"] = "expert"
+    """Whose actions are imitated: the expert's, recorded beside those taken, or those taken."""
+    target_return: Literal["episode", "context"] = "context"
+    """What return-to-go starts from: the episode's own return, or the best of its context."""
+
+
+class TrainingConfig(Spec):
+    """How the model is fitted."""
+
+    updates: int = Field(default=100_000, ge=1)
+    """Gradient steps."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """AdamW's, at its highest."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: stay, or fall along half a cosine to a tenth."""
+    warm_up: int = Field(default=1_000, ge=0)
+    """Updates over which the learning rate rises linearly."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """AdamW's."""
+    clip_norm: float = Field(default=0.25, gt=0)
+    """Largest norm of the gradient; a larger one is scaled down."""
+    seed: int = Field(default=0, ge=0)
+    """Of initial weights, batches, dropout and noise."""
+    log_every: int = Field(default=10, ge=1)
+    """Updates per row of the logs; a row holds means over them."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Updates between checkpoints; a multiple of ``log_every``."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; ``auto`` takes a CUDA device where there is one."""
+
+    @model_validator(mode="after")
+    def _rows_end_at_checkpoints(self) -> TrainingConfig:
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every = {self.checkpoint_every} is no multiple of log_every = {self.log_every}; "
+                "a row of the log must not straddle a checkpoint, or a resumed run could not write it again"
+            )
+        return self
+
+
+class RunConfig(Spec):
+    """All settings of a run."""
+
+    task: str
+    """Name of the task."""
+    model: DMHConfig
+    """Sizes of the model."""
+    data: DataConfig
+    """How contexts are drawn."""
+    training: TrainingConfig
+    """How the model is fitted."""
+
+
+PRESETS: dict[tuple[str, str], RunConfig] = {
+    (preset.task, preset.model.kind): preset
+    for preset in (
+        RunConfig(
+            task="darkroom",
+            model=DMHConfig(width=64, chunk=5, actor_layers=2),
+            data=DataConfig(batch=32, episodes_per_context=8),
+            training=TrainingConfig(updates=1_000, learning_rate=1e-3, warm_up=50),
+        ),
+    )
+}
+
+
+def load(task: str, model: str = "dm-h", config_file: Path | None = None, settings: Iterable[str] = ()) -> RunConfig:
+    """Settings of a run: the preset, changed by a file, changed by single settings.
+
+    Args:
+        task: name of the task.
+        model: kind of model.
+        config_file: JSON with any of the fields of `RunConfig`.
+        settings: ``data.batch=64``; values are JSON, and what is no JSON is taken as text.
+
+    Raises:
+        ConfigError: there is no such preset, field or file, or a value cannot be used.
+    """
+    try:
+        preset = PRESETS[task, model]
+    except KeyError:
+        raise ConfigError(unknown("preset", f"{task} {model}", map(" ".join, PRESETS))) from None
+    content = preset.model_dump(mode="json")
+    if config_file is not None:
+        content = _merged(content, _read(config_file))
+        if content["task"] != task:
+            raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")
+    for setting in settings:
+        content = _merged(content, _nested(setting))
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"settings: {first_fault(RunConfig, error)}") from error
+
+
+def differences(used: Spec, wanted: Spec) -> list[str]:
+    """Every setting in which two runs differ, as ``model.width: 64, now 128``."""
+    before, now = _flat(used.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
+    return [f"{key}: {before.get(key)!r}, now {now.get(key)!r}" for key in now if before.get(key) != now[key]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a JSON {type(content).__name__}, expected an object of settings")
+    return content
+
+
+def _nested(setting: str) -> dict[str, Any]:
+    """``a.b=1`` as ``{"a": {"b": 1}}``."""
+    path, equals, text = setting.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ConfigError(f"setting {setting!r} is not of the form name=value, e.g. data.batch=64")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text  # a word: no quotes needed
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    nested: dict[str, Any] = value
+    return nested
+
+
+def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the leaves of ``change``."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = base.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from dmh_edge import config
+from dmh_edge.errors import ConfigError
+
+
+def test_a_preset_is_changed_by_a_file_and_then_by_single_settings(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"model": {"width": 32, "heads": 2}, "training": {"seed": 7}}))
+    run = config.load("darkroom", config_file=file, settings=["model.width=16", "data.label=behaviour"])
+    assert (run.model.width, run.model.heads, run.training.seed, run.data.label) == (16, 2, 7, "behaviour")
+    assert run.model.chunk == config.PRESETS["darkroom", "dm-h"].model.chunk
+
+
+def test_what_was_used_can_be_given_back_as_a_file(tmp_path):
+    used = config.load("darkroom", settings=["model.width=48", "training.learning_rate=3e-4"])
+    file = tmp_path / config.CONFIG_NAME
+    file.write_text(used.model_dump_json())
+    assert config.load("darkroom", config_file=file) == used
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("model.widht=64", "did you mean 'width'"),
+        ("trainin.seed=1", "did you mean 'training'"),
+        ("model.width=wide", "model.width: got 'wide'"),
+        ("model.width=0", "model.width: got 0"),
+        ("training.learning_rate=NaN", "finite"),
+        ("data.label=teacher", "'expert' or 'behaviour'"),
+        ("task.name=darkroom", "task: got"),
+        ("training.log_every=7", "no multiple of log_every"),
+        ("model.heads=5", "heads = 5 do not divide"),
+        ("model.width", "name=value"),
+        ("model..width=3", "name=value"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_with_the_reason(setting, says):
+    with pytest.raises(ConfigError, match=says):
+        config.load("darkroom", settings=[setting])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("{", "not JSON"),
+        ("[1]", "expected an object"),
+        ('{"task": "dark-reacher"}', "'dark-reacher', but 'darkroom'"),
+        ('{"modle": {}}', "did you mean 'model'"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, text, says):
+    file = tmp_path / "mine.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        config.load("darkroom", config_file=file)
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_known_one():
+    with pytest.raises(ConfigError, match="did you mean 'darkroom dm-h'"):
+        config.load("darkrom")
+
+
+def test_differences_name_every_setting_that_changed():
+    used = config.load("darkroom")
+    wanted = config.load("darkroom", settings=["model.width=32", "training.seed=1"])
+    assert config.differences(used, used) == []
+    assert config.differences(used, wanted) == [
+        f"model.width: {used.model.width}, now 32",
+        f"training.seed: {used.training.seed}, now 1",
+    ]
