@@ -1,0 +1,151 @@
+"""Across-episodic contexts, laid out in chunks: B contexts of J chunks of c steps.
+
+A chunk covers c steps of one episode, or what is left of it; a context is several episodes of one hidden task, the
+chunks of one behind those of the other. Steps and chunks that only fill the rectangle are zero and not valid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.subgoals import valuable_subgoals
+from dmh_edge.errors import DataError
+
+
+@dataclass(frozen=True)
+class ChunkArrays:
+    """What a model's ``forward`` reads.
+
+    Attributes:
+        observation: ``[B, J, c, S]`` float32.
+        action: ``[B, J, c, A]`` float32 or ``[B, J, c]`` int64.
+        reward: ``[B, J, c]`` float32; r_t follows a_t.
+        valid: ``[B, J, c]`` bool: there is such a step.
+        episode_start: ``[B, J]`` bool: this chunk starts an episode.
+        target_return: ``[B, J]`` float32: the return asked of the chunk's episode.
+    """
+
+    observation: NDArray[np.float32]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    episode_start: NDArray[np.bool_]
+    target_return: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelledChunks(ChunkArrays):
+    """What training reads beside it.
+
+    Attributes:
+        label: the action to be predicted, shaped like ``action``.
+        subgoal_observation: ``[B, J, S]`` float32: the valuable sub-goal of each chunk.
+    """
+
+    label: NDArray[Any]
+    subgoal_observation: NDArray[np.float32]
+
+
+class ContextSampler:
+    """Draws across-episodic contexts from a data set.
+
+    All chunks of the data are laid out once; a draw only gathers them.
+
+    Args:
+        episodes: the data.
+        chunk: steps per chunk, c.
+        episodes_per_context: episodes of one hidden task in a context, n, all different.
+        expert_labels: label with the expert's actions where the data have them; else with the actions taken.
+        target: ask each episode for its own return, or for the best return of its context.
+
+    Raises:
+        DataError: a hidden task has fewer than n episodes.
+    """
+
+    def __init__(
+        self,
+        episodes: Episodes,
+        *,
+        chunk: int,
+        episodes_per_context: int,
+        expert_labels: bool = True,
+        target: Literal["own", "best"] = "own",
+    ) -> None:
+        tasks, counts = np.unique(episodes.hidden, return_counts=True)
+        if counts.min() < episodes_per_context:
+            raise DataError(
+                f"hidden task {tasks[counts.argmin()]} has {counts.min()} episodes, but a context needs "
+                f"{episodes_per_context}; ask for fewer per context, or make more data"
+            )
+        self._per_context = episodes_per_context
+        self._target = target
+        self._returns = episodes.returns
+        self._of_task = np.split(np.argsort(episodes.hidden, kind="stable"), np.cumsum(counts)[:-1])
+        self._count = -(-episodes.length // chunk)  # chunks of each episode [E]
+        self._first = np.cumsum(self._count) - self._count
+        self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels)
+
+    def draw(self, seed: int, update: int, batch: int) -> LabelledChunks:
+        """The contexts of one update: a pure function of its arguments.
+
+        Args:
+            seed: of the whole training.
+            update: number of the gradient update.
+            batch: contexts, B. Each draws its hidden task and n of its episodes, ordered ascending by return.
+        """
+        rng = np.random.default_rng((seed, update))
+        tasks = rng.integers(len(self._of_task), size=batch)
+        chosen = np.stack([rng.choice(self._of_task[task], self._per_context, replace=False) for task in tasks])
+        order = np.argsort(self._returns[chosen], axis=1, kind="stable")  # [B, n]; ties stay in random order
+        chosen = np.take_along_axis(chosen, order, axis=1)
+        target = self._returns[chosen[:, -1:] if self._target == "best" else chosen]
+        return self._lay_out(chosen, np.broadcast_to(target, chosen.shape))
+
+    def _lay_out(self, chosen: NDArray[np.int64], target: NDArray[np.float64]) -> LabelledChunks:
+        count = self._count[chosen]  # [B, n]
+        ends = np.cumsum(count, axis=1)
+        total = ends[:, -1]
+        used = np.arange(total.max()) < total[:, None]  # [B, J]
+        flat_count = count.ravel()
+        within = np.arange(flat_count.sum()) - np.repeat(np.cumsum(flat_count) - flat_count, flat_count)
+        nothing = len(self._table["valid"]) - 1
+        chunks = np.full(used.shape, nothing)
+        chunks[used] = np.repeat(self._first[chosen.ravel()], flat_count) + within
+        targets = np.zeros(used.shape, np.float32)
+        targets[used] = np.repeat(target.ravel(), flat_count)
+        gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._table.items()}
+        return LabelledChunks(target_return=targets, **gathered)
+
+
+def _chunk_table(
+    episodes: Episodes, chunk: int, count: NDArray[np.int64], first: NDArray[np.int64], expert_labels: bool
+) -> dict[str, NDArray[Any]]:
+    """Every chunk of the data ``[K + 1, ...]``; the last row is the chunk of nothing."""
+    episode = np.repeat(np.arange(len(count)), count)  # [K]
+    begin = (np.arange(len(episode)) - first[episode]) * chunk
+    step = begin[:, None] + np.arange(chunk)  # [K, c], within the episode
+    valid = step < episodes.length[episode, None]
+    row = np.where(valid, episodes.start[episode, None] + step, 0)
+    has_expert = expert_labels and episodes.expert_action is not None
+    subgoal = episodes.start[episode] + episode + valuable_subgoals(episodes, chunk)
+
+    def laid_out(column: NDArray[Any], rows: NDArray[np.int64] = row) -> NDArray[Any]:
+        chunks = column[rows]
+        chunks[~valid] = 0
+        return chunks
+
+    table = {
+        "observation": laid_out(episodes.observation, row + episode[:, None]),
+        "action": laid_out(episodes.action),
+        "label": laid_out(episodes.expert_action if has_expert else episodes.action),  # type: ignore[arg-type]
+        "reward": laid_out(episodes.reward),
+        "valid": valid,
+        "episode_start": begin == 0,
+        "subgoal_observation": episodes.observation[subgoal],
+    }
+    return {name: np.concatenate([column, np.zeros_like(column[:1])]) for name, column in table.items()}

@@ -1,0 +1,174 @@
+"""Episodes: a whole data set in flat numpy arrays, checked once.
+
+Steps of all episodes lie one behind the other. Episode e has steps ``start[e] .. start[e] + length[e] - 1``; its
+observations, one more because of the final one, begin at ``start[e] + e``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import DiscreteAction, Element, TaskSpec
+from dmh_edge.data import minari_files
+from dmh_edge.data.minari_files import EXPERT
+from dmh_edge.errors import DataError
+
+#: What must agree between the data's task and the one that is asked for.
+_IDENTITY = ("name", "observation", "action", "reward", "rate_hz")
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """E episodes with N steps in all.
+
+    Attributes:
+        spec: the task that the data were recorded on.
+        observation: ``[N + E, S]`` float32.
+        action: taken, ``[N]`` int64 or ``[N, A]`` float32.
+        expert_action: what the expert would have done, shaped like ``action``; None where the data do not tell.
+        reward: ``[N]`` float32; the one of step t follows the action of step t.
+        terminated: ``[E]`` bool: the episode ended for good, not for lack of time.
+        hidden: ``[E]`` int64: number of the hidden task.
+        history: ``[E]`` int64: number of the learning history among those of the same hidden task.
+        number: ``[E]`` int64: number of the episode in its history.
+        length: ``[E]`` int64: steps.
+    """
+
+    spec: TaskSpec
+    observation: NDArray[np.float32]
+    action: NDArray[Any]
+    expert_action: NDArray[Any] | None
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    hidden: NDArray[np.int64]
+    history: NDArray[np.int64]
+    number: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+    @functools.cached_property
+    def start(self) -> NDArray[np.int64]:
+        """First step of each episode, ``[E]``."""
+        return np.cumsum(self.length) - self.length
+
+    @functools.cached_property
+    def returns(self) -> NDArray[np.float64]:
+        """Sum of rewards of each episode, ``[E]``."""
+        return np.add.reduceat(self.reward, self.start, dtype=np.float64)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Digest of the content, whatever file it came from."""
+        digest = hashlib.sha256(self.spec.model_dump_json().encode())
+        for field in fields(self):
+            if isinstance(array := getattr(self, field.name), np.ndarray):
+                digest.update(f"{field.name} {array.dtype.str} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path, task: TaskSpec | None = None) -> Episodes:
+        """Read a Minari data set.
+
+        Args:
+            folder: as `minari_files` describes it.
+            task: what the data must be of; None takes what they say.
+
+        Raises:
+            DataError: no such data set, a missing or odd field, numbers that are not finite or out of range, or data of
+                another task; the message names the field.
+        """
+        spec, count = minari_files.read_metadata(folder)
+        if task is not None:
+            _check_same_task(folder, spec, task)
+        discrete = isinstance(spec.action, DiscreteAction)
+        whole, number = "iu", "fiu"
+        kinds = {"observations": number, "actions": whole if discrete else number, "rewards": number}
+        kinds |= {"terminations": "b", EXPERT: kinds["actions"], **dict.fromkeys(minari_files.LABELS, whole)}
+        columns = minari_files.read_columns(folder, count, kinds)
+        length = np.array([array.size for array in columns["rewards"]], np.int64)
+        action_shape = () if discrete else (spec.action.size,)
+        shapes = {"observations": (1, (len(spec.observation),)), "actions": (0, action_shape), "rewards": (0, ())}
+        shapes |= {"terminations": (0, ()), EXPERT: (1, action_shape)}
+        for field, (extra, rest) in shapes.items():
+            for episode, array in enumerate(columns.get(field, ())):
+                if array.shape != (expected := (int(length[episode]) + extra, *rest)) or not length[episode]:
+                    raise DataError(
+                        f"{folder}: field {field!r} of episode {episode} has shape {array.shape}, expected {expected} "
+                        "for as many steps as there are rewards, at least one"
+                    )
+        labels = {field: _label(folder, field, columns[field]) for field in minari_files.LABELS}
+        if EXPERT in columns:  # the expert's advice at the final observation is not followed by a step
+            columns[EXPERT] = [array[:-1] for array in columns[EXPERT]]
+        bounds = {"observations": spec.observation, "actions": _bounds(spec), EXPERT: _bounds(spec)}
+        bounds["rewards"] = (Element(name="reward", low=spec.reward.low, high=spec.reward.high),)
+        for field, elements in bounds.items():
+            if field in columns:
+                _check_range(folder, field, columns[field], elements)
+        action_type = np.int64 if discrete else np.float32
+        return cls(
+            spec=spec,
+            observation=np.concatenate(columns["observations"]).astype(np.float32),
+            action=np.concatenate(columns["actions"]).astype(action_type),
+            expert_action=np.concatenate(columns[EXPERT]).astype(action_type) if EXPERT in columns else None,
+            reward=np.concatenate(columns["rewards"]).astype(np.float32),
+            terminated=np.array([array[-1] for array in columns["terminations"]], bool),
+            length=length,
+            **labels,
+        )
+
+
+def _check_same_task(folder: Path, got: TaskSpec, expected: TaskSpec) -> None:
+    for field in _IDENTITY:
+        ours, theirs = getattr(expected, field), getattr(got, field)
+        if ours != theirs:
+            raise DataError(
+                f"{folder} holds data of another task ({got.name!r}): {field} is {_difference(theirs, ours)}"
+            )
+
+
+def _difference(got: Any, expected: Any) -> str:
+    """Where two values of a `TaskSpec` differ, element by element for tuples."""
+    if isinstance(got, tuple) and isinstance(expected, tuple):
+        if len(got) != len(expected):
+            return f"{len(got)} elements, expected {len(expected)}"
+        index = next(index for index, (one, other) in enumerate(zip(got, expected, strict=True)) if one != other)
+        return f"different at element {index}: {got[index]!r}, expected {expected[index]!r}"
+    return f"{got!r}, expected {expected!r}"
+
+
+def _label(folder: Path, field: str, column: list[NDArray[Any]]) -> NDArray[np.int64]:
+    """Whole numbers ``[E]``, one per episode."""
+    for episode, value in enumerate(column):
+        if value.size != 1 or int(value.item()) < 0:
+            raise DataError(f"{folder}: field {field!r} of episode {episode} is {value}, expected one number from 0")
+    return np.array([value.item() for value in column], np.int64)
+
+
+def _bounds(spec: TaskSpec) -> tuple[Element, ...]:
+    if isinstance(spec.action, DiscreteAction):
+        return (Element(name="choice", low=0, high=spec.action.size - 1),)
+    return spec.action.elements
+
+
+def _check_range(folder: Path, field: str, column: list[NDArray[Any]], elements: Sequence[Element]) -> None:
+    """Refuse what is not finite or lies outside the bounds of its element."""
+    values = np.concatenate(column).reshape(-1, len(elements))
+    low, high = (np.array([getattr(element, side) for element in elements]) for side in ("low", "high"))
+    slack = 1e-6 * np.maximum(1, np.maximum(abs(low), abs(high)))  # bounds that were rounded to float32
+    wrong = np.argwhere(~((values >= low - slack) & (values <= high + slack)))  # NaN compares false
+    if len(wrong):
+        row, index = wrong[0]
+        ends = np.cumsum([len(array) for array in column])
+        episode = int(np.searchsorted(ends, row, side="right"))
+        raise DataError(
+            f"{folder}: field {field!r} of episode {episode}, step {row - ends[episode] + len(column[episode])}: "
+            f"{elements[index].name} is {values[row, index]}, expected {low[index]:g} to {high[index]:g}"
+        )

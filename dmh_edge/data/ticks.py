@@ -1,0 +1,79 @@
+"""Ticks laid out in chunks: what a robot met one tick at a time, as ``forward`` reads it.
+
+With it a trace of the step form can be held against ``forward`` over the whole sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.data.contexts import ChunkArrays
+
+
+@dataclass(frozen=True)
+class TickChunks:
+    """T ticks of B robots in chunks.
+
+    Attributes:
+        chunks: the sequences, ``[B, J, ...]``.
+        noise: ``[B, J, K]`` float32: the noise of each chunk's first tick.
+        chunk: ``[T, B]`` int64: in which chunk each tick lies ...
+        slot: ``[T, B]`` int64: ... and at which of its steps.
+    """
+
+    chunks: ChunkArrays
+    noise: NDArray[np.float32]
+    chunk: NDArray[np.int64]
+    slot: NDArray[np.int64]
+
+
+def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks:
+    """Lay out the world tensors of a trace that begins with a policy that has forgotten everything.
+
+    A chunk begins with an episode, and c ticks after the one before. On the way in, reward and action are those before
+    the tick; in a chunk they follow it. What followed the very last tick of a row is not known: zeros, which nothing
+    that is computed up to that tick reads.
+
+    Args:
+        world: ``observation [T, B, S]``, ``reward [T, B]``, ``previous_action [T, B, A]`` or ``[T, B]``,
+            ``episode_start [T, B]``, ``target_return [T, B]``, ``noise [T, B, K]``.
+        chunk: ticks per chunk, c.
+    """
+    starts = world["episode_start"]
+    ticks, batch = starts.shape
+    now = np.arange(ticks)[:, None]
+    episode_began = np.maximum.accumulate(np.where(starts, now, 0), axis=0)  # [T, B]
+    slot = (now - episode_began) % chunk
+    due = slot == 0
+    index = np.cumsum(due, axis=0) - 1
+    shape = (batch, int(index.max()) + 1)
+    robot = np.broadcast_to(np.arange(batch), starts.shape)
+
+    def per_tick(values: NDArray[Any]) -> NDArray[Any]:
+        column = np.zeros((*shape, chunk, *values.shape[2:]), values.dtype)
+        column[robot, index, slot] = values
+        return column
+
+    def per_chunk(values: NDArray[Any]) -> NDArray[Any]:
+        column = np.zeros((*shape, *values.shape[2:]), values.dtype)
+        column[robot[due], index[due]] = values[due]
+        return column
+
+    def following(values: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([values[1:], np.zeros_like(values[:1])])
+
+    target = world["target_return"][episode_began, robot]
+    chunks = ChunkArrays(
+        observation=per_tick(world["observation"]),
+        action=per_tick(following(world["previous_action"])),
+        reward=per_tick(following(world["reward"])),
+        valid=per_tick(np.ones_like(due)),
+        episode_start=per_chunk(starts),
+        target_return=per_chunk(target),
+    )
+    return TickChunks(chunks, per_chunk(world["noise"]), index, slot)
