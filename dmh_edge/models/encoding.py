@@ -64,9 +64,9 @@ class ObservationEncoder(nn.Module):
         """``[..., S] -> [..., E]``."""
         parts = []
         if len(self.plain_index):
-            parts.append((observation[..., self.plain_index] - self.mean) / self.deviation)
+            parts.append((observation.index_select(-1, self.plain_index) - self.mean) / self.deviation)
         if len(self.level_value):
-            levels = torch.round(observation[..., self.level_index])
+            levels = torch.round(observation.index_select(-1, self.level_index))
             if self.level_value.dim() == 2:  # joint: all elements must agree
                 match = ((levels.unsqueeze(-2) - self.level_value).abs().sum(-1)) == 0
             else:

@@ -1,0 +1,37 @@
+"""The golden trace: what the reference computes on a random world, for everybody else to replay."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dmh_edge.contract import PolicyContract
+from dmh_edge.export.rollout import random_world
+from dmh_edge.export.torch_session import TorchSession
+from dmh_edge.models.dmh import DMH
+from dmh_edge.runtime.replay import SELF_TEST_TICKS
+from dmh_edge.trace import Trace
+
+#: Of one robot, like the session that replays it before arming.
+_BATCH = 1
+
+
+def golden_trace(model: DMH, contract: PolicyContract, weights_sha256: str, seed: int = 0) -> Trace:
+    """Twice as many ticks as the self-test replays, computed by PyTorch in float32.
+
+    Args:
+        model: float32.
+        contract: its tensors.
+        weights_sha256: digest of the model's weights.
+        seed: of the random world.
+    """
+    ticks = 2 * SELF_TEST_TICKS
+    world = random_world(contract.task, contract.model, ticks, _BATCH, seed)
+    session = TorchSession(model, contract, _BATCH)
+    ticks_in_episode = session.state()["ticks_in_episode"]
+    initial = {spec.name: spec.zeros(_BATCH) for spec in contract.model.state} | {"ticks_in_episode": ticks_in_episode}
+    outputs = []
+    for tick in range(ticks):
+        outputs.append(session.step({name: column[tick] for name, column in world.items()}))
+        session.commit()
+    stacked = {name: np.stack([tick[name] for tick in outputs]) for name in outputs[0]}
+    return Trace(weights_sha256, world, stacked, initial, session.state())

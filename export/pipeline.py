@@ -1,0 +1,166 @@
+"""Export: checkpoint -> step graphs -> ONNX -> golden trace -> parity -> TensorRT plans, as one folder or none."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+import dmh_edge
+from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.contract import TRACE_NAME, ModelSpec, ParityFigure, PolicyContract, Provenance
+from dmh_edge.errors import ArtifactError, BackendError, ConfigError, ContractError, MissingExtraError
+from dmh_edge.export.golden import golden_trace
+from dmh_edge.export.onnx_files import write_onnx
+from dmh_edge.export.parity import Progress, check_backend, check_step, silent
+from dmh_edge.export.plans import Say, build_plans, quiet
+from dmh_edge.files import replacing_folder, sha256
+from dmh_edge.models.dmh import DMH
+from dmh_edge.models.layers import set_product_dtype
+from dmh_edge.runtime.ort import OrtSession
+from dmh_edge.runtime.policy import NOTE_NAME, Policy
+from dmh_edge.runtime.replay import replay
+from dmh_edge.runtime.tensorrt import TensorRTSession, fitting_library
+
+Precision = Literal["float32", "float16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
+#: Length of the rollouts that an export must pass, in chunks: some eight episodes, and more wraps of a chunk.
+GATE_CHUNKS = 15
+GATE_TICKS = 200
+
+
+def export_policy(
+    run: Path,
+    out: Path,
+    precision: str = "float32",
+    trt: bool = False,
+    targets: tuple[str, ...] = (),
+    say: Say = quiet,
+    progress: Progress = silent,
+) -> Policy:
+    """Export a checkpoint to a folder, which appears only when everything in it is proved.
+
+    Args:
+        run: folder of a run, or a checkpoint file.
+        out: the policy's folder; what was there before is replaced as a whole.
+        precision: of the matrix products.
+        trt: whether to build TensorRT plans too.
+        targets: GPU architectures for the plans; see `build_plans`.
+        say: told what is being done.
+        progress: told how far each parity rollout is.
+
+    Raises:
+        ConfigError: the precision is not supported.
+        ArtifactError: the checkpoint is missing or altered, or the folder cannot be written.
+        ExportError: a graph cannot be exported or built.
+        ParityError: what was exported does not compute what the model computes.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"--precision {precision!r} is not supported; it takes {' or '.join(PRECISIONS)}")
+    checkpoint = Checkpoint.load(run)
+    model = checkpoint.build()
+    deployed = copy.deepcopy(model)
+    if precision == "float16":
+        set_product_dtype(deployed, torch.float16)
+    with replacing_folder(out) as folder:
+        policy = _write(folder, out.name, model, deployed, checkpoint, run, precision, say)
+        if trt:
+            build_plans(policy, targets, say)
+        figures = prove(policy, model, max(GATE_TICKS, GATE_CHUNKS * model.config.chunk), say, progress)
+        policy.contract.model_copy(update={"parity": tuple(figures)}).save(folder)
+    return Policy.load(out)
+
+
+def prove(policy: Policy, model: DMH, ticks: int, say: Say = quiet, progress: Progress = silent) -> list[ParityFigure]:
+    """Parity of every link that this machine can run: model, step form, ONNX Runtime, golden trace, TensorRT.
+
+    Args:
+        policy: the exported folder.
+        model: what it was exported from.
+        ticks: length of each rollout.
+        say: told what is compared, and what is skipped and why.
+        progress: told how far each rollout is.
+
+    Raises:
+        ParityError: a link is above its tolerance; names the first tick and tensor.
+    """
+    say("parity: forward = step, step by PyTorch = ONNX Runtime")
+    figures = check_step(model, policy.contract, ticks, progress=progress)
+    figures += check_backend(model, policy.contract, lambda b: OrtSession(policy, b), ticks, progress=progress)
+    figures.append(replay(policy.golden_trace(), OrtSession(policy)).require())
+    if not (policy.folder / NOTE_NAME).exists():
+        say("parity of plans skipped: there are none")
+        return figures
+    note = policy.engines()
+    try:
+        fitting_library(note)
+    except (BackendError, MissingExtraError) as error:
+        say(f"parity of plans skipped: {error}")
+        return figures
+    return figures + check_backend(
+        model, policy.contract, lambda b: TensorRTSession(policy, b), ticks, progress=progress
+    )
+
+
+def reference_model(policy: Policy, run: Path | None) -> DMH:
+    """The model that a policy was exported from.
+
+    Args:
+        policy: the exported folder.
+        run: where its checkpoint is; None for where it was when it was exported.
+
+    Raises:
+        ArtifactError: there is no checkpoint.
+        ContractError: it holds other weights than the policy.
+    """
+    path = run or Path(policy.contract.provenance.checkpoint)
+    if not path.exists():
+        raise ArtifactError(f"{path} does not exist: say with --run where the run is that {policy.folder} came from")
+    checkpoint = Checkpoint.load(path)
+    if checkpoint.weights_sha256 != policy.contract.provenance.weights_sha256:
+        raise ContractError(
+            f"{path} holds other weights than {policy.folder} was exported from; "
+            "export it again, or name the right run with --run"
+        )
+    return checkpoint.build()
+
+
+def _write(
+    folder: Path,
+    name: str,
+    model: DMH,
+    deployed: DMH,
+    checkpoint: Checkpoint,
+    run: Path,
+    precision: Precision,
+    say: Say,
+) -> Policy:
+    """Everything but the proof: ONNX files, golden trace, contract."""
+    header = checkpoint.header
+    spec: ModelSpec = deployed.model_spec(precision)
+    metadata = {"dmh_edge.format_version": "1", "dmh_edge.policy": name}
+    for graph in spec.graphs:
+        say(f"exporting {graph.file}")
+        write_onnx(deployed, spec, graph, folder / graph.file, metadata)
+    contract = PolicyContract(
+        name=name,
+        precision=precision,
+        task=header.task,
+        model=spec,
+        files={},
+        provenance=Provenance(
+            code_version=dmh_edge.__version__,
+            config=header.config.model_dump(mode="json"),
+            checkpoint=str(run),
+            weights_sha256=checkpoint.weights_sha256,
+            data_sha256=header.data_sha256,
+            training_steps=header.step,
+        ),
+    )
+    say(f"recording {TRACE_NAME}")
+    golden_trace(model, contract, checkpoint.weights_sha256).save(folder / TRACE_NAME)
+    files = {file: sha256(folder / file) for file in (*(graph.file for graph in spec.graphs), TRACE_NAME)}
+    contract.model_copy(update={"files": files}).save(folder)
+    return Policy.load(folder)

@@ -1,0 +1,66 @@
+"""Random worlds for parity: what a batch of robots might feed a policy, tick by tick.
+
+Inputs are random, since zeros hide defects; episodes are ragged and rows are out of phase, so that chunks wrap and
+memories restart at different ticks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import ContinuousAction, DType, Element, ModelSpec, TaskSpec
+
+World = dict[str, NDArray[Any]]
+
+
+def random_world(task: TaskSpec, model: ModelSpec, ticks: int, batch: int, seed: int) -> World:
+    """World tensors ``[T, B, ...]`` by name.
+
+    The first tick of every row starts an episode with reward 0. Episodes last 1 tick to 3.5 chunks.
+
+    Args:
+        task: bounds of observations, actions and rewards.
+        model: which world tensors there are.
+        ticks: T.
+        batch: B.
+        seed: of everything random.
+    """
+    random = np.random.default_rng(seed)
+    chunk = max(graph.every for graph in model.graphs)
+    world: World = {
+        "observation": np.stack([_draw(random, element, (ticks, batch)) for element in task.observation], -1),
+        "reward": random.uniform(task.reward.low, task.reward.high, (ticks, batch)),
+        "previous_action": _actions(random, task, (ticks, batch)),
+        "episode_start": _episode_starts(random, ticks, batch, chunk),
+        "target_return": task.target_return * random.uniform(0.5, 1.5, (ticks, batch)),
+        "noise": random.standard_normal((ticks, *model.tensor("noise").zeros(batch).shape)),
+    }
+    world["reward"][0] = 0
+    world["previous_action"][0] = 0
+    types: dict[str, DType] = {spec.name: spec.dtype for spec in model.world}
+    return {name: np.ascontiguousarray(world[name].astype(types[name])) for name in types}
+
+
+def _draw(random: np.random.Generator, element: Element, shape: tuple[int, int]) -> NDArray[np.float64]:
+    if element.levels is not None:
+        return element.low + random.integers(element.levels, size=shape).astype(np.float64)
+    return random.uniform(element.low, element.high, shape)
+
+
+def _actions(random: np.random.Generator, task: TaskSpec, shape: tuple[int, int]) -> NDArray[Any]:
+    if isinstance(task.action, ContinuousAction):
+        return np.stack([_draw(random, element, shape) for element in task.action.elements], -1)
+    return random.integers(task.action.size, size=shape)
+
+
+def _episode_starts(random: np.random.Generator, ticks: int, batch: int, chunk: int) -> NDArray[np.bool_]:
+    starts = np.zeros((ticks, batch), np.bool_)
+    for row in range(batch):
+        tick = 0
+        while tick < ticks:
+            starts[tick, row] = True
+            tick += int(random.integers(1, round(3.5 * chunk) + 1))
+    return starts

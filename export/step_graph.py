@@ -1,0 +1,27 @@
+"""One graph of a model as a module of its own: named tensors become positional, in the order of its `GraphSpec`."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dmh_edge.contract import GraphSpec
+from dmh_edge.models.dmh import DMH
+
+
+class StepGraph(nn.Module):
+    """A pure function of one tick.
+
+    Args:
+        model: computes it.
+        graph: which one.
+    """
+
+    def __init__(self, model: DMH, graph: GraphSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.graph = graph
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tensors in the order of ``graph.inputs`` to tensors in the order of ``graph.outputs``."""
+        results = self.model.step(self.graph.name, dict(zip(self.graph.inputs, tensors, strict=True)))
+        return tuple(results[name] for name in self.graph.outputs)

@@ -1,0 +1,144 @@
+"""CUDA from Python without torch: the few calls that a session needs, each checked.
+
+All memory is allocated once, before the robot moves. Sizes in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.errors import BackendError, MissingExtraError
+
+try:
+    from cuda.bindings import runtime as cudart
+except ImportError:  # no NVIDIA GPU is meant to be used here
+    cudart = None
+
+_ALIGNMENT = 256
+
+
+def compute_capability() -> str:
+    """Architecture of this machine's first GPU, e.g. ``sm89``.
+
+    Raises:
+        MissingExtraError: cuda-bindings is not installed.
+        BackendError: there is no GPU that works.
+    """
+    if cudart is None:
+        raise MissingExtraError("cuda-bindings", "trt", "TensorRT")
+    status, count = cudart.cudaGetDeviceCount()
+    if status != cudart.cudaError_t.cudaSuccess or count == 0:
+        raise BackendError(
+            f"this machine has no NVIDIA GPU that works ({_name(status)}), and a plan runs only on the GPU "
+            "it was built for: run the .onnx file here, or run the plan on its own machine"
+        )
+    attribute = cudart.cudaDeviceAttr
+    major = call(cudart.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMajor, 0)
+    minor = call(cudart.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMinor, 0)
+    return f"sm{major}{minor}"
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    """Call the CUDA runtime; its status becomes an exception, its result, if any, the result.
+
+    Raises:
+        BackendError: with CUDA's name for the fault.
+    """
+    status, *results = function(*arguments)
+    if status != cudart.cudaError_t.cudaSuccess:
+        raise BackendError(f"CUDA: {function.__name__} failed with {_name(status)}")
+    return results[0] if results else None
+
+
+def _name(status: Any) -> str:
+    return str(getattr(status, "name", status))
+
+
+class Slab:
+    """Arrays that travel together: one pinned block on the host, one on the device, one copy for all of them.
+
+    Args:
+        arrays: examples by name, of the wanted shape and element type.
+
+    Attributes:
+        host: views into the pinned block, by name.
+        device: addresses on the device, by name.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        offsets, self._size = {}, 0
+        for name, array in arrays.items():
+            offsets[name] = self._size
+            self._size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+        self._pinned = call(cudart.cudaMallocHost, self._size)
+        self._device = call(cudart.cudaMalloc, self._size)
+        block = np.ctypeslib.as_array((ctypes.c_uint8 * self._size).from_address(int(self._pinned)))
+        block[:] = 0
+        self.host = {
+            name: block[offsets[name] : offsets[name] + array.nbytes].view(array.dtype).reshape(array.shape)
+            for name, array in arrays.items()
+        }
+        self.device = {name: int(self._device) + offset for name, offset in offsets.items()}
+
+    def upload(self, stream: Any) -> None:
+        """Host to device, in the order of the stream."""
+        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        call(cudart.cudaMemcpyAsync, self._device, self._pinned, self._size, kind, stream)
+
+    def download(self, stream: Any) -> None:
+        """Device to host, in the order of the stream."""
+        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        call(cudart.cudaMemcpyAsync, self._pinned, self._device, self._size, kind, stream)
+
+    def close(self) -> None:
+        """Free both blocks; the views must not be used any more."""
+        call(cudart.cudaFreeHost, self._pinned)
+        call(cudart.cudaFree, self._device)
+
+
+class Stream:
+    """A stream of its own, with a wait that ends."""
+
+    def __init__(self) -> None:
+        self.handle = call(cudart.cudaStreamCreateWithFlags, cudart.cudaStreamNonBlocking)
+        self._event = call(cudart.cudaEventCreateWithFlags, cudart.cudaEventDisableTiming)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when everything on the stream is done.
+
+        Raises:
+            BackendError: it is not done in time, or failed.
+        """
+        call(cudart.cudaEventRecord, self._event, self.handle)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            (status,) = cudart.cudaEventQuery(self._event)
+            if status == cudart.cudaError_t.cudaSuccess:
+                return
+            if status != cudart.cudaError_t.cudaErrorNotReady:
+                raise BackendError(f"CUDA: the stream failed with {_name(status)}")
+            if time.monotonic() > deadline:
+                raise BackendError(f"CUDA: the GPU did not answer within {timeout_s} s")
+
+    def capture(self, enqueue: Any) -> Any:
+        """Record what ``enqueue(stream)`` puts on the stream as a CUDA graph that can be launched again and again."""
+        call(cudart.cudaStreamBeginCapture, self.handle, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+        enqueue(self.handle)
+        graph = call(cudart.cudaStreamEndCapture, self.handle)
+        executable = call(cudart.cudaGraphInstantiate, graph, 0)
+        call(cudart.cudaGraphDestroy, graph)
+        return executable
+
+    def launch(self, executable: Any) -> None:
+        """Launch a captured graph."""
+        call(cudart.cudaGraphLaunch, executable, self.handle)
+
+    def close(self) -> None:
+        """Destroy the stream."""
+        call(cudart.cudaEventDestroy, self._event)
+        call(cudart.cudaStreamDestroy, self.handle)

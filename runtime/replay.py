@@ -1,0 +1,124 @@
+"""Parity: how far one computation may be from another, and replaying a trace through any session.
+
+Errors are absolute differences divided by max(1, max|tensor|) of the reference. Two rules keep a comparison honest: the
+candidate runs on its own state, and a discrete action counts only where the reference's top two logits are further
+apart than the tolerance, since nearer ones may fall either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import ParityFigure
+from dmh_edge.errors import ParityError
+from dmh_edge.runtime.session import Arrays, Session
+from dmh_edge.trace import Trace
+
+#: By element type of the candidate's matrix products. float64 compares two forms of one model, the others two backends.
+TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-2}
+
+#: How much of the golden trace is replayed before a robot is armed.
+SELF_TEST_TICKS = 200
+
+
+@dataclass
+class Comparison:
+    """The worst that was seen so far between a reference and a candidate.
+
+    Attributes:
+        reference, candidate: what to call the two sides.
+        tolerance: largest allowed error.
+        ticks: how many were compared.
+        worst_tensor, worst_error: the tensor with the largest error.
+        first_failure: the first tick and tensor above the tolerance, in words; empty when there is none.
+    """
+
+    reference: str
+    candidate: str
+    tolerance: float
+    ticks: int = 0
+    worst_tensor: str = ""
+    worst_error: float = field(default=0.0)
+    first_failure: str = ""
+
+    def tick(self, index: int, reference: Arrays, candidate: Arrays) -> None:
+        """Compare every tensor that the reference has at one tick."""
+        self.ticks += 1
+        for name, expected in reference.items():
+            if name == "action" and "logits" in reference:
+                error = self._choice_error(expected, candidate[name], reference["logits"])
+            else:
+                error = relative_error(expected, candidate[name])
+            # A NaN compares false with everything: ask for "not within", so that it fails.
+            if not error <= self.tolerance and not self.first_failure:
+                self.first_failure = f"tick {index}, tensor {name}: error {error:.3g}"
+            if not error <= self.worst_error or not self.worst_tensor:
+                self.worst_tensor, self.worst_error = name, error if np.isfinite(error) else float(np.finfo(float).max)
+
+    def _choice_error(self, expected: NDArray[Any], got: NDArray[Any], logits: NDArray[Any]) -> float:
+        top = np.sort(logits, -1)[..., -2:]
+        clear = top[..., 1] - top[..., 0] > 2 * self.tolerance * max(1.0, float(np.abs(logits).max()))
+        return float(np.any((expected != got) & clear))
+
+    def figure(self) -> ParityFigure:
+        """The figure for the contract."""
+        return ParityFigure(
+            reference=self.reference,
+            candidate=self.candidate,
+            ticks=self.ticks,
+            worst_tensor=self.worst_tensor,
+            worst_error=self.worst_error,
+            tolerance=self.tolerance,
+        )
+
+    def require(self) -> ParityFigure:
+        """The figure, if all was within the tolerance.
+
+        Raises:
+            ParityError: names the first tick and tensor that differ.
+        """
+        if self.first_failure:
+            raise ParityError(
+                f"{self.candidate} does not compute what {self.reference} computes: first at {self.first_failure}, "
+                f"tolerance {self.tolerance:g}; "
+                f"worst: {self.worst_tensor} with {self.worst_error:.3g} over {self.ticks} ticks"
+            )
+        return self.figure()
+
+
+def relative_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
+    """Largest |expected - got| / max(1, max|expected|); NaN where either side has one."""
+    wide = expected.astype(np.float64)
+    difference = np.abs(wide - got).max(initial=0.0)
+    return float(difference / max(1.0, np.abs(wide).max(initial=0.0)))
+
+
+def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparison:
+    """Run a trace's inputs through a session from the trace's own initial state, and compare what comes out.
+
+    Args:
+        trace: of as many robots as the session has.
+        session: its state is overwritten.
+        ticks: how many from the start; None for all, after which the final state is compared as well.
+
+    Raises:
+        ParityError: the trace has another number of robots.
+    """
+    if trace.batch != session.batch:
+        raise ParityError(f"the trace holds {trace.batch} robots, the session {session.batch}; open one of that size")
+    comparison = Comparison("trace", session.backend, TOLERANCES[session.contract.precision])
+    session.restore(trace.initial_state)
+    count = trace.ticks if ticks is None else min(ticks, trace.ticks)
+    for index in range(count):
+        outputs = session.step({name: column[index] for name, column in trace.world.items()})
+        comparison.tick(index, {name: column[index] for name, column in trace.outputs.items()}, outputs)
+        session.commit()
+    if count == trace.ticks:
+        state = session.state()
+        comparison.tick(count - 1, trace.final_state, state)
+        comparison.ticks = count
+    return comparison

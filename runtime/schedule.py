@@ -1,0 +1,36 @@
+"""Which graphs are due on a tick, decided on the host from counters of its own: the device is never asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import GraphSpec
+
+
+class Schedule:
+    """Counts the ticks of each robot's episode.
+
+    Args:
+        graphs: the contract's graphs.
+        batch: number of robots B.
+    """
+
+    def __init__(self, graphs: Sequence[GraphSpec], batch: int) -> None:
+        self._every = [graph.every for graph in graphs]
+        self.ticks_in_episode = np.zeros(batch, np.int64)
+        self._proposed = np.zeros(batch, np.int64)
+
+    def propose(self, episode_start: NDArray[np.bool_]) -> list[bool]:
+        """Whether each graph is due for at least one robot, given ``episode_start`` ``[B]``."""
+        np.copyto(self._proposed, self.ticks_in_episode)
+        self._proposed[episode_start] = 0
+        due = [every == 1 or not (self._proposed % every).all() for every in self._every]
+        self._proposed += 1
+        return due
+
+    def commit(self) -> None:
+        """Count the tick that was proposed."""
+        self.ticks_in_episode, self._proposed = self._proposed, self.ticks_in_episode

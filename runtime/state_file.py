@@ -1,0 +1,51 @@
+"""What a policy learned in context, as a file: its state, bound to the policy by hash.
+
+Loading it lets a restarted process go on where the one before stopped; no other policy accepts it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from dmh_edge.errors import ArtifactError, ContractError
+from dmh_edge.files import replacing
+from dmh_edge.runtime.buffered import all_finite
+from dmh_edge.runtime.session import Session
+
+_KEY = "policy_sha256"
+
+
+def save_state(path: Path, session: Session, policy_sha256: str) -> None:
+    """Write the session's committed state, whole or not at all.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{_KEY: np.array(policy_sha256)}, **session.state())
+
+
+def load_state(path: Path, session: Session, policy_sha256: str) -> None:
+    """Give the session a saved state; nothing changes unless all of it is good.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, or holds numbers that are not finite.
+        ContractError: it belongs to another policy, or to another number of robots.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+            owner = str(state.pop(_KEY))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path} is no saved state, or is truncated or altered: {error}") from error
+    if owner != policy_sha256:
+        raise ContractError(
+            f"{path} was learned by another policy ({owner[:12]}..., this one is {policy_sha256[:12]}...); "
+            "name another --state file, or remove this one to start with an empty memory"
+        )
+    if not all_finite(state.values()):
+        raise ArtifactError(f"{path} holds numbers that are not finite; remove it to start with an empty memory")
+    session.restore(state)
