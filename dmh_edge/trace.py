@@ -7,7 +7,8 @@ replayed through any backend, because a trace also holds the policy's state befo
     outputs/<name>        [T, B, ...]   what the policy proposed: action, logits
     initial_state/<name>                state tensors before the first tick
     final_state/<name>                  state tensors after the last
-    timing/<name>         [T]           runs only: slot, lateness_ns, compute_ns, ...
+    timing/<name>         [T, ...]      runs only: slot, lateness_ns, compute_ns, ..., applied_action
+    unrecorded                          runs only: ticks that followed the last one, for which there was no room
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Trace:
         outputs: ``[T, B, ...]`` per output.
         initial_state: state tensors before the first tick.
         final_state: state tensors after the last tick.
-        timing: ``[T]`` per figure; empty for a golden trace.
+        timing: ``[T, ...]`` per figure; empty for a golden trace.
+        unrecorded: ticks of the same run that followed and are not in here. There is never a gap between two ticks.
     """
 
     weights_sha256: str
@@ -48,6 +50,7 @@ class Trace:
     initial_state: Arrays
     final_state: Arrays
     timing: Arrays = field(default_factory=dict)
+    unrecorded: int = 0
 
     @property
     def ticks(self) -> int:
@@ -68,6 +71,7 @@ class Trace:
         arrays: dict[str, NDArray[Any]] = {
             "version": np.array(_VERSION),
             "weights_sha256": np.array(self.weights_sha256),
+            "unrecorded": np.array(self.unrecorded),
         }
         for group in _GROUPS:
             arrays |= {f"{group}/{name}": array for name, array in getattr(self, group).items()}
@@ -90,7 +94,7 @@ class Trace:
                     group, _, name = key.partition("/")
                     if name:
                         groups[group][name] = file[key]
-                trace = cls(str(file["weights_sha256"]), **groups)
+                trace = cls(str(file["weights_sha256"]), **groups, unrecorded=int(file["unrecorded"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path} is no trace, or is truncated or altered: {error}") from error
         lengths = {len(array) for part in (trace.world, trace.outputs, trace.timing) for array in part.values()}

@@ -1,0 +1,164 @@
+"""The report of a run: as JSON for programs, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+from rich.table import Table
+
+from dmh_edge.contract import PolicyContract
+from dmh_edge.runtime.faults import Fault
+from dmh_edge.runtime.histogram import Histogram
+from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
+from dmh_edge.schema import Spec
+
+_NS_PER_US = 1000
+_TITLES: dict[SlotKind, str] = {"actor": "actor ticks", "boundary": "boundary ticks", "no_step": "slots without a step"}
+
+
+class Percentiles(Spec):
+    """How some durations are distributed, in microseconds; percentiles are exact to 1%."""
+
+    p50_us: float
+    """Half of them take no longer."""
+    p99_us: float
+    """99 of 100 take no longer."""
+    p999_us: float
+    """999 of 1000 take no longer."""
+    max_us: float
+    """The longest."""
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Percentiles:
+        """Those of a histogram."""
+        p50, p99, p999 = (histogram.percentile_ns(share) / _NS_PER_US for share in (0.5, 0.99, 0.999))
+        return cls(p50_us=p50, p99_us=p99, p999_us=p999, max_us=histogram.longest_ns / _NS_PER_US)
+
+
+class SlotTiming(Spec):
+    """Of one kind of slot."""
+
+    count: int = Field(ge=0)
+    """How many there were."""
+    lateness: Percentiles
+    """From the slot's time to its beginning."""
+    compute: Percentiles
+    """Of the policy."""
+    total: Percentiles
+    """From the slot's time to its end, writing and recording included."""
+
+    @classmethod
+    def of(cls, durations: Durations) -> SlotTiming:
+        """Those of one kind of slot."""
+        return cls(
+            count=durations.lateness.count,
+            lateness=Percentiles.of(durations.lateness),
+            compute=Percentiles.of(durations.compute),
+            total=Percentiles.of(durations.total),
+        )
+
+
+class Summary(Spec):
+    """What happened in a run."""
+
+    format_version: Literal[1] = 1
+    """Version of this format."""
+    policy: str
+    """Name of the policy."""
+    weights_sha256: str
+    """Digest of its weights."""
+    backend: str
+    """What computed it."""
+    task: str
+    """Name of the robot's task."""
+    rate_hz: float
+    """Control rate."""
+    stopped_by: StoppedBy
+    """Why it ended: a limit, the operator, the guard, or an error."""
+    detail: str
+    """The same in words."""
+    slots: int
+    """Turns that the loop took."""
+    ticks: int
+    """Steps of the policy."""
+    held_slots: int
+    """Turns without a step because of a fault."""
+    overruns: int
+    """Times that a turn ended so late that at least one slot passed."""
+    skipped_slots: int
+    """Slots that passed so."""
+    faults: dict[str, int]
+    """What the guard saw, and how often; nothing that it never saw."""
+    actor: SlotTiming
+    """Ticks that ran only what runs on every tick."""
+    boundary: SlotTiming
+    """Ticks that also ran a graph that is due now and then."""
+    no_step: SlotTiming
+    """Turns without a step: held ones, and the last one of each episode."""
+    returns: tuple[float, ...]
+    """Sum of the rewards of each episode that came to its end."""
+    unfinished_return: float
+    """That of the episode that did not."""
+    unrecorded_ticks: int
+    """Ticks that the trace does not hold for want of room; 0 as well where no trace was asked for."""
+
+    @classmethod
+    def of(
+        cls,
+        tally: Tally,
+        contract: PolicyContract,
+        *,
+        backend: str,
+        rate_hz: float,
+        faults: Mapping[Fault, int],
+        unrecorded: int,
+    ) -> Summary:
+        """The report of what was counted in a run of a policy."""
+        return cls(
+            policy=contract.name,
+            weights_sha256=contract.provenance.weights_sha256,
+            backend=backend,
+            task=contract.task.name,
+            rate_hz=rate_hz,
+            stopped_by=tally.stopped_by,
+            detail=tally.detail,
+            slots=tally.slots,
+            ticks=tally.ticks,
+            held_slots=tally.held_slots,
+            overruns=tally.overruns,
+            skipped_slots=tally.skipped_slots,
+            faults={fault.value: count for fault, count in faults.items() if count},
+            **{kind: SlotTiming.of(durations) for kind, durations in tally.durations.items()},
+            returns=tuple(tally.returns),
+            unfinished_return=tally.unfinished_return,
+            unrecorded_ticks=unrecorded,
+        )
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(title=f"{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
+        table.add_column("what")
+        table.add_column("value")
+        table.add_row("stopped by", f"{self.stopped_by}: {self.detail}")
+        table.add_row("ticks", f"{self.ticks} in {self.slots} slots, {self.held_slots} held")
+        table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped")
+        for kind, title in _TITLES.items():
+            timing: SlotTiming = getattr(self, kind)
+            if timing.count:
+                table.add_row(f"{title} ({timing.count})", "us: p50 / p99 / p99.9 / max", style="bold")
+                for name in ("lateness", "compute", "total"):
+                    table.add_row(f"  {name}", _in_words(getattr(timing, name)))
+        for fault, count in self.faults.items():
+            table.add_row(f"fault: {fault}", str(count), style="yellow")
+        if self.unrecorded_ticks:
+            table.add_row("not in the trace", f"{self.unrecorded_ticks} ticks, for want of room", style="yellow")
+        table.add_row("episodes", str(len(self.returns)))
+        table.add_row("return per episode", " ".join(f"{value:.4g}" for value in self.returns) or "none finished")
+        return table
+
+
+def _in_words(percentiles: Percentiles) -> str:
+    values = (percentiles.p50_us, percentiles.p99_us, percentiles.p999_us, percentiles.max_us)
+    return " / ".join(f"{value:.0f}" for value in values)

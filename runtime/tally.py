@@ -1,0 +1,60 @@
+"""What the loop counts while it runs: a few integers and histograms, so that a run may last as long as it likes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dmh_edge.runtime.histogram import Histogram
+
+#: Why a run ended: a limit was reached, an operator said so, the guard did, or something failed.
+StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "error"]
+
+#: Kinds of slots: the policy ran only what it runs on every tick, something that is due now and then too, or nothing.
+SlotKind = Literal["actor", "boundary", "no_step"]
+
+
+@dataclass
+class Durations:
+    """Of one kind of slot.
+
+    Attributes:
+        lateness: from the slot's time to its beginning.
+        compute: of the policy; empty for slots without.
+        total: from the slot's time to its end, writing and recording included.
+    """
+
+    lateness: Histogram = field(default_factory=Histogram)
+    compute: Histogram = field(default_factory=Histogram)
+    total: Histogram = field(default_factory=Histogram)
+
+
+@dataclass
+class Tally:
+    """Counters of one run.
+
+    Attributes:
+        slots: turns that the loop took.
+        ticks: turns in which the policy took a step that was adopted.
+        held_slots: turns without a step because of a fault; the guard chose the action.
+        overruns: times that a turn was over so late that at least one slot passed.
+        skipped_slots: slots that passed so.
+        returns: sum of rewards of each episode that came to its end.
+        unfinished_return: that of the episode under way.
+        durations: per kind of slot.
+        stopped_by: why it ended.
+        detail: the same in words.
+    """
+
+    slots: int = 0
+    ticks: int = 0
+    held_slots: int = 0
+    overruns: int = 0
+    skipped_slots: int = 0
+    returns: list[float] = field(default_factory=list)
+    unfinished_return: float = 0.0
+    durations: dict[SlotKind, Durations] = field(
+        default_factory=lambda: {"actor": Durations(), "boundary": Durations(), "no_step": Durations()}
+    )
+    stopped_by: StoppedBy = "error"
+    detail: str = ""
