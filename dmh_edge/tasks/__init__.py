@@ -9,14 +9,14 @@ from __future__ import annotations
 from dmh_edge.errors import ConfigError, MissingExtraError, unknown
 
 try:
-    from dmh_edge.tasks import darkroom
+    from dmh_edge.tasks import dark_reacher, darkroom
 except ModuleNotFoundError as error:
     if error.name != "gymnasium":
         raise
     raise MissingExtraError("gymnasium", "sim", "a simulated task") from error
 from dmh_edge.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.spec.name: task for task in (darkroom.TASK,)}
+TASKS: dict[str, Task] = {task.spec.name: task for task in (darkroom.TASK, dark_reacher.TASK)}
 
 
 def find(name: str) -> Task:
