@@ -25,6 +25,8 @@ CONTRACT_NAME = "model.json"
 TRACE_NAME = "model.trace.npz"
 
 DType = Literal["float32", "float16", "int64", "bool"]
+#: Element type of the matrix products; everything delicate stays float32.
+Precision = Literal["float32", "float16"]
 Dimension = int | Literal["batch"]
 
 
@@ -299,7 +301,7 @@ class PolicyContract(Spec):
     """Version of this format; raised with every change that an older reader would misunderstand."""
     name: str
     """The policy's name; the ONNX files carry it too."""
-    precision: Literal["float32", "float16"] = "float32"
+    precision: Precision = "float32"
     """Element type of the matrix products."""
     task: TaskSpec
     """What it was trained to do."""

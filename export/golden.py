@@ -15,13 +15,12 @@ from dmh_edge.trace import Trace
 _BATCH = 1
 
 
-def golden_trace(model: DMH, contract: PolicyContract, weights_sha256: str, seed: int = 0) -> Trace:
+def golden_trace(model: DMH, contract: PolicyContract, seed: int = 0) -> Trace:
     """Twice as many ticks as the self-test replays, computed by PyTorch in float32.
 
     Args:
         model: float32.
         contract: its tensors.
-        weights_sha256: digest of the model's weights.
         seed: of the random world.
     """
     ticks = 2 * SELF_TEST_TICKS
@@ -34,4 +33,4 @@ def golden_trace(model: DMH, contract: PolicyContract, weights_sha256: str, seed
         outputs.append(session.step({name: column[tick] for name, column in world.items()}))
         session.commit()
     stacked = {name: np.stack([tick[name] for tick in outputs]) for name in outputs[0]}
-    return Trace(weights_sha256, world, stacked, initial, session.state())
+    return Trace(contract.provenance.weights_sha256, world, stacked, initial, session.state())

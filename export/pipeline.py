@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import TRACE_NAME, ModelSpec, ParityFigure, PolicyContract, Provenance
-from dmh_edge.errors import ArtifactError, BackendError, ConfigError, ContractError, MissingExtraError
+from dmh_edge.contract import TRACE_NAME, ParityFigure, PolicyContract, Precision, Provenance
+from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
 from dmh_edge.export.parity import Progress, check_backend, check_step, silent
@@ -20,12 +19,10 @@ from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.runtime.ort import OrtSession
-from dmh_edge.runtime.policy import NOTE_NAME, Policy
+from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.tensorrt import TensorRTSession, fitting_library
 
-Precision = Literal["float32", "float16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
 #: Length of the rollouts that an export must pass, in chunks: some eight episodes, and more wraps of a chunk.
 GATE_CHUNKS = 15
 GATE_TICKS = 200
@@ -34,7 +31,7 @@ GATE_TICKS = 200
 def export_policy(
     run: Path,
     out: Path,
-    precision: str = "float32",
+    precision: Precision = "float32",
     trt: bool = False,
     targets: tuple[str, ...] = (),
     say: Say = quiet,
@@ -52,20 +49,14 @@ def export_policy(
         progress: told how far each parity rollout is.
 
     Raises:
-        ConfigError: the precision is not supported.
         ArtifactError: the checkpoint is missing or altered, or the folder cannot be written.
         ExportError: a graph cannot be exported or built.
         ParityError: what was exported does not compute what the model computes.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"--precision {precision!r} is not supported; it takes {' or '.join(PRECISIONS)}")
     checkpoint = Checkpoint.load(run)
     model = checkpoint.build()
-    deployed = copy.deepcopy(model)
-    if precision == "float16":
-        set_product_dtype(deployed, torch.float16)
     with replacing_folder(out) as folder:
-        policy = _write(folder, out.name, model, deployed, checkpoint, run, precision, say)
+        policy = _write(folder, model, draft_contract(checkpoint, run, out.name, precision), say)
         if trt:
             build_plans(policy, targets, say)
         figures = prove(policy, model, max(GATE_TICKS, GATE_CHUNKS * model.config.chunk), say, progress)
@@ -90,7 +81,7 @@ def prove(policy: Policy, model: DMH, ticks: int, say: Say = quiet, progress: Pr
     figures = check_step(model, policy.contract, ticks, progress=progress)
     figures += check_backend(model, policy.contract, lambda b: OrtSession(policy, b), ticks, progress=progress)
     figures.append(replay(policy.golden_trace(), OrtSession(policy)).require())
-    if not (policy.folder / NOTE_NAME).exists():
+    if not policy.has_engines:
         say("parity of plans skipped: there are none")
         return figures
     note = policy.engines()
@@ -127,28 +118,21 @@ def reference_model(policy: Policy, run: Path | None) -> DMH:
     return checkpoint.build()
 
 
-def _write(
-    folder: Path,
-    name: str,
-    model: DMH,
-    deployed: DMH,
-    checkpoint: Checkpoint,
-    run: Path,
-    precision: Precision,
-    say: Say,
-) -> Policy:
-    """Everything but the proof: ONNX files, golden trace, contract."""
+def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Precision = "float32") -> PolicyContract:
+    """The contract of a checkpoint as it would be exported, before there are any files.
+
+    Args:
+        checkpoint: the trained policy.
+        run: what to call the checkpoint.
+        name: what to call the policy.
+        precision: of the matrix products; in float16 the actor's cache is too.
+    """
     header = checkpoint.header
-    spec: ModelSpec = deployed.model_spec(precision)
-    metadata = {"dmh_edge.format_version": "1", "dmh_edge.policy": name}
-    for graph in spec.graphs:
-        say(f"exporting {graph.file}")
-        write_onnx(deployed, spec, graph, folder / graph.file, metadata)
-    contract = PolicyContract(
+    return PolicyContract(
         name=name,
         precision=precision,
         task=header.task,
-        model=spec,
+        model=checkpoint.build().model_spec(precision),
         files={},
         provenance=Provenance(
             code_version=dmh_edge.__version__,
@@ -159,8 +143,21 @@ def _write(
             training_steps=header.step,
         ),
     )
+
+
+def _write(folder: Path, model: DMH, contract: PolicyContract, say: Say) -> Policy:
+    """Everything but the proof: ONNX files, golden trace, contract."""
+    deployed = copy.deepcopy(model)
+    if contract.precision == "float16":
+        set_product_dtype(deployed, torch.float16)
+    metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
+    files = []
+    for graph in contract.model.graphs:
+        say(f"exporting {graph.file}")
+        write_onnx(deployed, contract.model, graph, folder / graph.file, metadata)
+        files.append(graph.file)
     say(f"recording {TRACE_NAME}")
-    golden_trace(model, contract, checkpoint.weights_sha256).save(folder / TRACE_NAME)
-    files = {file: sha256(folder / file) for file in (*(graph.file for graph in spec.graphs), TRACE_NAME)}
-    contract.model_copy(update={"files": files}).save(folder)
+    golden_trace(model, contract).save(folder / TRACE_NAME)
+    files.append(TRACE_NAME)
+    contract.model_copy(update={"files": {file: sha256(folder / file) for file in files}}).save(folder)
     return Policy.load(folder)

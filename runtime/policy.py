@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract
+from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract, Precision
 from dmh_edge.errors import ArtifactError
 from dmh_edge.files import sha256
 from dmh_edge.schema import Spec, parse
@@ -28,7 +28,7 @@ class EngineNote(Spec):
     """Its version; only the same one can run them."""
     targets: tuple[str, ...]
     """GPU architectures, e.g. ``sm89``."""
-    precision: Literal["float32", "float16"]
+    precision: Precision
     """Element type of the matrix products."""
     batch_profile: tuple[int, int, int]
     """Smallest, best and largest number of robots."""
@@ -84,6 +84,11 @@ class Policy:
     def golden_trace(self) -> Trace:
         """What the reference computed when the policy was exported."""
         return Trace.load(self.folder / TRACE_NAME)
+
+    @property
+    def has_engines(self) -> bool:
+        """Whether TensorRT plans were built."""
+        return (self.folder / NOTE_NAME).exists()
 
     def engines(self) -> EngineNote:
         """The note of the TensorRT engines, with each engine held against its hash, before anybody deserialises it.

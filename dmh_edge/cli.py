@@ -1,0 +1,228 @@
+"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run``.
+
+Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
+is quick and a robot without torch can run everything that a robot needs.
+
+Exit codes: 0 well, 1 an error that was foreseen, 2 a command line that cannot be parsed, 3 a run that the guard ended.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dmh_edge import __version__
+from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError
+
+app = typer.Typer(
+    name="dmh-edge",
+    help="Decision Mamba-Hybrid policies, from training to a robot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+GUARD_STOPPED = 3
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="darkroom or dark-reacher.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+
+
+def main() -> None:
+    """Run the command line; errors that were foreseen become one sentence and exit code 1."""
+    try:
+        app()
+    except DmhEdgeError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.secho("interrupted", err=True)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"dmh-edge {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def data(
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="Folder of the data set; an old one is replaced.")],
+    histories: Annotated[int | None, typer.Option(help="Learning histories per hidden task.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes per history, from random to expert.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Record learning histories of a scripted expert as a Minari data set."""
+    from dmh_edge import console, tasks
+    from dmh_edge.data.generate import generate
+
+    found = tasks.find(task)
+    with console.bars() as told:
+        generate(found, out, histories, episodes, seed, lambda done, total: told("episodes", done, total))
+    console.say(f"wrote {out}")
+
+
+@app.command()
+def train(
+    task: TaskName,
+    data: Annotated[Path, typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    model: Annotated[str, typer.Option(help="Which model.")] = "dm-h",
+    config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train a policy from data."""
+    _require("torch", "train", "training")
+    from dmh_edge import config as settings
+    from dmh_edge.train import train as fit
+
+    fit(settings.load(task, model, config, set or ()), data, out, resume=resume)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="RUN|POLICY", help="A run; or, to build plans, a policy's folder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the policy; an old one is replaced.")] = None,
+    trt: Annotated[bool, typer.Option("--trt", help="Build TensorRT plans beside the ONNX files.")] = False,
+    trt_target: Annotated[list[str] | None, typer.Option(help="GPU architecture, e.g. sm89; repeatable.")] = None,
+    precision: Annotated[Literal["float32", "float16"], typer.Option(help="Of the matrix products.")] = "float32",
+) -> None:
+    """Turn a run into a folder that a robot can run, proved equal to the trained model."""
+    from dmh_edge import console
+    from dmh_edge.contract import CONTRACT_NAME
+
+    targets = tuple(trt_target or ())
+    if targets and not trt:
+        raise ConfigError("--trt-target without --trt: say --trt to build plans")
+    if (source / CONTRACT_NAME).exists():
+        from dmh_edge.export.plans import build_plans
+        from dmh_edge.runtime.policy import Policy
+
+        if not trt or out is not None:
+            raise ConfigError(f"{source} is exported already: add --trt to build its plans in place, and drop --out")
+        build_plans(Policy.load(source), targets, console.say)
+        return
+    if out is None:
+        raise ConfigError("say with --out where the policy's folder shall be")
+    _require("torch", "export", "exporting a run")
+    from dmh_edge.export.pipeline import export_policy
+
+    with console.bars() as told:
+        policy = export_policy(source, out, precision, trt, targets, console.say, told)
+    console.out.print(console.parity_table(list(policy.contract.parity)))
+    console.say(f"wrote {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
+
+
+@app.command()
+def inspect(
+    engine: Annotated[Path, typer.Argument(help="A policy's folder, or a file in it.")],
+) -> None:
+    """Show a policy's contract, hashes and parity figures, after checking every file."""
+    from dmh_edge import console
+    from dmh_edge.runtime.engine import locate
+    from dmh_edge.runtime.policy import Policy
+
+    folder, _ = locate(engine, None)
+    for table in console.policy_tables(Policy.load(folder)):
+        console.out.print(table)
+
+
+@app.command()
+def parity(
+    engine: Annotated[Path, typer.Argument(help="A policy's folder, or a file in it.")],
+    ticks: Annotated[int, typer.Option(min=1, help="Length of each rollout.")] = 10_000,
+    run: Annotated[Path | None, typer.Option(help="The run that it came from, if it has moved.")] = None,
+) -> None:
+    """Prove again that every link computes what the trained model computes."""
+    _require("torch", "export", "parity against the trained model")
+    from dmh_edge import console
+    from dmh_edge.export.pipeline import prove, reference_model
+    from dmh_edge.runtime.engine import locate
+    from dmh_edge.runtime.policy import Policy
+
+    policy = Policy.load(locate(engine, None)[0])
+    with console.bars() as told:
+        figures = prove(policy, reference_model(policy, run), ticks, console.say, told)
+    console.out.print(console.parity_table(figures))
+
+
+@app.command()
+def run(
+    engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
+    robot: Annotated[str, typer.Option(help="fake, gym:<id>, or package.module:Class.")],
+    robot_option: Annotated[list[str] | None, typer.Option(help="NAME=JSON for the robot; repeatable.")] = None,
+    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Control rate in Hz; the contract's if not said.")] = None,
+    ticks: Annotated[int | None, typer.Option(help="End after so many steps of the policy.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="End after so many episodes.")] = None,
+    duration: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
+    seed: Seed = 0,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
+    state: Annotated[Path | None, typer.Option(help="File with what was learned in context: read, then kept.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for trace.npz and summary.json [runs/robot/TIME].")] = None,
+) -> None:
+    """Run a policy on a robot at a fixed rate. Ctrl-C stops the robot and keeps the records."""
+    from dmh_edge import console
+    from dmh_edge.robots.find import find_robot
+    from dmh_edge.runtime.engine import open_session
+    from dmh_edge.runtime.operate import operate
+    from dmh_edge.runtime.records import Limits
+    from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
+
+    limits = Limits(ticks, episodes, duration)
+    policy, session = open_session(engine, backend)
+    try:
+        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S"))
+        machine = find_robot(robot, task=policy.contract.task, options=_options(robot_option or []), seed=seed)
+        summary = operate(
+            session,
+            machine,
+            policy_sha256=policy.sha256,
+            self_test=lambda: _self_test(replay(policy.golden_trace(), session, SELF_TEST_TICKS)),
+            limits=limits,
+            rate_hz=rate,
+            noise_seed=None if deterministic else seed,
+            state=state,
+            out=records,
+        )
+    finally:
+        session.close()
+    console.out.print(summary.table())
+    console.say(f"wrote {records}")
+    if summary.stopped_by == "guard":
+        raise typer.Exit(GUARD_STOPPED)
+
+
+def _self_test(comparison: Any) -> None:
+    comparison.require()
+
+
+def _options(settings: list[str]) -> dict[str, Any]:
+    """``NAME=JSON`` pairs; what is no JSON is taken as text."""
+    options: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--robot-option {setting!r}: expected NAME=VALUE, e.g. hidden=3")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options
+
+
+def _require(package: str, extra: str, purpose: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtraError(package, extra, purpose)

@@ -1,0 +1,107 @@
+"""What the commands show: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dmh_edge.contract import ParityFigure
+from dmh_edge.runtime.policy import Policy
+
+#: Columns of a table where there is no terminal: SHA-256 and tensor names should not be cut.
+_WIDTH = 140
+
+out = Console(width=None if sys.stdout.isatty() else _WIDTH)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """One line of what is going on."""
+    err.print(message, style="dim", highlight=False, markup=False)
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars, one per name, for ``told(name, done, total)``; nothing where stderr is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        ids = {}
+
+        def told(name: str, done: int, total: int) -> None:
+            if name not in ids:
+                ids[name] = progress.add_task(name, total=total)
+            progress.update(ids[name], completed=done)
+
+        yield told
+
+
+def parity_table(figures: list[ParityFigure]) -> Table:
+    """One row per link."""
+    table = Table(title="parity: |reference - candidate| / max(1, max|reference|)", title_justify="left")
+    for heading in ("reference", "candidate"):
+        table.add_column(heading)
+    for heading in ("ticks", "worst error", "tolerance"):
+        table.add_column(heading, justify="right")
+    table.add_column("worst tensor")
+    for figure in figures:
+        error, tolerance = f"{figure.worst_error:.1e}", f"{figure.tolerance:.0e}"
+        table.add_row(figure.reference, figure.candidate, f"{figure.ticks:,}", error, tolerance, figure.worst_tensor)
+    return table
+
+
+def policy_tables(policy: Policy) -> Iterator[Table]:
+    """All that an operator should know before arming: task, tensors, files, provenance, parity."""
+    contract = policy.contract
+    task, provenance = contract.task, contract.provenance
+
+    facts = Table(title=f"policy {contract.name}", title_justify="left", show_header=False)
+    facts.add_row("identity", policy.sha256)
+    facts.add_row("model", f"{contract.model.kind}, {contract.precision}")
+    facts.add_row("sizes", ", ".join(f"{name} {value}" for name, value in contract.model.sizes.items()))
+    facts.add_row("task", f"{task.name} at {task.rate_hz:g} Hz, episodes of {task.horizon} steps")
+    facts.add_row("action", f"{task.action.kind}, delay {task.action_delay}, held at most {task.max_hold_s:g} s")
+    facts.add_row("reward", f"{task.reward.meaning} [{task.reward.low:g}, {task.reward.high:g}]")
+    facts.add_row("target return", f"{task.target_return:g}")
+    facts.add_row("trained", f"{provenance.training_steps:,} updates, dmh-edge {provenance.code_version}")
+    facts.add_row("checkpoint", f"{provenance.checkpoint}  weights {provenance.weights_sha256[:16]}")
+    facts.add_row("data", provenance.data_sha256[:16])
+    yield facts
+
+    elements = Table(title="elements", title_justify="left")
+    for heading in ("", "name", "unit", "low", "high", "slew/s"):
+        elements.add_column(heading)
+    rows = [("observation", element) for element in task.observation]
+    if task.action.kind == "continuous":
+        rows += [(f"action ({task.action.mode})", element) for element in task.action.elements]
+    for kind, element in rows:
+        slew = "" if element.slew_per_s is None else f"{element.slew_per_s:g}"
+        elements.add_row(kind, element.name, element.unit, f"{element.low:g}", f"{element.high:g}", slew)
+    if task.action.kind == "discrete":
+        elements.add_row("action", " | ".join(task.action.names), "", "", "", "")
+    yield elements
+
+    graphs = Table(title="graphs", title_justify="left", show_lines=True)
+    for heading in ("name", "file", "due", "reads", "writes"):
+        graphs.add_column(heading, overflow="fold")
+    for graph in contract.model.graphs:
+        due = "every tick" if graph.every == 1 else f"every {graph.every} ticks and at {graph.restart_on}"
+        graphs.add_row(graph.name, graph.file, due, ", ".join(graph.inputs), ", ".join(graph.outputs))
+    yield graphs
+
+    files = Table(title="files", title_justify="left")
+    for heading in ("name", "SHA-256", "note"):
+        files.add_column(heading, overflow="fold")
+    for name, digest in contract.files.items():
+        files.add_row(name, digest, "as exported")
+    if policy.has_engines:
+        note = policy.engines()
+        built = f"{note.builder} {note.builder_version} for {', '.join(note.targets)}, {note.precision}"
+        for name, digest in note.plans.items():
+            files.add_row(name, digest, f"{built}, batch {note.batch_profile[0]} to {note.batch_profile[2]}")
+    yield files
+    yield parity_table(list(contract.parity))
