@@ -17,9 +17,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from dmh_edge.errors import ArtifactError
@@ -87,7 +88,8 @@ class Trace:
         """
         groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # np.load itself would leave the file open when it is truncated.
+            with path.open("rb") as stream, zipped_arrays(stream) as file:
                 if (version := int(file["version"])) != _VERSION:
                     raise ArtifactError(f"{path}: trace version {version}, but this dmh-edge reads {_VERSION}")
                 for key in file.files:
@@ -101,3 +103,15 @@ class Trace:
         if "observation" not in trace.world or len(lengths) != 1:
             raise ArtifactError(f"{path} is no trace: its columns have lengths {sorted(lengths)}, expected one length")
         return trace
+
+
+def zipped_arrays(stream: BinaryIO) -> NpzFile[Any]:
+    """The arrays of an ``.npz`` file; nothing is unpickled.
+
+    Raises:
+        ValueError, EOFError, zipfile.BadZipFile: it is none, or is truncated.
+    """
+    file = np.load(stream, allow_pickle=False)
+    if not isinstance(file, NpzFile):
+        raise ValueError("it holds a single array")
+    return file

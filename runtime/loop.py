@@ -58,6 +58,7 @@ class Loop:
 
     Attributes:
         tally: what has been counted so far.
+        reward_due: rewards that the policy has not been told yet.
         began: whether the policy's state is the run's: after the self-test, and after what was learned was restored.
     """
 
@@ -85,7 +86,7 @@ class Loop:
         self._asking = ""  # which call of the robot is under way
         self._first_slot_ns: int | None = None
         self._actions_in_episode = 0
-        self._reward_due = 0.0  # rewards that the policy has not been told yet
+        self.reward_due = 0.0
         self._reward = np.zeros(1, np.float32)
         self._episode_start = np.ones(1, np.bool_)
         self._wished: Action = self._guard.safe_action  # the proposal under way ...
@@ -94,12 +95,13 @@ class Loop:
         self._kind: SlotKind = "no_step"  # of the slot under way
         self._figures = [0] * len(FIGURES)  # of the proposal under way
 
-    def run(self, self_test: Callable[[], None], recall: Callable[[], None]) -> None:
+    def run(self, self_test: Callable[[], None], recall: Callable[[], float]) -> None:
         """Take the robot through its whole life. It stands still when this returns or raises.
 
         Args:
             self_test: replays the golden trace through the session.
-            recall: gives the session, which has forgotten everything, what it learned before.
+            recall: gives the session, which has forgotten everything, what it learned before, and returns the reward
+                that the policy had not been told then.
 
         Raises:
             DmhEdgeError: the robot does not fit, the self-test failed, or robot or backend failed; `tally` tells how
@@ -111,7 +113,7 @@ class Loop:
                 check_fit(self._robot, self._task, self.rate_hz)
                 self_test()
                 self._agent.forget()
-                recall()
+                self.reward_due = recall()
                 self._drive()
             finally:
                 self._signals.phase = "stopping"
@@ -209,7 +211,7 @@ class Loop:
             return None
         fault = self._guard.check_reward(reading)
         if fault is None:
-            self._reward_due += reading.reward
+            self.reward_due += reading.reward
             self.tally.unfinished_return += reading.reward
         return fault
 
@@ -220,7 +222,7 @@ class Loop:
         if fault is not None:
             return
         begin_ns = self._clock.now_ns()
-        self._reward[0] = self._reward_due
+        self._reward[0] = self.reward_due
         outputs = self._agent.propose(reading.observation, self._reward, self._episode_start)
         self._wished = outputs["action"][0, ...].copy()
         self._reason = self._guard.check_proposal(self._wished, self._session.proposal_is_finite())
@@ -231,7 +233,7 @@ class Loop:
             self._recorder.propose(self._agent.world, outputs, self._kind == "boundary", self._session)
         if self._reason is None:
             self._has_proposal = True
-            self._reward_due = 0.0
+            self.reward_due = 0.0
             self._episode_start[0] = False
 
     def _act(self, slot: Slot) -> None:

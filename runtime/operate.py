@@ -70,9 +70,8 @@ def operate(
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
     recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz)) if out else None
 
-    def recall() -> None:
-        if state and state.exists():
-            load_state(state, session, policy_sha256)
+    def recall() -> float:
+        return load_state(state, session, policy_sha256) if state and state.exists() else 0.0
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
@@ -80,7 +79,7 @@ def operate(
         if out and recorder:
             writers.append(lambda: write_text(out / SUMMARY_NAME, loop.summary().model_dump_json(indent=2) + "\n"))
         if state:
-            writers.append(lambda: save_state(state, session, policy_sha256))
+            writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
         if out and recorder:
             writers.append(lambda: recorder.trace(session).save(out / TRACE_NAME))
         return [failure for failure in map(_failure, writers) if failure]
