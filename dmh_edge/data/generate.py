@@ -1,7 +1,12 @@
-"""Learning histories without a learner: an expert whose noise is annealed away over the episodes of a history.
+"""Learning histories without a learner: an expert whose doubts are annealed away over the episodes of a history.
 
-The first episode of a history is random, the last one is the expert's; in between an agent seems to learn. Beside each
-action taken stands the one that the expert would have taken.
+The behaviour follows the expert towards what it believes to be hidden, and anew decides every so often what to believe:
+with probability ``noise`` some training task drawn at random, else the truth. ``noise`` falls from 1 in the first
+episode of a history to 0 in the last, so that an agent seems to learn. Beside each action taken stands the expert's.
+
+Why not random actions: an agent that learns in context goes, like this one, straight to wrong places. Where histories
+stumble at random until they know, going straight betrays what is hidden, and who imitates them believes its own steps.
+Random torques, besides, spin an arm at 60 rad/s.
 """
 
 from __future__ import annotations
@@ -13,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import minari_files
 from dmh_edge.errors import ConfigError, MissingExtraError
 from dmh_edge.tasks.task import Task
@@ -21,9 +25,8 @@ from dmh_edge.tasks.task import Task
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
 
-#: Mean number of steps for which a row stays random or the expert's. One random action per step is a walk that stays
-#: near where it began; held ones reach the corners, as does an agent that follows a wrong belief.
-MEAN_HOLD = 4
+#: How many beliefs an episode sees on average: long enough held to get somewhere, short enough to meet most states.
+BELIEFS_PER_EPISODE = 4
 
 
 def generate(
@@ -79,10 +82,10 @@ def _roll_out(
     """One episode in every environment, as Minari's columns with time first: ``[T or T+1, N, ...]``."""
     observation, _ = environments.reset(seed=seed)
     observations, actions, experts, outcomes = [observation], [], [task.expert(observation, hidden)], []
-    held, is_random = _random_actions(task, len(hidden), rng), rng.random(len(hidden)) < noise
+    belief = _believe(task, hidden, noise, rng)
     over = np.zeros(len(hidden), bool)
     while not over.all():
-        action = np.where(is_random.reshape(-1, *[1] * (held.ndim - 1)), held, experts[-1])
+        action = task.expert(observation, belief)
         observation, reward, terminated, truncated, _ = environments.step(action)
         over = terminated | truncated
         if over.any() != over.all():
@@ -91,9 +94,8 @@ def _roll_out(
         actions.append(action)
         experts.append(task.expert(observation, hidden))
         outcomes.append((reward, terminated, truncated))
-        renew = rng.random(len(hidden)) < 1 / MEAN_HOLD
-        held[renew] = _random_actions(task, len(hidden), rng)[renew]
-        is_random = np.where(renew, rng.random(len(hidden)) < noise, is_random)
+        doubts = rng.random(len(hidden)) < BELIEFS_PER_EPISODE / task.spec.horizon
+        belief = np.where(doubts, _believe(task, hidden, noise, rng), belief)
     rewards, terminations, truncations = (np.stack(column) for column in zip(*outcomes, strict=True))
     return {
         "observations": np.stack(observations),
@@ -105,13 +107,10 @@ def _roll_out(
     }
 
 
-def _random_actions(task: Task, count: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Uniform actions ``[count]`` or ``[count, A]``."""
-    action = task.spec.action
-    if isinstance(action, DiscreteAction):
-        return rng.integers(action.size, size=count)
-    low, high = (np.array([getattr(element, side) for element in action.elements]) for side in ("low", "high"))
-    return rng.uniform(low, high, (count, action.size)).astype(np.float32)
+def _believe(task: Task, hidden: NDArray[np.int64], noise: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The truth or, with probability ``noise``, any training task: ``[N]``."""
+    wrong = rng.choice(task.train_ids, len(hidden))
+    return np.where(rng.random(len(hidden)) < noise, wrong, hidden)
 
 
 def _buffers(
