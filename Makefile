@@ -1,0 +1,64 @@
+# make test        the whole suite: format, lint, types, tests (Python 3.11 or 3.12)
+# make test-light  what a robot's machine needs, from a built wheel, without torch: make test-light PYTHON=python3.10
+# make demo        Darkroom, from data to a control loop; prints each command it runs
+# The first call makes .venv and installs; later calls install only when pyproject.toml or constraints.txt changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: install lint test test-light demo clean
+
+PYTHON ?= $(shell for python in python3.11 python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+VENV := .venv
+INSTALLED := $(VENV)/installed
+EXTRAS := train,export,ort,sim,mujoco,trt-rtx,dev
+
+install: $(INSTALLED)
+
+# setuptools first, and no build isolation: one pinned setuptools builds everything, here and in the tests.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV); the first time takes minutes"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) setuptools
+	@$(VENV)/bin/python $(PIP_INSTALL) --no-build-isolation --editable ".[$(EXTRAS)]"
+	@touch $@
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+
+# One thread for each of the two workers: more would only wait for each other.
+test: lint
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
+
+# Tests of what runs on a robot. They import no torch, and nothing from the rooms that need it.
+LIGHT_TESTS := tests/test_contract.py tests/test_clock.py tests/test_trace.py tests/test_files.py \
+    tests/runtime tests/robots
+LIGHT_VENV = .venv-light-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+
+test-light:
+	test -x $(LIGHT_VENV)/bin/python || $(PYTHON) -m venv $(LIGHT_VENV)
+	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) setuptools pytest pytest-xdist hypothesis
+	rm -rf build $(LIGHT_VENV)/wheel  # leftovers of an earlier build would end up in the wheel
+	$(LIGHT_VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(LIGHT_VENV)/wheel .
+	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) "$$(echo $(LIGHT_VENV)/wheel/*.whl)[ort,sim]"
+	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall $(LIGHT_VENV)/wheel/*.whl
+	! $(LIGHT_VENV)/bin/python -c "import torch" 2>/dev/null
+	$(LIGHT_VENV)/bin/pytest -n 2 $(wildcard $(LIGHT_TESTS))
+
+demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+demo: $(INSTALLED)
+	dmh-edge data darkroom --out data/darkroom
+	dmh-edge train darkroom --data data/darkroom --out runs/darkroom
+	dmh-edge eval runs/darkroom
+	dmh-edge export runs/darkroom --trt --out deploy/darkroom
+	dmh-edge inspect deploy/darkroom/model.plan
+	dmh-edge run --engine deploy/darkroom/model.onnx --robot gym:darkroom --rate 50 --episodes 20
+
+# Leaves the environments and what the commands wrote (data, runs, deploy).
+clean:
+	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
