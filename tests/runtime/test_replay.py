@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dmh_edge.errors import ParityError
+from dmh_edge.runtime.ort import OrtSession
+from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.replay import Comparison, relative_error, replay
+
+Open = Callable[[int], OrtSession]
+
+
+def test_the_golden_trace_replays_within_the_tolerance(policy: Policy, open_session: Open) -> None:
+    figure = replay(policy.golden_trace(), open_session(1)).require()
+    assert figure.ticks == policy.golden_trace().ticks
+    assert 0 < figure.worst_error < figure.tolerance
+
+
+def test_the_first_ticks_alone_can_be_replayed(policy: Policy, open_session: Open) -> None:
+    assert replay(policy.golden_trace(), open_session(1), ticks=50).require().ticks == 50
+
+
+def test_one_wrong_input_is_found_by_tick_and_tensor(policy: Policy, open_session: Open) -> None:
+    trace = policy.golden_trace()
+    observation = np.array(trace.world["observation"])
+    observation[7] += 1
+    wrong = replace(trace, world={**trace.world, "observation": observation})
+    with pytest.raises(ParityError, match=r"first at tick 7, tensor (logits|action)"):
+        replay(wrong, open_session(1)).require()
+
+
+def test_a_wrong_final_state_is_found(policy: Policy, open_session: Open) -> None:
+    trace = policy.golden_trace()
+    wrong = replace(trace, final_state={**trace.final_state, "memory_ssm": trace.final_state["memory_ssm"] + 1e-3})
+    with pytest.raises(ParityError, match=f"tick {trace.ticks - 1}, tensor memory_ssm"):
+        replay(wrong, open_session(1)).require()
+
+
+def test_a_session_of_another_batch_is_refused(policy: Policy, open_session: Open) -> None:
+    with pytest.raises(ParityError, match="the trace holds 1 robots, the session 2"):
+        replay(policy.golden_trace(), open_session(2))
+
+
+def test_a_nan_is_no_parity() -> None:
+    comparison = Comparison("a", "b", 1e-5)
+    comparison.tick(0, {"x": np.ones(2)}, {"x": np.array([1.0, np.nan])})
+    comparison.tick(1, {"x": np.ones(2)}, {"x": np.ones(2)})
+    with pytest.raises(ParityError, match="tick 0, tensor x"):
+        comparison.require()
+
+
+def test_a_choice_between_near_equals_may_fall_either_way_and_no_other() -> None:
+    near, clear = np.array([[1.0, 1.0 + 1e-6]]), np.array([[1.0, 1.1]])
+    for logits, fails in ((near, False), (clear, True)):
+        comparison = Comparison("a", "b", 1e-5)
+        reference = {"action": np.array([1]), "logits": logits}
+        comparison.tick(0, reference, {"action": np.array([0]), "logits": logits})
+        assert bool(comparison.first_failure) == fails
+
+
+def test_errors_are_relative_to_large_tensors_and_absolute_for_small_ones() -> None:
+    assert relative_error(np.array([100.0, 0.0]), np.array([100.0, 1.0])) == pytest.approx(0.01)
+    assert relative_error(np.array([0.01]), np.array([0.02])) == pytest.approx(0.01)
