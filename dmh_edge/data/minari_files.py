@@ -140,7 +140,7 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
                     column.append(array)
     except KeyError as error:
         raise DataError(f"{path}: {place} is missing; each of {episodes} episodes needs it; {_AGAIN}") from error
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError, MemoryError) as error:
         raise DataError(f"{path} is missing, truncated or altered, found at {place} ({error}); {_AGAIN}") from error
     return columns
 

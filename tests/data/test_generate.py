@@ -1,0 +1,155 @@
+"""Learning histories: what is in them, in Minari's own eyes too, and that they are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import minari
+import numpy as np
+import pytest
+
+from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.generate import generate
+from dmh_edge.errors import ConfigError, DataError
+from dmh_edge.tasks import find
+from dmh_edge.tasks.task import Task
+
+DARKROOM = find("darkroom")
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def few(task: Task, count: int) -> Task:
+    return Task(task.spec, task.train_ids[:count], task.test_ids, task.vector, task.expert)
+
+
+def test_minari_itself_opens_the_data_set(darkroom_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(darkroom_data.parent))
+    for data in (minari.load_dataset("darkroom-v0"), minari.MinariDataset(str(darkroom_data / "data"))):
+        assert data.total_episodes == 65 * 4
+        episode = data[0]
+        assert episode.observations.shape == (21, 2)
+        assert episode.actions.shape == episode.rewards.shape == (20,)
+        assert episode.infos["expert_action"].shape == (21,)
+        assert episode.truncations.tolist() == [False] * 19 + [True]
+        (metadata,) = data.storage.get_episode_metadata([65])
+        assert metadata["options"] == {"hidden": DARKROOM.train_ids[0], "history": 0, "number": 1}
+        assert data.storage.metadata["generation"]["seed"] == 0
+        data.recover_environment(hidden=3).reset()
+
+
+def test_the_data_hold_every_training_task_and_no_other(darkroom_episodes: Episodes) -> None:
+    for number in range(4):
+        assert sorted(darkroom_episodes.hidden[darkroom_episodes.number == number]) == list(DARKROOM.train_ids)
+
+
+def test_each_history_begins_at_random_and_ends_as_the_expert(darkroom_episodes: Episodes) -> None:
+    data = darkroom_episodes
+    returns = [data.returns[data.number == number].mean() for number in range(4)]
+    assert returns == sorted(returns)
+    assert returns[0] < 2
+    last = np.repeat(data.number == 3, data.length)
+    assert data.expert_action is not None
+    assert np.array_equal(data.action[last], data.expert_action[last])
+    assert np.mean(data.action[~last] == data.expert_action[~last]) < 0.8
+
+
+def test_observation_action_and_reward_fit_together_as_the_room_demands(darkroom_episodes: Episodes) -> None:
+    from dmh_edge.tasks.darkroom import move
+
+    data = darkroom_episodes
+    episode = np.repeat(np.arange(len(data.length)), data.length)
+    before = np.arange(len(episode)) + episode
+    observation = data.observation.astype(np.int64)
+    after, reward = move(observation[before], data.action, data.hidden[episode])
+    assert np.array_equal(after, observation[before + 1])
+    assert np.array_equal(reward, data.reward)
+    assert data.expert_action is not None
+    assert np.array_equal(DARKROOM.expert(data.observation[before], data.hidden[episode]), data.expert_action)
+
+
+def test_equal_seeds_make_equal_data_and_others_do_not(tmp_path: Path) -> None:
+    digests = []
+    for name, task, seed in [
+        (a, t, s) for t in ("darkroom", "dark-reacher") for a, s in (("a", 5), ("b", 5), ("c", 6))
+    ]:
+        generate(few(find(task), 3), tmp_path / name, 2, 2, seed=seed, progress=ignore)
+        digests.append(Episodes.load(tmp_path / name).sha256)
+    assert digests[0] == digests[1] != digests[2]
+    assert digests[3] == digests[4] != digests[5]
+
+
+def test_histories_of_one_task_differ(tmp_path: Path) -> None:
+    generate(few(DARKROOM, 5), tmp_path / "data", 2, 3, seed=0, progress=ignore)
+    data = Episodes.load(tmp_path / "data")
+    assert data.history.tolist() == ([0] * 5 + [1] * 5) * 3
+    assert data.hidden[:5].tolist() == data.hidden[5:10].tolist()
+    assert data.action[:100].tolist() != data.action[100:200].tolist()
+
+
+def test_continuous_actions_and_observations_survive_unchanged(tmp_path: Path) -> None:
+    task = few(find("dark-reacher"), 2)
+    generate(task, tmp_path / "data", 1, 2, seed=0, progress=ignore)
+    data = Episodes.load(tmp_path / "data", task.spec)
+    assert data.action.shape == (200, 2)
+    assert data.action.dtype == data.observation.dtype == np.float32
+    assert data.observation.shape == (204, 8)
+    assert data.expert_action is not None
+    assert np.array_equal(data.action[100:], data.expert_action[100:])
+    assert data.returns[2:].min() > data.returns[:2].max()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    generate(few(DARKROOM, 2), tmp_path / "data", 1, 3, seed=0, progress=lambda *now: told.append(now))
+    assert told == [(2, 6), (4, 6), (6, 6)]
+
+
+@pytest.mark.parametrize("numbers", [(0, 3), (3, 0)])
+def test_a_number_below_one_is_refused_by_name(tmp_path: Path, numbers: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match=r"per_(task|history): got 0, expected at least 1"):
+        generate(DARKROOM, tmp_path / "data", *numbers, seed=0, progress=ignore)
+
+
+def test_a_failure_on_the_way_leaves_the_old_data_set_and_nothing_else(tmp_path: Path) -> None:
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "data"
+    generate(few(DARKROOM, 2), out, 1, 2, seed=0, progress=ignore)
+    before = Episodes.load(out).sha256
+    with pytest.raises(KeyboardInterrupt):
+        generate(few(DARKROOM, 2), out, 1, 2, seed=1, progress=fail)
+    assert Episodes.load(out).sha256 == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from dmh_edge.data.generate import generate
+from dmh_edge.tasks import find
+generate(find("darkroom"), Path(sys.argv[1]), 1, 30, seed=0, progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 0.05, 0.3])
+def test_killed_at_any_moment_it_leaves_nothing_that_is_accepted(tmp_path: Path, wait_s: float) -> None:
+    out = tmp_path / "data"
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the first episodes are on the disk
+        time.sleep(wait_s)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not out.exists()
+    for leftover in tmp_path.iterdir():
+        assert leftover.name.startswith(".partial-")
+    with pytest.raises(DataError):
+        Episodes.load(out)
