@@ -32,8 +32,8 @@ BELIEFS_PER_EPISODE = 4
 def generate(
     task: Task,
     out: Path,
-    histories_per_task: int,
-    episodes_per_history: int,
+    histories_per_task: int | None,
+    episodes_per_history: int | None,
     seed: int,
     progress: Callable[[int, int], None],
 ) -> None:
@@ -42,8 +42,8 @@ def generate(
     Args:
         task: what is learned.
         out: folder of the data set; an old one is replaced.
-        histories_per_task: independent histories per hidden task.
-        episodes_per_history: episodes from random to expert.
+        histories_per_task: independent histories per hidden task; None for as many as the task says are enough.
+        episodes_per_history: episodes from random to expert; None likewise.
         seed: equal seeds make equal data.
         progress: called with the number of episodes written and their total.
 
@@ -52,6 +52,10 @@ def generate(
         ArtifactError: the folder cannot be written.
         MissingExtraError: Minari, or what the task needs, is not installed.
     """
+    if histories_per_task is None:
+        histories_per_task = task.histories_per_task
+    if episodes_per_history is None:
+        episodes_per_history = task.episodes_per_history
     settings = {"histories_per_task": histories_per_task, "episodes_per_history": episodes_per_history}
     for name, value in settings.items():
         if value < 1:

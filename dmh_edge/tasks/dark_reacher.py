@@ -99,4 +99,4 @@ def _vector(hidden: Sequence[int]) -> SyncVectorEnv:
 
 gymnasium.register(SPEC.name, entry_point="dmh_edge.tasks.dark_reacher_env:DarkReacherEnv", max_episode_steps=HORIZON)
 
-TASK = Task(SPEC, TRAIN_IDS, TEST_IDS, _vector, expert)
+TASK = Task(SPEC, TRAIN_IDS, TEST_IDS, _vector, expert, histories_per_task=1, episodes_per_history=30)

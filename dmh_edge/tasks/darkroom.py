@@ -154,4 +154,4 @@ class DarkroomVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArra
 
 gymnasium.register(SPEC.name, entry_point=f"{__name__}:{DarkroomEnv.__name__}", max_episode_steps=HORIZON)
 
-TASK = Task(SPEC, TRAIN_IDS, TEST_IDS, DarkroomVectorEnv, expert)
+TASK = Task(SPEC, TRAIN_IDS, TEST_IDS, DarkroomVectorEnv, expert, histories_per_task=1, episodes_per_history=50)

@@ -25,6 +25,8 @@ class Task:
         vector: environments for some hidden tasks at once, with autoreset disabled: ``reset(options={"reset_mask":
             mask})`` starts new episodes where ``mask`` is true.
         expert: ``(observation [N, S], hidden ids [N]) -> action [N, A] or [N]``, which knows what is hidden.
+        histories_per_task: learning histories per hidden task that are enough to learn from.
+        episodes_per_history: episodes from random to expert in each of them.
     """
 
     spec: TaskSpec
@@ -32,3 +34,5 @@ class Task:
     test_ids: tuple[int, ...]
     vector: Callable[[Sequence[int]], gymnasium.vector.VectorEnv[Any, Any, Any]]
     expert: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[Any]]
+    histories_per_task: int
+    episodes_per_history: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def ignore(done: int, total: int) -> None:
 
 
 def few(task: Task, count: int) -> Task:
-    return Task(task.spec, task.train_ids[:count], task.test_ids, task.vector, task.expert)
+    return dataclasses.replace(task, train_ids=task.train_ids[:count])
 
 
 def test_minari_itself_opens_the_data_set(darkroom_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +105,12 @@ def test_continuous_actions_and_observations_survive_unchanged(tmp_path: Path) -
     assert data.expert_action is not None
     assert np.array_equal(data.action[100:], data.expert_action[100:])
     assert data.returns[2:].min() > data.returns[:2].max()
+
+
+def test_without_numbers_the_task_says_how_much_is_enough(tmp_path: Path) -> None:
+    task = dataclasses.replace(few(DARKROOM, 2), histories_per_task=3, episodes_per_history=2)
+    generate(task, tmp_path / "data", None, None, seed=0, progress=ignore)
+    assert Episodes.load(tmp_path / "data").history.tolist() == [0, 0, 1, 1, 2, 2] * 2
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

@@ -47,7 +47,11 @@ def brute_force(rewards: list[float], start: int) -> int:
         ([1, 1, 1, 1], 2, [1, 3]),  # a tie of all: the earliest
         ([0, 1, 0, 1], 4, [2]),  # 1/2 twice: the earlier
         ([-1, -1, -0.1], 3, [3]),  # losses: the average that is least bad, at the final observation
-        ([1e9] + [0.1] * 7, 2, [1, 3, 5, 7]),  # a tie that differences of one running sum would break
+        (
+            [2**30, 2**-24, 3 * 2**-24, 2 * 2**-24],
+            1,
+            [1, 3, 3, 4],
+        ),  # a tie that differences of one running sum would break
     ],
 )
 def test_examples_worked_out_by_hand(rewards: list[float], chunk: int, expected: list[int]) -> None:
