@@ -146,7 +146,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
 
 
 def _write(folder: Path, model: DMH, contract: PolicyContract, say: Say) -> Policy:
-    """Everything but the proof: ONNX files, golden trace, contract."""
+    """Everything but the proof and ``model.json``, which comes last: without it the folder is no policy."""
     deployed = copy.deepcopy(model)
     if contract.precision == "float16":
         set_product_dtype(deployed, torch.float16)
@@ -159,5 +159,5 @@ def _write(folder: Path, model: DMH, contract: PolicyContract, say: Say) -> Poli
     say(f"recording {TRACE_NAME}")
     golden_trace(model, contract).save(folder / TRACE_NAME)
     files.append(TRACE_NAME)
-    contract.model_copy(update={"files": {file: sha256(folder / file) for file in files}}).save(folder)
-    return Policy.load(folder)
+    complete = contract.model_copy(update={"files": {file: sha256(folder / file) for file in files}})
+    return Policy(folder, complete, sha256="")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import random
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
+from dmh_edge.errors import ArtifactError, ContractError, ParityError
+from dmh_edge.export import pipeline
+from dmh_edge.export.pipeline import export_policy, prove, reference_model
+from dmh_edge.models.dmh import DMH
+from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.replay import TOLERANCES
+
+#: Seconds: longer than any export of the small policy on a slow machine.
+_PATIENCE_S = 300
+
+
+def test_the_folder_is_one_whole_policy(exported: Policy) -> None:
+    names = {"model.json", "model.onnx", "model.memory.onnx", "model.trace.npz"}
+    plans = {"model.plan", "model.memory.plan", "model.plan.json"}
+    assert {file.name for file in exported.folder.iterdir()} == names | plans
+    assert set(exported.contract.files) == names - {"model.json"}
+    assert exported.engines().targets == ("sm86", "sm89")
+
+
+def test_the_parity_of_every_link_is_in_the_contract(exported: Policy) -> None:
+    links = {(figure.reference.split(",")[0], figure.candidate) for figure in exported.contract.parity}
+    assert {
+        ("torch forward float64", "torch step float64"),
+        ("torch step float32", "ort-cpu float32"),
+        ("trace", "ort-cpu"),
+    } <= links
+    assert all(figure.worst_error <= figure.tolerance for figure in exported.contract.parity)
+    assert {figure.tolerance for figure in exported.contract.parity} == {1e-10, 1e-5}
+
+
+def test_the_provenance_leads_back_to_the_run(exported: Policy, run: Path) -> None:
+    assert exported.contract.provenance.checkpoint == str(run)
+    assert isinstance(reference_model(exported, None), DMH)
+
+
+def test_another_run_is_no_reference(exported: Policy, run: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(run)
+    weights = {name: tensor + 1 for name, tensor in checkpoint.model.items()}
+    Checkpoint(checkpoint.header, weights, {}, {}).save(tmp_path / CHECKPOINT_NAME)
+    with pytest.raises(ContractError, match="holds other weights"):
+        reference_model(exported, tmp_path)
+    with pytest.raises(ArtifactError, match="say with --run"):
+        reference_model(exported, tmp_path / "nowhere")
+
+
+def test_float16_has_float16_products_and_a_tolerance_of_its_own(run: Path, tmp_path: Path) -> None:
+    policy = export_policy(run, tmp_path / "half", precision="float16")
+    cache = policy.contract.model.tensor("actor_key")
+    assert (cache.dtype, policy.contract.model.tensor("memory_ssm").dtype) == ("float16", "float32")
+    (backend, *_) = [figure for figure in policy.contract.parity if figure.candidate == "ort-cpu float16"]
+    assert backend.tolerance == TOLERANCES["float16"]
+    assert backend.worst_error > 1e-5  # else nothing was float16
+
+
+def test_an_export_that_fails_parity_leaves_what_was_there(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "policy"
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    original = pipeline.write_onnx
+
+    def writes_another_model(model, spec, graph, path, metadata):  # type: ignore[no-untyped-def]
+        model.actor.head.bias.data += 1e-3
+        original(model, spec, graph, path, metadata)
+
+    monkeypatch.setattr(pipeline, "write_onnx", writes_another_model)
+    with pytest.raises(ParityError, match="first at tick 0, tensor logits"):
+        export_policy(run, out)
+    assert [file.name for file in tmp_path.rglob("*")] == ["policy", "mine.txt"]
+
+
+def test_a_longer_proof_has_longer_rollouts(exported: Policy) -> None:
+    said: list[str] = []
+    figures = prove(exported, reference_model(exported, None), 300, said.append)
+    assert {figure.ticks for figure in figures} >= {300}
+    assert any("parity" in line for line in said)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        export_policy(run, tmp_path / "file" / "policy")
+
+
+def test_killed_at_any_moment_it_leaves_no_half_policy_that_is_accepted(run: Path, tmp_path: Path) -> None:
+    """20 times: fork, export, SIGKILL at a random moment, then look at what lies there."""
+    context = get_context("fork")  # torch is imported already; a fresh interpreter would spend its life importing it
+    out = tmp_path / "policy"
+
+    def export() -> None:
+        export_policy(run, out, trt=True, targets=("sm89",))
+
+    started = time.monotonic()
+    whole = context.Process(target=export)
+    whole.start()
+    whole.join(_PATIENCE_S)
+    duration_s = time.monotonic() - started
+    assert whole.exitcode == 0
+    finished = 0
+    moments = random.Random(0)
+    for _ in range(20):
+        process = context.Process(target=export)
+        process.start()
+        process.join(moments.uniform(0, duration_s))
+        process.kill()
+        process.join(_PATIENCE_S)
+        finished += process.exitcode == 0
+        Policy.load(out).engines()  # the old one or the new one, and whole
+        for leftover in tmp_path.glob(".partial-*"):
+            if (leftover / "model.json").exists():  # killed between the last file and the renaming: whole as well
+                Policy.load(leftover).engines()
+    assert finished < 20
