@@ -58,7 +58,6 @@ class Loop:
 
     Attributes:
         tally: what has been counted so far.
-        reward_due: rewards that the policy has not been told yet.
         began: whether the policy's state is the run's: after the self-test, and after what was learned was restored.
     """
 
@@ -86,7 +85,8 @@ class Loop:
         self._asking = ""  # which call of the robot is under way
         self._first_slot_ns: int | None = None
         self._actions_in_episode = 0
-        self.reward_due = 0.0
+        self._reward_heard = 0.0  # not yet part of a proposal
+        self._reward_proposed = 0.0  # part of the proposal under way
         self._reward = np.zeros(1, np.float32)
         self._episode_start = np.ones(1, np.bool_)
         self._wished: Action = self._guard.safe_action  # the proposal under way ...
@@ -113,7 +113,7 @@ class Loop:
                 check_fit(self._robot, self._task, self.rate_hz)
                 self_test()
                 self._agent.forget()
-                self.reward_due = recall()
+                self._reward_heard = recall()
                 self._drive()
             finally:
                 self._signals.phase = "stopping"
@@ -129,6 +129,11 @@ class Loop:
         self._stop_robot(failure)
         if failure is not None:
             raise failure
+
+    @property
+    def reward_due(self) -> float:
+        """Rewards that are no part of any step of the policy yet."""
+        return self._reward_heard + (self._reward_proposed if self._has_proposal else 0.0)
 
     def summary(self) -> Summary:
         """The report so far."""
@@ -211,7 +216,7 @@ class Loop:
             return None
         fault = self._guard.check_reward(reading)
         if fault is None:
-            self.reward_due += reading.reward
+            self._reward_heard += reading.reward
             self.tally.unfinished_return += reading.reward
         return fault
 
@@ -222,7 +227,7 @@ class Loop:
         if fault is not None:
             return
         begin_ns = self._clock.now_ns()
-        self._reward[0] = self.reward_due
+        self._reward[0] = self._reward_heard
         outputs = self._agent.propose(reading.observation, self._reward, self._episode_start)
         self._wished = outputs["action"][0, ...].copy()
         self._reason = self._guard.check_proposal(self._wished, self._session.proposal_is_finite())
@@ -233,7 +238,7 @@ class Loop:
             self._recorder.propose(self._agent.world, outputs, self._kind == "boundary", self._session)
         if self._reason is None:
             self._has_proposal = True
-            self.reward_due = 0.0
+            self._reward_proposed, self._reward_heard = self._reward_heard, 0.0
             self._episode_start[0] = False
 
     def _act(self, slot: Slot) -> None:
