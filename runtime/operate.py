@@ -75,6 +75,8 @@ def operate(
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
+        if not loop.began:  # the state is the self-test's, and there is nothing else to tell
+            return []
         writers: list[Callable[[], None]] = []
         if out and recorder:
             writers.append(lambda: write_text(out / SUMMARY_NAME, loop.summary().model_dump_json(indent=2) + "\n"))
@@ -97,7 +99,7 @@ def operate(
         try:
             loop.run(self_test, recall)
         except BaseException as error:
-            if loop.began and (failures := keep()):
+            if failures := keep():
                 raise DmhEdgeError("; besides, ".join([str(error), *failures])) from error
             raise
         if failures := keep():

@@ -1,0 +1,257 @@
+"""A whole run with its records, on a fake clock; and a real process that gets real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmh_edge.clock import FakeClock
+from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeError, RobotError
+from dmh_edge.files import TEMPORARY_PREFIX
+from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.protocol import Reading
+from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.report import Summary
+from dmh_edge.schema import parse
+from dmh_edge.trace import Trace
+
+PROGRAM = Path(__file__).parent / "programs" / "run_fake.py"
+CONTRACT = fake_contract(TWO_JOINTS)
+#: A slot of the program lasts ten seconds, and what blocks does so for a minute: nobody waited for its end.
+SOON_NS = 4_000_000_000
+
+
+class Watched(FakeRobot):
+    """Fails to read from its n-th reading on, and remembers whether it was touched."""
+
+    def __init__(self, clock: FakeClock, fails_at: int = 10**9) -> None:
+        super().__init__(clock=clock)
+        self.calls: list[str] = []
+        self._fails_at = fails_at
+
+    def connect(self) -> None:
+        self.calls.append("connect")
+        super().connect()
+
+    def read(self) -> Reading:
+        self.calls.append("read")
+        if self.calls.count("read") > self._fails_at:
+            raise OSError("unplugged")
+        return super().read()
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+        super().stop()
+
+
+def run(robot: Watched | None = None, session: FakeSession | None = None, **more) -> Summary:
+    robot = robot or Watched(FakeClock(10**9))
+    more = {"policy_sha256": "p", "self_test": lambda: None, "limits": Limits(ticks=60), "noise_seed": 3} | more
+    return operate(session or FakeSession(CONTRACT), robot, clock=robot._clock, **more)
+
+
+def fill_the_disk_for(path: Path) -> None:
+    """Make the temporary file behind ``path`` one that the kernel has no room for: needs neither root nor a mount."""
+    (path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}").symlink_to("/dev/full")
+
+
+def test_a_run_leaves_its_trace_and_its_summary(tmp_path):
+    summary = run(out=tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["summary.json", "trace.npz"]
+    assert parse(Summary, (tmp_path / "run" / "summary.json").read_text(), "summary") == summary
+    assert Trace.load(tmp_path / "run" / "trace.npz").ticks == summary.ticks == 60
+
+
+def test_without_a_folder_nothing_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run().ticks == 60
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_seed_decides_the_run_and_no_seed_means_no_noise(tmp_path):
+    def actions(name: str, seed: int | None) -> np.ndarray:
+        run(out=tmp_path / name, noise_seed=seed)
+        return Trace.load(tmp_path / name / "trace.npz").outputs["action"]
+
+    assert np.array_equal(actions("a", 3), actions("b", 3))
+    assert not np.array_equal(actions("c", 3), actions("d", 4))
+    assert np.array_equal(actions("e", None), actions("f", None))
+    assert not Trace.load(tmp_path / "e" / "trace.npz").world["noise"].any()
+
+
+def test_what_was_learned_is_kept_and_gone_on_with(tmp_path):
+    state = tmp_path / "learned.npz"
+    run(state=state, out=tmp_path / "a", limits=Limits(episodes=1))
+    run(state=state, out=tmp_path / "b", limits=Limits(ticks=1))
+    before, after = (Trace.load(tmp_path / name / "trace.npz") for name in "ab")
+    for name, array in before.final_state.items():
+        assert np.array_equal(after.initial_state[name], array)
+    assert after.world["episode_start"][0]
+    assert after.world["reward"][0] > 0  # of the last action before
+    assert not before.world["reward"][0].any()
+
+
+def test_a_state_of_another_policy_moves_nothing_and_is_left_alone(tmp_path):
+    state = tmp_path / "learned.npz"
+    run(state=state)
+    before = state.read_bytes()
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ContractError, match="another policy"):
+        run(robot, state=state, policy_sha256="q")
+    assert "connect" not in robot.calls
+    assert state.read_bytes() == before
+
+
+def test_a_self_test_that_fails_leaves_what_was_learned_alone(tmp_path):
+    state = tmp_path / "learned.npz"
+    run(state=state)
+    before = state.read_bytes()
+
+    def fail() -> None:
+        raise RobotError("not today")
+
+    with pytest.raises(RobotError):
+        run(state=state, self_test=fail, out=tmp_path / "run")
+    assert state.read_bytes() == before
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_path):
+    (tmp_path / "file").write_text("")
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ArtifactError, match=r"file/run cannot be written: Not a directory"):
+        run(robot, out=tmp_path / "file" / "run")
+    with pytest.raises(ArtifactError, match=r"cannot be written"):
+        run(robot, state=tmp_path / "file" / "state.npz")
+    with pytest.raises(ArtifactError, match=r"/proc/run cannot be written"):
+        run(robot, out=Path("/proc/run"))
+    assert robot.calls == []
+
+
+def test_the_records_of_an_earlier_run_are_never_overwritten(tmp_path):
+    run(out=tmp_path)
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ConfigError, match=r"already holds a run \(summary.json, trace.npz\)"):
+        run(robot, out=tmp_path)
+    assert robot.calls == []
+
+
+def test_a_session_of_several_robots_is_refused():
+    with pytest.raises(ConfigError, match="batch 1, got one of 3"):
+        run(session=FakeSession(CONTRACT, batch=3))
+
+
+def test_a_full_disk_is_said_aloud_once_the_robot_stands_still_and_costs_only_what_did_not_fit(tmp_path):
+    fill_the_disk_for(tmp_path / "trace.npz")
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ArtifactError, match=r"the disk is full: .*trace\.npz was not written"):
+        run(robot, out=tmp_path, state=tmp_path / "state.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.npz", "summary.json"]
+    assert robot.calls[-1] == "stop"
+
+
+def test_a_robot_that_fails_leaves_whole_records(tmp_path):
+    with pytest.raises(RobotError, match="failed in read: OSError: unplugged"):
+        run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path, state=tmp_path / "state.npz")
+    assert Trace.load(tmp_path / "trace.npz").ticks == 20
+    summary = parse(Summary, (tmp_path / "summary.json").read_text(), "summary")
+    assert (summary.stopped_by, summary.ticks) == ("error", 20)
+    assert (tmp_path / "state.npz").exists()
+
+
+def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
+    fill_the_disk_for(tmp_path / "summary.json")
+    with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the disk is full: .*summary\.json"):
+        run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
+    assert Trace.load(tmp_path / "trace.npz").ticks == 20
+
+
+def test_the_signals_are_given_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class Process:
+    """The program, once it says that it is ready."""
+
+    def __init__(self, out: Path, mode: str) -> None:
+        self.out = out
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(out), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.wait_for("ready")
+
+    def wait_for(self, word: str) -> None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        assert line == word, line + self._process.communicate()[1]
+
+    def signal(self, number: int) -> int:
+        """Send it; when."""
+        now_ns = time.monotonic_ns()
+        self._process.send_signal(number)
+        return now_ns
+
+    def finish(self) -> dict[str, object]:
+        """What it says at its end."""
+        out, err = self._process.communicate(timeout=30)
+        assert self._process.returncode == 0, err
+        return json.loads(out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_wakes_the_loop_stops_the_robot_and_everything_is_written(tmp_path, number):
+    process = Process(tmp_path / "run", "plain")
+    sent_ns = process.signal(number)
+    end = process.finish()
+    assert (end["stopped_by"], end["detail"], end["violations"]) == ("operator", number.name, [])
+    assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
+    assert Trace.load(process.out / "trace.npz").ticks == 1
+    assert (process.out / "state.npz").exists()
+    assert parse(Summary, (process.out / "summary.json").read_text(), "summary").stopped_by == "operator"
+
+
+def test_a_second_ctrl_c_skips_neither_the_stop_nor_the_records(tmp_path):
+    process = Process(tmp_path / "run", "slow-stop")
+    process.signal(signal.SIGINT)
+    process.wait_for("stopping")
+    for _ in range(5):
+        sent_ns = process.signal(signal.SIGINT)
+        time.sleep(0.02)
+    end = process.finish()
+    assert end["stopped_by"] == "operator"
+    assert end["stopped_ns"] > sent_ns
+    assert Trace.load(process.out / "trace.npz").ticks == 1
+
+
+def test_a_robot_whose_read_blocks_is_stopped_by_a_second_ctrl_c(tmp_path):
+    process = Process(tmp_path / "run", "blocked-read")
+    process.signal(signal.SIGINT)
+    time.sleep(0.2)
+    sent_ns = process.signal(signal.SIGTERM)
+    end = process.finish()
+    assert (end["stopped_by"], end["detail"]) == ("operator", "SIGINT")
+    assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
+    assert Trace.load(process.out / "trace.npz").ticks == 0
+
+
+@pytest.mark.parametrize("mode", ["blocked-reset", "blocked-self-test"])
+def test_what_may_take_long_is_left_at_the_first_signal(tmp_path, mode):
+    process = Process(tmp_path / "run", mode)
+    sent_ns = process.signal(signal.SIGTERM)
+    end = process.finish()
+    assert (end["stopped_by"], end["violations"]) == ("operator", [])
+    assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
+    for name in ("trace.npz", "summary.json", "state.npz"):  # the state of a self-test is nobody's to keep
+        assert (process.out / name).exists() == (mode == "blocked-reset")
