@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ RANKS = (
     ("models", "tasks"),
     ("data", "robots"),
     ("runtime", "config"),
-    ("checkpoint",),
+    ("checkpoint", "training_log"),
     ("export", "evaluate"),
     ("train",),
     ("console",),
@@ -84,9 +84,11 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 def own_imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and module of what a file imports from dmh_edge: for `dmh_edge.errors.ConfigError`, `dmh_edge.errors`."""
     for line, name in imports(path):
-        if name.partition(".")[0] == "dmh_edge":
-            parts = name.split(".")
-            yield line, next(".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in MODULES)
+        parts = name.split(".")
+        if parts[0] == "dmh_edge":
+            prefixes = [".".join(parts[:length]) for length in range(len(parts), 1, -1)]
+            known = [prefix for prefix in prefixes if prefix in MODULES or prefix.removeprefix("dmh_edge.") in RANK]
+            yield line, (known or ["dmh_edge"])[0]
 
 
 def room(module: str) -> str:
@@ -170,10 +172,11 @@ def test_help_imports_no_torch_where_there_is_one():
 def test_help_answers_in_half_a_second():
     command = [sys.executable, "-c", "from dmh_edge.cli import main; main()", "--help"]
     fastest_s = float("inf")
-    for _ in range(10):  # the fastest of a few: other tests run at the same time
-        start = time.perf_counter()
+    for _ in range(10):  # processor time, and the least of a few: other tests run at the same time
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, capture_output=True, check=True)
-        fastest_s = min(fastest_s, time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        fastest_s = min(fastest_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if fastest_s < 0.5:
             return
     pytest.fail(f"dmh-edge --help took {fastest_s:.2f} s at best")
