@@ -16,9 +16,6 @@ from dmh_edge.robots.protocol import Action
 
 Rule = Literal["shape", "not finite", "out of bounds", "too fast", "before arm", "after stop", "silence"]
 
-#: A loop takes the time just before it writes, the monitor when the action arrives: so much may lie between.
-_SLACK_NS = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -122,7 +119,7 @@ class Monitor:
                 continue
             before = spec.safe[index] if self._before is None else float(self._before[index])
             rounding = 1e-6 * max(abs(element.low), abs(element.high))  # actions are float32
-            allowed = element.slew_per_s * (since_ns + _SLACK_NS) / NS_PER_S + rounding
+            allowed = element.slew_per_s * since_ns / NS_PER_S + rounding
             if abs(value - before) > allowed:
                 self._note(
                     "too fast",

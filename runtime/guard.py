@@ -30,15 +30,17 @@ class Guard:
     Args:
         task: bounds, slew limits, ages and the longest hold.
         period_ns: of the control loop.
+        lockstep: whether the robot's time stands still between two actions; each then lasts one period.
 
     Attributes:
         counts: how often each fault was seen.
     """
 
-    def __init__(self, task: TaskSpec, period_ns: int) -> None:
+    def __init__(self, task: TaskSpec, period_ns: int, lockstep: bool) -> None:
         self.counts: dict[Fault, int] = dict.fromkeys(Fault, 0)
         self._mode = mode_of(task)
         self._period_ns = period_ns
+        self._lockstep = lockstep
         self._longest_hold_ns = round(task.max_hold_s * NS_PER_S)
         self._longest_age_ns = round(task.max_observation_age_s * NS_PER_S)
         self._shape = (len(task.observation),)
@@ -50,9 +52,9 @@ class Guard:
         if isinstance(task.action, ContinuousAction):
             self._safe: Action = np.array(task.action.safe, np.float32)
             self._low, self._high = _bounds(task.action.elements, slack=0.0)
-            self._wide_low, self._wide_high = _bounds(task.action.elements, slack=_ROUNDING)
             self._slew = np.array([element.slew_per_s or 0.0 for element in task.action.elements])
             self._leaps = np.array([element.slew_per_s is None for element in task.action.elements])
+            self._slews = not self._leaps.all()
             self._slack = _ROUNDING * np.maximum(np.abs(self._low), np.abs(self._high))
         else:
             self._safe = np.array(task.action.safe, np.int64)
@@ -120,13 +122,14 @@ class Guard:
 
     def limit_proposal(self, action: Action, now_ns: int) -> Action:
         """`limit` for the policy's own action: what had to be changed is counted as a fault."""
-        if self._mode != "discrete":
-            if (action < self._wide_low).any() or (action > self._wide_high).any():
+        limited = self.limit(action, now_ns)
+        if self._mode != "discrete" and (np.abs(limited - action) > self._slack).any():
+            inside = np.minimum(np.maximum(action, self._low), self._high)
+            if (np.abs(inside - action) > self._slack).any():
                 self._count(Fault.ACTION_OUT_OF_BOUNDS)
-            inside = np.clip(action, self._low, self._high)
-            if (np.abs(inside - self._last_applied) > self._reach(now_ns) + self._slack).any():
+            if (np.abs(limited - inside) > self._slack).any():
                 self._count(Fault.ACTION_TOO_FAST)
-        return self.limit(action, now_ns)
+        return limited
 
     def limit(self, action: Action, now_ns: int) -> Action:
         """The action as it may be written: inside its bounds, and no further from the last one than the slew allows.
@@ -140,10 +143,13 @@ class Guard:
         """
         if self._mode == "discrete":
             return np.array(action, np.int64)
-        reach = self._reach(now_ns)
-        low = np.maximum(self._low, self._last_applied - reach)
-        high = np.minimum(self._high, self._last_applied + reach)
-        return np.clip(action, low, high).astype(np.float32)
+        low, high = self._low, self._high
+        if self._slews:
+            reach = self._reach(now_ns)
+            low = np.maximum(low, self._last_applied - reach)
+            high = np.minimum(high, self._last_applied + reach)
+        limited: Action = np.minimum(np.maximum(action, low), high).astype(np.float32)
+        return limited
 
     def without_step(self, fault: Fault, slot_ns: int, now_ns: int) -> Action:
         """The action for a slot in which the policy takes no step.
@@ -178,10 +184,10 @@ class Guard:
 
         Args:
             applied: as the robot says.
-            now_ns: just before it was written.
+            now_ns: just after it was written, so that the time until the next one is never taken for longer than it is.
         """
         if self._mode != "discrete":  # a robot may say what it measured; the window of `limit` must not be empty
-            applied = np.clip(applied, self._low, self._high)
+            applied = np.minimum(np.maximum(applied, self._low), self._high)
         self._last_applied, self._last_write_ns = applied, now_ns
 
     def stepped(self, slot_ns: int) -> None:
@@ -194,7 +200,9 @@ class Guard:
 
     def _reach(self, now_ns: int) -> NDArray[np.float64]:
         """How far ``[A]`` an action may be from the last one. A skipped slot does not allow a wider leap."""
-        since_ns = self._period_ns if self._last_write_ns is None else now_ns - self._last_write_ns
+        since_ns = self._period_ns
+        if self._last_write_ns is not None and not self._lockstep:
+            since_ns = now_ns - self._last_write_ns
         return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._period_ns) / NS_PER_S))
 
     def _count(self, fault: Fault) -> Fault:

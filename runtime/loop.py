@@ -78,7 +78,7 @@ class Loop:
         self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
         self._rate = Rate(self.rate_hz, clock)
-        self._guard = Guard(self._task, self._rate.period_ns)
+        self._guard = Guard(self._task, self._rate.period_ns, robot.lockstep)
         self._schedule = Schedule(self._contract.model.graphs, batch=1)
         self.tally = Tally()
         self.began = False
@@ -257,8 +257,9 @@ class Loop:
         if applied.shape != action.shape or not np.isfinite(applied).all():
             raise RobotError(f"write: got {applied!r} as the applied action, expected an array like {action!r}")
         self._actions_in_episode += 1
-        self._guard.wrote(applied, begin_ns)
-        self._figures[4] = self._clock.now_ns() - begin_ns
+        end_ns = self._clock.now_ns()
+        self._guard.wrote(applied, end_ns)
+        self._figures[4] = end_ns - begin_ns
         if self._has_proposal:
             self._guard.stepped(slot.start_ns)
             self._commit(applied, slot)

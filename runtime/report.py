@@ -15,6 +15,8 @@ from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
 from dmh_edge.schema import Spec
 
 _NS_PER_US = 1000
+#: So many episodes are listed from either end.
+_SHOWN = 10
 _TITLES: dict[SlotKind, str] = {"actor": "actor ticks", "boundary": "boundary ticks", "no_step": "slots without a step"}
 
 
@@ -155,8 +157,14 @@ class Summary(Spec):
         if self.unrecorded_ticks:
             table.add_row("not in the trace", f"{self.unrecorded_ticks} ticks, for want of room", style="yellow")
         table.add_row("episodes", str(len(self.returns)))
-        table.add_row("return per episode", " ".join(f"{value:.4g}" for value in self.returns) or "none finished")
+        table.add_row("return per episode", _listed(self.returns) or "none finished")
         return table
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    """All of them, or the first and the last when they are many."""
+    words = [f"{value:.4g}" for value in values]
+    return " ".join(words if len(words) <= 2 * _SHOWN else [*words[:_SHOWN], "...", *words[-_SHOWN:]])
 
 
 def _in_words(percentiles: Percentiles) -> str:

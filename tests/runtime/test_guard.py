@@ -36,8 +36,8 @@ def task_of(mode: str, *, slew: float | None = None, max_hold_s: float = 0.1) ->
     return TWO_JOINTS.model_copy(update={"action": action, "max_hold_s": max_hold_s, "reward": reward})
 
 
-def guard_of(mode: str, **more: Any) -> Guard:
-    guard = Guard(task_of(mode, **more), PERIOD)
+def guard_of(mode: str, *, lockstep: bool = False, **more: Any) -> Guard:
+    guard = Guard(task_of(mode, **more), PERIOD, lockstep)
     guard.start_episode(START)
     return guard
 
@@ -251,6 +251,12 @@ def test_neither_a_short_slot_nor_skipped_ones_allow_a_leap():
     guard.wrote(vector(0, 0), START)
     assert guard.limit(vector(1, 0), START + PERIOD // 2) == pytest.approx([0.1, 0])
     assert guard.limit(vector(1, 0), START + 50 * PERIOD) == pytest.approx([0.2, 0])
+
+
+def test_in_lockstep_an_action_lasts_one_period_whatever_the_clock_says():
+    guard = guard_of("velocity", slew=10, lockstep=True)
+    guard.wrote(vector(0, 0), START)
+    assert guard.limit(vector(1, 0), START + PERIOD // 2) == pytest.approx([0.2, 0])
 
 
 def test_a_held_action_keeps_the_slew_limit_too():

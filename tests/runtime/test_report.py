@@ -52,3 +52,10 @@ def test_the_table_tells_people_what_happened():
         assert words in text
     assert "4 ticks, for want of room" in text
     assert "boundary ticks" not in text
+
+
+def test_many_episodes_are_shown_from_both_ends():
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(summary_of(Tally(returns=[float(index) for index in range(100)])).table())
+    assert "0 1 2 3 4 5 6 7 8 9 ... 90 91 92 93 94 95 96 97 98 99" in captured.get()
