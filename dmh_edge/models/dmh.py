@@ -205,14 +205,16 @@ class DMH(nn.Module):
 
     def _step_actor(self, tensors: Tensors) -> Tensors:
         due, place, to_go = self._clock(tensors)
-        stacked_due = due[:, None, None, None]  # against [layers, B, ., ., .]
+        kept = (~due)[
+            :, None, None, None
+        ]  # against [layers, B, ., ., .]; the committed state is finite, so 0 zeroes it
         answer, key, value = self.actor.step(
             tensors["subgoal"],
             self.encoder(tensors["observation"]),
             tensors["previous_action"],
             tensors["reward"],
             place,
-            *(torch.where(stacked_due, 0.0, tensors[f"actor_{kind}"]) for kind in _CACHES),
+            *(tensors[f"actor_{kind}"] * kept.to(tensors[f"actor_{kind}"].dtype) for kind in _CACHES),
         )
         outputs: Tensors = {}
         if self.codec.discrete:

@@ -176,11 +176,16 @@ class Actor(nn.Module):
             self.subgoal_token(subgoal),
             self.observation_token(features),
         ]
-        offsets = torch.arange(-2, 2, device=place.device)
-        slots = torch.remainder(4 * place[:, None] + offsets, self.slots)  # [B, 4]
+        first = 4 * place[:, None] - 2  # [B, 1]: slot of the first new token, below 0 where a chunk begins
+        offsets = torch.arange(4, device=place.device)
+        slots = torch.remainder(first + offsets, self.slots)  # [B, 4]
+        older = torch.arange(self.slots, device=place.device) < first  # [B, 4c]
+        # Among the new tokens: those before, but none of the step before where there is none.
+        newer = (offsets <= offsets[:, None]) & ((offsets[:, None] < 2) | (first[:, None] + offsets >= 0))  # [B, 4, 4]
+        visible = torch.cat([older[:, None].expand(-1, 4, -1), newer], -1)  # [B, 4, 4c + 4]
         sequence = self.token_norm(torch.stack(tokens, 1) + self.position[slots])  # [B, 4, d]
-        read, key, value = self.transformer.step(sequence, slots, key, value)
-        return self._answer(read[:, -1]), key, value
+        read, key, value = self.transformer.step(sequence, visible, slots, key, value)
+        return self._answer(read), key, value
 
     def _outcome(self, action: Tensor, reward: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Tokens of an action and the reward that followed it."""

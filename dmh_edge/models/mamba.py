@@ -92,13 +92,15 @@ class MambaBlock(nn.Module):
         window = torch.cat([conv, x], 1)  # [B, K-1+G, D]
         x = self._convolve(window)
         dt, B, C = self._selection(x)
-        A = self._decay_rates()
-        y = []
-        for t in range(u.shape[1]):
-            decay = torch.exp(dt[:, t, :, None] * A)  # [B, D, N]
-            h = decay * h + (dt[:, t] * x[:, t].to(dt.dtype))[:, :, None] * B[:, t, None, :]
-            y.append((h * C[:, t, None, :]).sum(-1))  # [B, D]
-        return self._project_out(torch.stack(y, 1), x, gate), window[:, u.shape[1] :], h
+        # For all G tokens at once, [B, G, D, N]; only the recurrence itself goes token by token.
+        decay = torch.exp(dt.unsqueeze(-1) * self._decay_rates())
+        entering = (dt * x.to(dt.dtype)).unsqueeze(-1) * B.unsqueeze(-2)
+        states, h = [], h.unsqueeze(1)  # [B, 1, D, N]
+        for decay_t, entering_t in zip(torch.split(decay, 1, 1), torch.split(entering, 1, 1), strict=True):
+            h = decay_t * h + entering_t
+            states.append(h)
+        y = (torch.cat(states, 1) @ C.unsqueeze(-1)).squeeze(-1)  # [B, G, D]
+        return self._project_out(y, x, gate), window[:, u.shape[1] :], h.squeeze(1)
 
     def _convolve(self, window: Tensor) -> Tensor:
         """Causal depthwise convolution and SiLU: ``[B, K-1+L, D] -> [B, L, D]``."""

@@ -12,8 +12,9 @@
 
 Source: Gu and Dao, "Mamba", 2023, eq. 2 with A by zero-order hold and B by its Euler approximation.
 
-The recurrence runs over a time-major buffer with one fused multiply-add a step, forward and backward; all else is done
-for the whole sequence at once. Autograd through such a loop would be far slower: it keeps and visits every slice.
+Both passes walk over time-major tensors, and do all that one step needs while its ``[B, D, N]`` lies in the processor's
+cache: done for the whole sequence at once, the same products go through memory a dozen times. Autograd through such a
+loop would be far slower: it keeps and visits every slice.
 """
 
 from __future__ import annotations
@@ -45,31 +46,38 @@ def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        states = (dt * x).transpose(0, 1).unsqueeze(-1) * B.transpose(0, 1).unsqueeze(-2)  # [L, B, D, N], dt x B
-        decay = _decay(dt, A)  # [L, B, D, N]
-        for t in range(1, len(states)):
-            states[t].addcmul_(decay[t], states[t - 1])
+        x, dt, B, C = (tensor.transpose(0, 1).contiguous() for tensor in (x, dt, B, C))  # [L, B, .]
+        states = x.new_empty(*x.shape, A.shape[-1])  # [L, B, D, N]
+        y, weighted = torch.empty_like(x), dt * x
+        for t in range(len(x)):
+            h = torch.mul(weighted[t].unsqueeze(-1), B[t].unsqueeze(-2), out=states[t])  # [B, D, N]
+            if t > 0:
+                h.addcmul_(_decay(dt[t], A), states[t - 1])
+            torch.bmm(h, C[t].unsqueeze(-1), out=y[t].unsqueeze(-1))
         ctx.save_for_backward(x, dt, A, B, C, states)
-        return torch.einsum("lbdn,bln->bld", states, C)
+        return y.transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
         x, dt, A, B, C, states = ctx.saved_tensors
-        decay = _decay(dt, A)  # recomputed: cheaper than keeping a second [L, B, D, N]
-        dC = torch.einsum("bld,lbdn->bln", dy, states)
-        dh = dy.transpose(0, 1).unsqueeze(-1) * C.transpose(0, 1).unsqueeze(-2)  # [L, B, D, N]
-        for t in range(len(dh) - 2, -1, -1):
-            dh[t].addcmul_(decay[t + 1], dh[t + 1])
-        dxB = torch.einsum("lbdn,bln->bld", dh, B)
-        dB = torch.einsum("lbdn,bld->bln", dh, dt * x)
-        # Gradient of dt A: dh h_{t-1} decay; the first step has no state before it.
-        exponent = dh[1:].mul_(states[:-1]).mul_(decay[1:])  # [L-1, B, D, N]
-        ddt = dxB * x
-        ddt[:, 1:] += torch.einsum("lbdn,dn->bld", exponent, A)
-        dA = torch.einsum("lbdn,bld->dn", exponent, dt[:, 1:])
-        return dxB * dt, ddt, dA, dB, dC
+        dy, weighted = dy.transpose(0, 1).contiguous(), dt * x
+        dweighted, ddt, dA, dB, dC = (torch.zeros_like(tensor) for tensor in (x, dt, A, B, C))
+        dh = torch.zeros_like(states[0])  # [B, D, N]
+        for t in reversed(range(len(x))):
+            torch.bmm(dy[t].unsqueeze(-2), states[t], out=dC[t].unsqueeze(-2))
+            dh.addcmul_(dy[t].unsqueeze(-1), C[t].unsqueeze(-2))
+            torch.bmm(dh, B[t].unsqueeze(-1), out=dweighted[t].unsqueeze(-1))
+            torch.bmm(weighted[t].unsqueeze(-2), dh, out=dB[t].unsqueeze(-2))
+            if t > 0:  # the first step has no state before it
+                dh.mul_(_decay(dt[t], A))
+                dexponent = dh * states[t - 1]  # gradient of dt A
+                torch.sum(dexponent * A, -1, out=ddt[t])
+                dA += dexponent.mul_(dt[t].unsqueeze(-1)).sum(0)
+        ddt.addcmul_(dweighted, x)
+        dx, ddt, dB, dC = (tensor.transpose(0, 1) for tensor in (dweighted * dt, ddt, dB, dC))
+        return dx, ddt, dA, dB, dC
 
 
 def _decay(dt: Tensor, A: Tensor) -> Tensor:
-    return (dt.transpose(0, 1).unsqueeze(-1) * A).exp_()  # [L, B, D, N]
+    return (dt.unsqueeze(-1) * A).exp_()  # [B, D, N]

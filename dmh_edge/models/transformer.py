@@ -1,12 +1,13 @@
 """A small causal transformer: whole sequences for training, a few tokens with a cache for deployment.
 
     symbol   shape              name
-    x        [B, T, d]          tokens
+    x        [B * T, d]         tokens of B sequences; one flat axis lets a linear layer be one operator
     q, k, v  [B, H, T, d/H]     queries, keys, values of H heads
     slots    [B, G]             places of G new tokens in a cache of S places
     cache    [layers, B, H, S, d/H]   keys, or values
 
-A query at slot i sees the slots up to i. Masked scores are a finite number, so that no backend meets an infinity.
+A query at slot i sees the slots up to i. What it must not see gets a penalty: a finite number, so that no backend meets
+an infinity, and so large that softmax makes it exactly 0.
 Source: Vaswani et al., "Attention Is All You Need", 2017, with norms before the sublayers (Xiong et al., 2020).
 """
 
@@ -17,8 +18,7 @@ from torch import Tensor, nn
 
 from dmh_edge.models.layers import Linear
 
-#: Score of what a query must not see; after softmax it is exactly 0.
-_MASKED = -1e9
+_PENALTY = -1e9
 
 
 class TransformerBlock(nn.Module):
@@ -42,43 +42,55 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(Linear(width, 4 * width), nn.ReLU(), Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """``x`` is ``[B, T, d]``; ``visible`` ``[T, T]`` says which token each query sees."""
-        q, k, v = self._project(x)
-        return self._finish(x, self._attend(q, k, v, visible))
+    def forward(self, x: Tensor, batch: int, penalty: Tensor) -> Tensor:
+        """Whole sequences: ``x`` is ``[B * T, d]``, ``penalty`` ``[T, T]``."""
+        q, k, v = self._project(x, batch)
+        weights = self._weights(self._score(q, k) + penalty)
+        return self._finish(x, self._read(weights, v))
 
     def step(
-        self, x: Tensor, visible: Tensor, index: Tensor, key: Tensor, value: Tensor
+        self, x: Tensor, penalty: Tensor, key: Tensor, value: Tensor, answers: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """G new tokens.
+        """G new tokens behind the S of a cache, which is only read: writing it is left to `Transformer.step`.
 
         Args:
-            x: ``[B, G, d]``.
-            visible: ``[B, 1, G, S]``.
-            index: where keys and values of the new tokens go, ``[B, H, G, d/H]``.
+            x: ``[B * G, d]``.
+            penalty: ``[B, 1, G, S + G]``: of the cache, then of the new tokens.
             key, value: cache ``[B, H, S, d/H]``.
+            answers: how many of the new tokens, from the last backwards, go on to the next layer.
 
         Returns:
-            output ``[B, G, d]``, and both caches with the new tokens in them.
+            output ``[B * answers, d]``, and the new keys and values ``[B, H, G, d/H]``.
         """
-        q, k, v = self._project(x)
-        key = key.scatter(2, index, k.to(key.dtype))
-        value = value.scatter(2, index, v.to(value.dtype))
-        return self._finish(x, self._attend(q, key, value, visible)), key, value
+        batch, width = key.shape[0], x.shape[-1]
+        q, k, v = self._project(x, batch)
+        if answers < q.shape[2]:
+            q, penalty = q[:, :, -answers:], penalty[:, :, -answers:]
+            x = x.view(batch, -1, width)[:, -answers:].reshape(-1, width)
+        scores = torch.cat([self._score(q, key), self._score(q, k)], -1)
+        old, new = torch.split(self._weights(scores + penalty), [key.shape[2], k.shape[2]], -1)
+        return self._finish(x, self._read(old, value) + self._read(new, v)), k, v
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch, length, width = x.shape
-        qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, H, T, d/H] each
+    def _project(self, x: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        heads = self.qkv(self.attention_norm(x)).view(batch, -1, 3 * self.heads, x.shape[-1] // self.heads)
+        q, k, v = heads.transpose(1, 2).chunk(3, 1)  # [B, H, T, d/H] each
         return q, k, v
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
-        """Softmax attention: ``[B, H, T, d/H] -> [B, H, T, d/H]``; softmax in float32 or better."""
+    def _score(self, q: Tensor, k: Tensor) -> Tensor:
+        """How well keys answer queries: ``[B, H, Q, K]``."""
         dtype = self.product_dtype or q.dtype
-        scores = ((q * q.shape[-1] ** -0.5).to(dtype) @ k.to(dtype).transpose(-1, -2)).to(q.dtype)  # [B, H, T, S]
-        weights = torch.softmax(torch.where(visible, scores, _MASKED), -1)
-        attended: Tensor = (self.dropout(weights).to(dtype) @ v.to(dtype)).to(q.dtype)
-        return attended
+        scores: Tensor = ((q * q.shape[-1] ** -0.5).to(dtype) @ k.to(dtype).transpose(-1, -2)).to(q.dtype)
+        return scores
+
+    def _weights(self, scores: Tensor) -> Tensor:
+        """Softmax, in float32 or better."""
+        weights: Tensor = self.dropout(torch.softmax(scores, -1))
+        return weights
+
+    def _read(self, weights: Tensor, v: Tensor) -> Tensor:
+        """Values by their weights: ``[B, H, Q, d/H]``."""
+        dtype = self.product_dtype or weights.dtype
+        return (weights.to(dtype) @ v.to(dtype)).to(weights.dtype)
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.dropout(self.attention_out(attended.transpose(1, 2).reshape(x.shape)))
@@ -101,22 +113,50 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A whole sequence: ``[B, T, d] -> [B, T, d]``."""
-        places = torch.arange(x.shape[1], device=x.device)
-        visible = places <= places[:, None]  # [T, T]
+        batch, length, width = x.shape
+        places = torch.arange(length, device=x.device)
+        penalty = _penalty(places <= places[:, None], x.dtype)  # [T, T]
+        x = x.reshape(-1, width)
         for block in self.blocks:
-            x = block(x, visible)
+            x = block(x, batch, penalty)
         normed: Tensor = self.final_norm(x)
-        return normed
+        return normed.view(batch, length, width)
 
-    def step(self, x: Tensor, slots: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """G new tokens ``[B, G, d]`` at ``slots`` ``[B, G]`` of caches ``[layers, B, H, S, d/H]``."""
-        _, _, heads, size, head_width = key.shape
-        places = torch.arange(size, device=x.device)
-        visible = (places <= slots[:, :, None]).unsqueeze(1)  # [B, 1, G, S]
-        index = slots[:, None, :, None].expand(-1, heads, -1, head_width)
+    def step(
+        self, x: Tensor, visible: Tensor, slots: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The answer at the last of G new tokens.
+
+        The cache is read by every layer and written once, at the end: at the sizes of a robot's policy, copying it
+        costs more than computing with it.
+
+        Args:
+            x: ``[B, G, d]``.
+            visible: ``[B, G, S + G]``: which slots of the cache, and which of the new tokens, each new token sees.
+            slots: where the new tokens go, int64 ``[B, G]``.
+            key, value: caches ``[layers, B, H, S, d/H]``.
+
+        Returns:
+            output ``[B, d]``, and both caches with the new tokens in them.
+        """
+        group, width = x.shape[1:]
+        penalty = _penalty(visible, x.dtype).unsqueeze(1)  # [B, 1, G, S + G]
+        x = x.reshape(-1, width)
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
-            x, layer_key, layer_value = block.step(x, visible, index, key[layer], value[layer])  # type: ignore[operator]
-            keys.append(layer_key)
-            values.append(layer_value)
-        return self.final_norm(x), torch.stack(keys), torch.stack(values)
+            answers = 1 if layer == len(self.blocks) - 1 else group
+            x, k, v = block.step(x, penalty, key[layer], value[layer], answers)  # type: ignore[operator]
+            keys.append(k)
+            values.append(v)
+        new_keys, new_values = torch.stack(keys), torch.stack(values)  # [layers, B, H, G, d/H]
+        index = slots[None, :, None, :, None].expand(new_keys.shape)
+        return (
+            self.final_norm(x),
+            key.scatter(3, index, new_keys.to(key.dtype)),
+            value.scatter(3, index, new_values.to(value.dtype)),
+        )
+
+
+def _penalty(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: 0 where a query may look, a large negative number elsewhere."""
+    return torch.where(visible, 0.0, _PENALTY).to(dtype)
