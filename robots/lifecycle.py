@@ -14,7 +14,7 @@ class Lifecycle:
     Attributes:
         connected: whether it can be reached.
         armed: whether it may move.
-        ready: whether an episode has been started since arming.
+        ready: whether an episode has been started since it was armed.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,7 +35,7 @@ class Lifecycle:
         """
         if not self.connected:
             raise RobotError(f"{self._name} cannot be armed: it is not connected; call connect first")
-        self.armed, self.ready = True, False
+        self.armed = True
 
     def check_reset(self) -> None:
         """Before an episode is started.

@@ -37,6 +37,13 @@ class StopsOnlyOnce(FakeRobot):
         super().stop()
 
 
+class StopsOnlyOnceWhenArmed(FakeRobot):
+    def stop(self) -> None:
+        if self._life.connected and self.monitor._stopped:
+            raise OSError("the bus is closed")
+        super().stop()
+
+
 class ShowsFloat64(FakeRobot):
     def read(self) -> Reading:
         reading = super().read()
@@ -108,9 +115,10 @@ def test_a_broken_robot_is_caught(robot, rule):
         check_robot(robot)
 
 
-def test_a_stop_that_works_only_once_is_caught():
+@pytest.mark.parametrize("robot", [StopsOnlyOnce, StopsOnlyOnceWhenArmed])
+def test_a_stop_that_works_only_once_is_caught(robot):
     with pytest.raises(OSError, match="bus"):
-        check_robot(StopsOnlyOnce)
+        check_robot(robot)
 
 
 def test_a_robot_that_is_caught_is_left_standing():

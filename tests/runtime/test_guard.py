@@ -238,6 +238,19 @@ def test_what_arithmetic_adds_to_a_bound_is_clamped_but_is_no_fault():
     assert sum(guard.counts.values()) == 0
 
 
+def test_a_float32_bound_is_never_outside_the_exact_one():
+    elements = (Element(name="one", low=-0.6, high=0.6), Element(name="two", low=0.1, high=0.6))
+    task = task_of("velocity")
+    guard = Guard(
+        task.model_copy(update={"action": task.action.model_copy(update={"elements": elements})}), PERIOD, False
+    )
+    lowest, highest = guard.limit(vector(-9, -9), START), guard.limit(vector(9, 9), START)
+    assert float(np.float32(-0.6)) < -0.6  # the nearest one that float32 has
+    assert -0.6 <= float(lowest[0]) == pytest.approx(-0.6)
+    assert 0.1 <= float(lowest[1]) == pytest.approx(0.1)
+    assert float(highest[0]) <= 0.6
+
+
 def test_the_slew_is_measured_from_the_last_applied_action():
     guard = guard_of("velocity", slew=10)  # 0.2 per period
     assert guard.limit_proposal(vector(1, 0.6), START) == pytest.approx([0.3, 0.6])  # from the safe 0.1

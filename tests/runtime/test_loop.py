@@ -6,6 +6,7 @@ The robot's monitor is the judge: it stands in the robot and knows nothing of th
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -151,14 +152,20 @@ def _small_heap():
     gc.unfreeze()
 
 
-def loop_of(session: Faulty, robot: Script, limits: Limits, recorder: Recorder | None = None) -> Loop:
+def loop_of(
+    session: Faulty,
+    robot: Script,
+    limits: Limits,
+    recorder: Recorder | None = None,
+    signals: StopSignals | None = None,
+) -> Loop:
     return Loop(
         Agent(session, seed=1),
         robot,
         rate_hz=None,
         limits=limits,
         clock=robot._fake_clock,
-        signals=StopSignals(),
+        signals=signals or StopSignals(),
         recorder=recorder,
     )
 
@@ -232,15 +239,27 @@ def test_a_robot_goes_through_its_life_in_order():
     assert (run.summary.stopped_by, run.summary.ticks) == ("ticks", 2)
 
 
-def test_the_self_test_comes_before_the_robot_is_reached_and_is_forgotten():
-    run: list[str] = []
+def test_the_self_test_comes_before_the_robot_is_reached():
+    robot = Script(FREE, FakeClock(10**9))
+    called_before: list[list[str]] = []
+    loop = loop_of(Faulty(FREE), robot, Limits(ticks=1))
+    loop.run(lambda: called_before.append(list(robot.calls)), lambda: 0.0)
+    assert called_before == [[]]
+
+
+def test_what_the_self_test_left_behind_is_forgotten():
+    session, robot = Faulty(FREE), Script(FREE, FakeClock(10**9))
+    recorder = Recorder(session.contract, 10)
+    loop = loop_of(session, robot, Limits(ticks=1), recorder)
 
     def self_test() -> None:
-        run.append("self-test")
+        agent = Agent(session, seed=5)
+        agent.propose(np.ones((1, 2), np.float32), np.ones(1, np.float32), np.array([True]))
+        agent.commit(np.ones(2, np.float32))
+        assert session.state()["heard"].any()
 
-    ran = Run(self_test=self_test, limits=Limits(ticks=1), error=None)
-    assert run == ["self-test"]
-    assert not any(array.any() for array in ran.recorder.trace(ran.session).initial_state.values())
+    loop.run(self_test, lambda: 0.0)
+    assert not any(array.any() for array in recorder.trace(session).initial_state.values())
 
 
 def test_a_self_test_that_fails_moves_nothing():
@@ -599,6 +618,38 @@ def test_a_robot_that_says_nonsense_about_what_it_applied_is_stopped(applied):
         loop.run(lambda: None, lambda: 0.0)
     assert session.committed == []
     assert robot.calls[-3:] == ["stop", "close", "stop"]
+
+
+def test_a_signal_ends_a_reset_between_episodes_at_once():
+    class Interrupted(Script):
+        finished = 0
+
+        def reset(self) -> None:
+            super().reset()
+            if self.calls.count("reset") == 2:
+                signal.raise_signal(signal.SIGTERM)
+            self.finished += 1
+
+    session, robot = Faulty(FREE), Interrupted(FREE, FakeClock(10**9))
+    with StopSignals() as signals:
+        loop = loop_of(session, robot, Limits(), signals=signals)
+        loop.run(lambda: None, lambda: 0.0)
+    assert (loop.tally.stopped_by, loop.tally.detail, robot.finished) == ("operator", "SIGTERM", 1)
+    assert robot.calls[-3:] == END
+
+
+def test_a_signal_in_the_middle_of_a_slot_lets_the_slot_end():
+    class Interrupted(Script):
+        def read(self) -> Reading:
+            if self.calls.count("read") == 3:
+                signal.raise_signal(signal.SIGINT)
+            return super().read()
+
+    session, robot = Faulty(FREE), Interrupted(FREE, FakeClock(10**9))
+    with StopSignals() as signals:
+        loop = loop_of(session, robot, Limits(), signals=signals)
+        loop.run(lambda: None, lambda: 0.0)
+    assert (loop.tally.stopped_by, loop.tally.ticks, robot.calls.count("write")) == ("operator", 4, 4)
 
 
 @settings(max_examples=60, deadline=None)
