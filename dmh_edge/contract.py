@@ -197,6 +197,12 @@ class GraphSpec(Spec):
     outputs: tuple[str, ...] = Field(min_length=1)
     """Outputs, and state tensors with ``_next`` behind their name, in the graph's order."""
 
+    @model_validator(mode="after")
+    def _a_slow_graph_restarts(self) -> GraphSpec:
+        if self.every > 1 and self.restart_on is None:
+            raise ValueError(f"graph {self.name!r} is due every {self.every} ticks, so it needs restart_on")
+        return self
+
     @property
     def engine_file(self) -> str:
         """Name of the TensorRT engine."""
