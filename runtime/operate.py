@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dmh_edge.clock import Clock, MonotonicClock
+from dmh_edge.clock import Clock, MonotonicClock, Rate
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
@@ -61,13 +61,16 @@ def operate(
     """
     if session.batch != 1:
         raise ConfigError(f"a robot needs a session of batch 1, got one of {session.batch}")
+    contract = session.contract
+    clock = MonotonicClock() if clock is None else clock
+    rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
+    Rate(rate_hz, clock)  # refuses what is no rate
+    folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
     if out and (found := [name for name in (SUMMARY_NAME, TRACE_NAME) if (out / name).exists()]):
         raise ConfigError(f"{out} already holds a run ({', '.join(found)}); name another folder")
 
-    contract = session.contract
-    rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
     recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz)) if out else None
 
     def recall() -> float:
@@ -76,6 +79,8 @@ def operate(
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
         if not loop.began:  # the state is the self-test's, and there is nothing else to tell
+            if out and folder_is_ours:
+                out.rmdir()
             return []
         writers: list[Callable[[], None]] = []
         if out and recorder:
@@ -92,7 +97,7 @@ def operate(
             robot,
             rate_hz=rate_hz,
             limits=limits,
-            clock=MonotonicClock() if clock is None else clock,
+            clock=clock,
             signals=signals,
             recorder=recorder,
         )

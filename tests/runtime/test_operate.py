@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
+from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeError, RobotError
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
@@ -21,6 +22,7 @@ from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.report import Summary
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
@@ -34,8 +36,8 @@ SOON_NS = 4_000_000_000
 class Watched(FakeRobot):
     """Fails to read from its n-th reading on, and remembers whether it was touched."""
 
-    def __init__(self, clock: FakeClock, fails_at: int = 10**9) -> None:
-        super().__init__(clock=clock)
+    def __init__(self, clock: FakeClock, fails_at: int = 10**9, task: TaskSpec = TWO_JOINTS) -> None:
+        super().__init__(task, clock=clock)
         self.calls: list[str] = []
         self._fails_at = fails_at
 
@@ -101,6 +103,14 @@ def test_what_was_learned_is_kept_and_gone_on_with(tmp_path):
     assert not before.world["reward"][0].any()
 
 
+def test_the_trace_of_a_real_policy_replays_through_its_engine(policy, open_session, tmp_path):
+    robot = Watched(FakeClock(10**9), task=policy.contract.task)
+    summary = run(robot, open_session(1), out=tmp_path / "run", policy_sha256=policy.sha256, limits=Limits(ticks=200))
+    assert (summary.ticks, robot.monitor.violations) == (200, [])
+    comparison = replay(Trace.load(tmp_path / "run" / "trace.npz"), open_session(1))
+    assert (comparison.require().ticks, comparison.worst_error) == (200, 0)
+
+
 def test_a_state_of_another_policy_moves_nothing_and_is_left_alone(tmp_path):
     state = tmp_path / "learned.npz"
     run(state=state)
@@ -123,7 +133,7 @@ def test_a_self_test_that_fails_leaves_what_was_learned_alone(tmp_path):
     with pytest.raises(RobotError):
         run(state=state, self_test=fail, out=tmp_path / "run")
     assert state.read_bytes() == before
-    assert list((tmp_path / "run").iterdir()) == []
+    assert list(tmp_path.iterdir()) == [state]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_path):
@@ -174,6 +184,15 @@ def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
     with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the disk is full: .*summary\.json"):
         run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
     assert Trace.load(tmp_path / "trace.npz").ticks == 20
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused_before_anything_moves(tmp_path, rate_hz):
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ConfigError, match="expected a positive number"):
+        run(robot, out=tmp_path / "run", rate_hz=rate_hz, limits=Limits(duration_s=3))
+    assert robot.calls == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_signals_are_given_back():
