@@ -95,11 +95,19 @@ class Checkpoint:
             ContractError: the weights do not fit the configuration.
         """
         model = DMH(self.header.config.model, self.header.task)
+        self.load_into(model)
+        return model.eval()
+
+    def load_into(self, model: DMH) -> None:
+        """Give a model these weights.
+
+        Raises:
+            ContractError: they do not fit it.
+        """
         try:
             model.load_state_dict(dict(self.model))
         except RuntimeError as error:
-            raise ContractError(f"the checkpoint's weights do not fit its configuration: {error}") from error
-        return model.eval()
+            raise ContractError(f"the checkpoint's weights do not fit the model: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all.

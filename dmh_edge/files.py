@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
         ArtifactError: the folder cannot be written, or the disk is full. ``path`` is then what it was before.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    with _named_faults(path):
+    with named_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -59,9 +59,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: as `replacing`.
     """
-    with _named_faults(path):
+    with named_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent.absolute()))
         temporary.chmod(0o755)  # mkdtemp makes a private folder; an artifact is not private
         try:
             yield temporary
@@ -111,7 +111,12 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named_faults(path: Path) -> Iterator[None]:
+def named_faults(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of ``path`` into an error that says what to do.
+
+    Raises:
+        ArtifactError: the disk is full, or ``path`` cannot be written.
+    """
     try:
         yield
     except OSError as error:

@@ -1,0 +1,35 @@
+"""Contexts as tensors: from numpy to what `DMH.loss` reads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dmh_edge.data.contexts import ChunkArrays, LabelledChunks
+from dmh_edge.models.dmh import Chunks, Lesson
+
+
+def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:
+    """What `DMH.forward` reads, on the device of ``noise`` ``[B, J, Z]`` and with its type of numbers."""
+
+    def moved(name: str) -> Tensor:
+        tensor = torch.from_numpy(getattr(arrays, name)).to(noise.device, non_blocking=True)
+        return tensor.to(noise.dtype) if tensor.is_floating_point() else tensor
+
+    return Chunks(
+        observation=moved("observation"),
+        action=moved("action"),
+        reward=moved("reward"),
+        valid=moved("valid"),
+        episode_start=moved("episode_start"),
+        target_return=moved("target_return"),
+        noise=noise,
+    )
+
+
+def lessons(arrays: LabelledChunks, subgoal_size: int, device: torch.device) -> tuple[Chunks, Lesson]:
+    """What `DMH.loss` reads, with one draw of noise per chunk from torch's generator of the CPU."""
+    noise = torch.randn(*arrays.valid.shape[:2], subgoal_size).to(device, non_blocking=True)  # [B, J, Z]
+    label = torch.from_numpy(arrays.label).to(device, non_blocking=True)
+    subgoal = torch.from_numpy(arrays.subgoal_observation).to(device, non_blocking=True)
+    return chunks(arrays, noise), Lesson(label=label, subgoal_observation=subgoal)

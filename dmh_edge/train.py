@@ -1,0 +1,253 @@
+"""Training: from a data set to the folder of a run.
+
+    config.json               what was used; `dmh-edge train --config` accepts it
+    checkpoint.safetensors    the newest checkpoint
+    log.csv, tensorboard/     the loss curve
+
+A run that was killed at any moment goes on with ``resume``. Batches are a pure function of seed and update, and a
+checkpoint holds the state of all other randomness, so that on a CPU, with as many threads, the curve is the same, bit
+for bit, as without the kill.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dmh_edge import tasks
+from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
+from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig, differences, load
+from dmh_edge.contract import TaskSpec
+from dmh_edge.data import batches
+from dmh_edge.data.contexts import ContextSampler
+from dmh_edge.data.episodes import Episodes
+from dmh_edge.errors import ConfigError, DataError
+from dmh_edge.files import write_text
+from dmh_edge.models.dmh import DMH
+from dmh_edge.training_log import Display, TrainingLog
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a training run was like.
+
+    Attributes:
+        first, updates: gradient steps before it and after it.
+        loss: mean over the last row of the log; NaN where there was nothing left to do.
+        seconds: wall time of the updates, checkpoints and logs included.
+        data_share: part of it that went into making batches.
+    """
+
+    first: int
+    updates: int
+    loss: float
+    seconds: float
+    data_share: float
+
+    def __str__(self) -> str:
+        if self.updates == self.first:
+            return f"nothing to do: all {self.updates:,} updates were made before"
+        speed = (self.updates - self.first) / self.seconds
+        return (
+            f"{self.updates - self.first:,} updates in {self.seconds:.0f} s: {speed:.2f} per second, of which "
+            f"{self.data_share:.1%} making batches; loss {self.loss:.4f}"
+        )
+
+
+def train(config: RunConfig, data: Path, out: Path, resume: bool = False) -> Summary:
+    """Train a policy.
+
+    Args:
+        config: the settings.
+        data: folder of a Minari data set of the task.
+        out: folder of the run; made if need be.
+        resume: go on from the checkpoint in ``out``, or start where there is none yet.
+
+    Raises:
+        ConfigError: ``out`` holds a run already, or one with other settings; there is no such device; or the loss is no
+            longer a finite number.
+        DataError: the data cannot be learned from, or are not those that the run was started with.
+        ArtifactError: the checkpoint in ``out`` is truncated or altered, or ``out`` cannot be written.
+    """
+    task = tasks.find(config.task)
+    device = choose_device(config.training.device)
+    checkpoint = _earlier(config, out, resume)
+    episodes = Episodes.load(data, task.spec)
+    if checkpoint is not None:
+        checkpoint.require_task(task.spec)
+        if checkpoint.header.data_sha256 != episodes.sha256:
+            raise DataError(
+                f"{data} holds other data than the run in {out} was started with (SHA-256 {episodes.sha256[:12]}, then "
+                f"{checkpoint.header.data_sha256[:12]}); resume with the same data, or start a run in another --out"
+            )
+    sampler = ContextSampler(
+        episodes,
+        chunk=config.model.chunk,
+        episodes_per_context=config.data.episodes_per_context,
+        expert_labels=config.data.label == "expert",
+        target="best" if config.data.target_return == "context" else "own",
+    )
+    write_text(out / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
+    learner = Learner(config, task.spec, episodes, device)
+    if checkpoint is not None:
+        learner.restore(checkpoint)
+    return _run(learner, sampler, out)
+
+
+class Learner:
+    """A model, its optimiser, and how far they are.
+
+    Args:
+        config: the run's settings.
+        spec: the task.
+        episodes: the data; their statistics go into the model.
+        device: where to train.
+    """
+
+    def __init__(self, config: RunConfig, spec: TaskSpec, episodes: Episodes, device: torch.device) -> None:
+        self.config, self.spec, self.device = config, spec, device
+        self.step = 0
+        self._data_sha256 = episodes.sha256
+        torch.manual_seed(config.training.seed)
+        self.model = DMH(config.model, spec)
+        observation = torch.from_numpy(episodes.observation).double()
+        self.model.encoder.fit(observation.mean(0), observation.std(0))
+        self.model.to(device).train()
+        self._parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(), weight_decay=config.training.weight_decay, fused=True
+        )
+
+    def update(self, sampler: ContextSampler) -> tuple[dict[str, float], float]:
+        """One gradient step.
+
+        Returns:
+            the numbers of a row of the log, and the seconds that making the batch took.
+
+        Raises:
+            ConfigError: the loss or its gradient is not finite. The weights are as they were.
+        """
+        training = self.config.training
+        started = time.perf_counter()
+        arrays = sampler.draw(training.seed, self.step, self.config.data.batch)
+        chunks, lesson = batches.lessons(arrays, self.config.model.subgoal_size, self.device)
+        data_seconds = time.perf_counter() - started
+
+        parts = self.model.loss(chunks, lesson)
+        self._optimizer.zero_grad()
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
+        numbers = {name: part.item() for name, part in parts.items()} | {"gradient_norm": norm.item()}
+        if not all(map(math.isfinite, numbers.values())):
+            values = ", ".join(f"{name} {value}" for name, value in numbers.items())
+            raise ConfigError(
+                f"training diverged at update {self.step + 1}: {values}; lower training.learning_rate, or raise "
+                "training.warm_up. The checkpoint of an earlier update is as it was"
+            )
+        numbers["learning_rate"] = learning_rate(training, self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = numbers["learning_rate"]
+        self._optimizer.step()
+        self.step += 1
+        return numbers, data_seconds
+
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        moments = {
+            f"{name}.{moment}": value
+            for name, parameter in self._parameters.items()
+            for moment, value in self._optimizer.state[parameter].items()
+        }
+        header = Header(step=self.step, config=self.config, task=self.spec, data_sha256=self._data_sha256)
+        return Checkpoint(header, self.model.state_dict(), moments, random)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same configuration."""
+        checkpoint.load_into(self.model)
+        for name, parameter in self._parameters.items():
+            state: dict[str, Tensor] = self._optimizer.state[parameter]
+            for moment in ("step", "exp_avg", "exp_avg_sq"):
+                state[moment] = checkpoint.optimizer[f"{name}.{moment}"].to(self.device)
+        torch.set_rng_state(checkpoint.random["cpu"])
+        if self.device.type == "cuda" and "cuda" in checkpoint.random:
+            torch.cuda.set_rng_state(checkpoint.random["cuda"], self.device)
+        self.step = checkpoint.header.step
+
+
+def learning_rate(training: TrainingConfig, update: int) -> float:
+    """Rate of an update, counted from 0: a linear rise, then constant or half a cosine down to a tenth."""
+    if update < training.warm_up:
+        return training.learning_rate * (update + 1) / training.warm_up
+    if training.schedule == "constant":
+        return training.learning_rate
+    progress = (update - training.warm_up) / max(1, training.updates - training.warm_up)
+    return training.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        ConfigError: CUDA is asked for and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("training.device is 'cuda', but torch sees no CUDA device here; set it to 'auto' or 'cpu'")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, if there is one; the folder is free, or holds a run with the same settings."""
+    settings, newest = out / CONFIG_NAME, out / CHECKPOINT_NAME
+    if not resume and (settings.exists() or newest.exists()):
+        raise ConfigError(f"{out} holds a run already; go on with it by --resume, or choose another --out")
+    checkpoint = Checkpoint.load(newest) if newest.exists() else None
+    used = checkpoint.header.config if checkpoint is not None else None
+    if used is None and settings.exists():
+        used = load(config.task, config.model.kind, settings)
+    if used is not None and (changed := differences(used, config)):
+        raise ConfigError(
+            f"the run in {out} was started with other settings: {'; '.join(changed)}. Resume with --config {settings}, "
+            "or start a run in another --out"
+        )
+    return checkpoint
+
+
+def _run(learner: Learner, sampler: ContextSampler, out: Path) -> Summary:
+    """Update until done, with logs, checkpoints and something to look at."""
+    training, first = learner.config.training, learner.step
+    names = ("learning_rate", "loss", "memory", "subgoal", "gradient_norm")
+    columns = names if learner.config.model.subgoal_weight > 0 else tuple(name for name in names if name != "subgoal")
+    log, display = TrainingLog(out, columns, first), Display(first, training.updates)
+    window: list[dict[str, float]] = []
+    loss, data_seconds, started = math.nan, 0.0, time.perf_counter()
+    try:
+        while learner.step < training.updates:
+            numbers, spent = learner.update(sampler)
+            window.append(numbers)
+            data_seconds += spent
+            last = learner.step == training.updates
+            if last or learner.step % training.log_every == 0:
+                mean = {name: math.fsum(row[name] for row in window) / len(window) for name in columns}
+                window.clear()
+                loss, elapsed = mean["loss"], time.perf_counter() - started
+                speed = (learner.step - first) / elapsed
+                log.write(learner.step, mean, {"updates_per_s": speed, "data_share": data_seconds / elapsed})
+                display.show(learner.step, loss, speed)
+            if last or learner.step % training.checkpoint_every == 0:
+                log.sync()
+                learner.checkpoint().save(out / CHECKPOINT_NAME)
+    finally:
+        log.close()
+        display.close()
+    seconds = time.perf_counter() - started
+    summary = Summary(first, learner.step, loss, seconds, data_seconds / seconds)
+    display.say(str(summary))
+    return summary

@@ -1,0 +1,134 @@
+"""What a run tells as it goes: a CSV file that a resumed run continues exactly, TensorBoard events, a progress bar.
+
+    log.csv         one row per ``log_every`` updates: means over them; nothing that depends on the clock
+    tensorboard/    the same numbers, and how fast the run was
+    stderr          a bar with loss, speed and time left; where it is no terminal, a line now and then
+
+A run that was killed has rows behind its last checkpoint. Going on, it drops them and writes them again: the file ends
+up byte for byte as if nobody had killed it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboard.compat.proto import event_pb2, summary_pb2  # type: ignore[import-untyped]
+from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+
+from dmh_edge.files import named_faults, write_text
+
+#: Name of the CSV file in the folder of a run, and of the folder of TensorBoard's events.
+LOG_NAME, EVENTS_NAME = "log.csv", "tensorboard"
+
+#: Seconds between two lines where there is no terminal to draw a bar on.
+_LINE_EVERY_S = 15.0
+
+
+class TrainingLog:
+    """Writes both logs of a run.
+
+    Args:
+        folder: of the run.
+        columns: names of the numbers in a row, beside ``update``.
+        step: where the run goes on from; later rows are dropped.
+
+    Raises:
+        ArtifactError: from every method: a log cannot be written.
+    """
+
+    def __init__(self, folder: Path, columns: tuple[str, ...], step: int) -> None:
+        self._path, self._columns = folder / LOG_NAME, columns
+        write_text(self._path, ",".join(("update", *columns)) + "\n" + "".join(self._rows_until(step)))
+        with named_faults(self._path):
+            self._csv = self._path.open("a", encoding="utf-8", newline="")
+        # TensorBoard's own writer hands records to a thread, which a full disk kills; a row now and then needs none.
+        self._events_path = folder / EVENTS_NAME / f"events.out.tfevents.{time.time_ns():020d}.{os.getpid()}"
+        with named_faults(self._events_path):
+            self._events_path.parent.mkdir(exist_ok=True)
+            self._events: IO[bytes] = self._events_path.open("wb")
+        self._records = RecordWriter(self._events)
+        self._record(event_pb2.Event(file_version="brain.Event:2"))
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._record(event_pb2.Event(step=step + 1, session_log=start))  # later points are of a killed run: drop them
+
+    def write(self, update: int, numbers: Mapping[str, float], speed: Mapping[str, float]) -> None:
+        """One row.
+
+        Args:
+            update: the last of those that it is about.
+            numbers: one per column.
+            speed: what depends on the machine; for TensorBoard alone.
+        """
+        with named_faults(self._path):
+            csv.writer(self._csv, lineterminator="\n").writerow([update, *(numbers[name] for name in self._columns)])
+            self._csv.flush()
+        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in {**numbers, **speed}.items()]
+        self._record(event_pb2.Event(step=update, summary=summary_pb2.Summary(value=values)))
+
+    def sync(self) -> None:
+        """Bring the rows to the disk; a checkpoint counts on those before it."""
+        with named_faults(self._path):
+            os.fsync(self._csv.fileno())
+
+    def close(self) -> None:
+        """Close both files. Idempotent."""
+        with named_faults(self._path):
+            self._csv.close()
+            self._events.close()
+
+    def _record(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        with named_faults(self._events_path):
+            self._records.write(event.SerializeToString())
+            self._events.flush()
+
+    def _rows_until(self, step: int) -> list[str]:
+        """The rows already there, without those behind ``step`` and one that was not written to its end."""
+        if not self._path.exists():
+            return []
+        with named_faults(self._path):
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+        return [line for line in lines if line.endswith("\n") and int(line.partition(",")[0]) <= step]
+
+
+class Display:
+    """Progress of a run on stderr.
+
+    Args:
+        done: updates made before.
+        total: updates in all.
+    """
+
+    def __init__(self, done: int, total: int) -> None:
+        self._console, self._total = Console(stderr=True, soft_wrap=True, highlight=False), total
+        self._line_due = time.monotonic()
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(
+            *columns, TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal
+        )
+        self._task = self._bar.add_task("", total=total, completed=done)
+        self._bar.start()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.stop()
+
+    def show(self, done: int, loss: float, updates_per_s: float) -> None:
+        """How far the run is."""
+        told = f"loss {loss:.4f}, {updates_per_s:.2f} updates/s"
+        self._bar.update(self._task, completed=done, description=told)
+        if self._bar.disable and time.monotonic() >= self._line_due:
+            self._line_due = time.monotonic() + _LINE_EVERY_S
+            left = (self._total - done) / updates_per_s
+            self.say(f"update {done:,} of {self._total:,}: {told}, {left:.0f} s left")
+
+    def say(self, sentence: str) -> None:
+        """One line."""
+        self._console.print(sentence, markup=False)
