@@ -12,13 +12,17 @@ import importlib.util
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dmh_edge import __version__
 from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError
+
+if TYPE_CHECKING:
+    from dmh_edge.runtime.session import Session
 
 app = typer.Typer(
     name="dmh-edge",
@@ -89,6 +93,36 @@ def train(
     from dmh_edge.train import train as fit
 
     fit(settings.load(task, model, config, set or ()), data, out, resume=resume)
+
+
+@app.command(name="eval")
+def evaluate(
+    policy: Annotated[Path, typer.Argument(metavar="RUN|ENGINE", help="A run, or a policy's folder or engine file.")],
+    episodes: Annotated[int, typer.Option(min=1, help="In a row on each hidden task.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Passes over all tasks.")] = 3,
+    tasks: Annotated[Literal["held-out", "training"], typer.Option(help="Which hidden tasks.")] = "held-out",
+    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and .png [the policy's].")] = None,
+) -> None:
+    """Measure learning in context: return per episode on hidden tasks, without any update."""
+    _require("gymnasium", "sim", "evaluating")
+    from dmh_edge import console, plots
+    from dmh_edge import tasks as known
+    from dmh_edge.evaluate import evaluate as measure
+    from dmh_edge.files import write_text
+
+    folder = policy if policy.is_dir() else policy.parent
+    name, open_session = _opener(policy, backend)
+    task = known.find(name)
+    hidden = task.test_ids if tasks == "held-out" else task.train_ids
+    with console.bars() as told:
+        found = measure(open_session, task, hidden, episodes, range(seeds), deterministic, told)
+    console.out.print(console.evaluation_table(found))
+    where = out or folder
+    write_text(where / "evaluation.json", found.model_dump_json(indent=1) + "\n")
+    plots.learning_in_context(found, where / "evaluation.png")
+    console.say(f"wrote {where / 'evaluation.json'} and {where / 'evaluation.png'}")
 
 
 @app.command()
@@ -203,6 +237,28 @@ def run(
     console.say(f"wrote {records}")
     if summary.stopped_by == "guard":
         raise typer.Exit(GUARD_STOPPED)
+
+
+def _opener(policy: Path, backend: str | None) -> tuple[str, Callable[[int], Session]]:
+    """Name of the task, and how to open a run or an exported policy for a number of robots."""
+    from dmh_edge.contract import CONTRACT_NAME
+
+    if policy.suffix == ".safetensors" or (policy.is_dir() and not (policy / CONTRACT_NAME).exists()):
+        _require("torch", "train", "evaluating a run")
+        from dmh_edge.checkpoint import Checkpoint
+        from dmh_edge.export.pipeline import draft_contract
+        from dmh_edge.export.torch_session import TorchSession
+
+        if backend is not None:
+            raise ConfigError(f"--backend {backend} runs exported policies; {policy} is a run, which PyTorch evaluates")
+        checkpoint = Checkpoint.load(policy)
+        contract = draft_contract(checkpoint, policy, policy.name)
+        return contract.task.name, lambda batch: TorchSession(checkpoint.build(), contract, batch)
+    from dmh_edge.runtime.engine import locate, open_session
+    from dmh_edge.runtime.policy import Policy
+
+    task = Policy.load(locate(policy, backend)[0]).contract.task
+    return task.name, lambda batch: open_session(policy, backend, batch)[1]
 
 
 def _self_test(comparison: Any) -> None:

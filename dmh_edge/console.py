@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +13,9 @@ from rich.table import Table
 
 from dmh_edge.contract import ParityFigure
 from dmh_edge.runtime.policy import Policy
+
+if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
+    from dmh_edge.evaluate import Evaluation
 
 #: Columns of a table where there is no terminal: SHA-256 and tensor names should not be cut.
 _WIDTH = 140
@@ -51,6 +55,21 @@ def parity_table(figures: list[ParityFigure]) -> Table:
     for figure in figures:
         error, tolerance = f"{figure.worst_error:.1e}", f"{figure.tolerance:.0e}"
         table.add_row(figure.reference, figure.candidate, f"{figure.ticks:,}", error, tolerance, figure.worst_tensor)
+    return table
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """One row per agent."""
+    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
+    title = (
+        f"{evaluation.task}, {evaluation.backend}: return on {tasks} hidden tasks, {seeds} seeds, with 95% intervals"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("agent")
+    for heading in ("first three episodes", "last three episodes", "improvement"):
+        table.add_column(heading, justify="right")
+    for curve in evaluation.curves:
+        table.add_row(curve.name, str(curve.first), str(curve.last), str(curve.improvement))
     return table
 
 

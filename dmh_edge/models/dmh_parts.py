@@ -148,8 +148,8 @@ class Actor(nn.Module):
             *self._outcome(action, reward, features.dtype),
         ]
         sequence = torch.stack(tokens, 2).flatten(1, 2)  # [N, 4c, d]
-        read = self.transformer(self.dropout(self.token_norm(sequence + self.position)))
-        return self._answer(read[:, 1::4])
+        read = self.transformer(self.dropout(self.token_norm(sequence + self.position)), slice(1, None, 4))
+        return self._answer(read)
 
     def step(
         self,

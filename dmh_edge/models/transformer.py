@@ -42,10 +42,21 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(Linear(width, 4 * width), nn.ReLU(), Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, batch: int, penalty: Tensor) -> Tensor:
-        """Whole sequences: ``x`` is ``[B * T, d]``, ``penalty`` ``[T, T]``."""
+    def forward(self, x: Tensor, batch: int, penalty: Tensor, answers: slice) -> Tensor:
+        """Whole sequences.
+
+        Args:
+            x: ``[B * T, d]``.
+            batch: B.
+            penalty: ``[T, T]``.
+            answers: which Q of the T tokens go on to the next layer.
+
+        Returns:
+            output ``[B * Q, d]``.
+        """
         q, k, v = self._project(x, batch)
-        weights = self._weights(self._score(q, k) + penalty)
+        weights = self._weights(self._score(q[:, :, answers], k) + penalty[answers])
+        x = x.view(batch, -1, x.shape[-1])[:, answers].reshape(-1, x.shape[-1])
         return self._finish(x, self._read(weights, v))
 
     def step(
@@ -111,16 +122,19 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.final_norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """A whole sequence: ``[B, T, d] -> [B, T, d]``."""
+    def forward(self, x: Tensor, answers: slice = slice(None)) -> Tensor:
+        """A whole sequence and its output at ``answers``, Q of its T tokens: ``[B, T, d] -> [B, Q, d]``.
+
+        The last layer computes nothing at other tokens; with few layers and one answer in four that halves the cost.
+        """
         batch, length, width = x.shape
         places = torch.arange(length, device=x.device)
         penalty = _penalty(places <= places[:, None], x.dtype)  # [T, T]
         x = x.reshape(-1, width)
-        for block in self.blocks:
-            x = block(x, batch, penalty)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, batch, penalty, answers if layer == len(self.blocks) - 1 else slice(None))
         normed: Tensor = self.final_norm(x)
-        return normed.view(batch, length, width)
+        return normed.view(batch, -1, width)
 
     def step(
         self, x: Tensor, visible: Tensor, slots: Tensor, key: Tensor, value: Tensor

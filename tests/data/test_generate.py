@@ -113,6 +113,12 @@ def test_without_numbers_the_task_says_how_much_is_enough(tmp_path: Path) -> Non
     assert Episodes.load(tmp_path / "data").history.tolist() == [0, 0, 1, 1, 2, 2] * 2
 
 
+def test_a_relative_folder_lies_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    generate(few(find("darkroom"), 1), Path("data/relative"), 1, 2, 0, ignore)
+    assert len(Episodes.load(Path("data/relative"), None).length) == 2
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     generate(few(DARKROOM, 2), tmp_path / "data", 1, 3, seed=0, progress=lambda *now: told.append(now))

@@ -1,0 +1,222 @@
+"""Evaluation: does a policy improve from episode to episode on tasks it has never seen?
+
+Many hidden tasks run in one batch, several episodes each without any update, beside a random policy and the expert on
+the same tasks, and beside the same policy made to forget everything whenever an episode ends: what it cannot do then,
+it had learned in context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.session import Session
+from dmh_edge.schema import Spec
+from dmh_edge.tasks.task import Task
+
+Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
+#: Chooses actions from observations [N, S]; told which rows start an episode [N] and their last rewards [N].
+Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
+Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episodes in all)
+
+_RESAMPLES = 10_000
+_EDGE = 3  # episodes at either end that "first" and "last" mean
+
+
+class Interval(Spec):
+    """A mean and its 95% bootstrap interval."""
+
+    mean: float
+    """Over seeds and tasks."""
+    low: float
+    """2.5% of the resamples lie below."""
+    high: float
+    """2.5% of the resamples lie above."""
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+class Curve(Spec):
+    """How one agent did."""
+
+    name: str
+    """Which one."""
+    returns: list[list[list[float]]]
+    """Return by seed, task and episode."""
+    per_episode: list[Interval]
+    """Of each episode."""
+    first: Interval
+    """Of the first three episodes."""
+    last: Interval
+    """Of the last three episodes."""
+    improvement: Interval
+    """Last three minus first three."""
+
+    @classmethod
+    def of(cls, name: str, returns: Returns) -> Curve:
+        """Summarise ``[seeds, tasks, episodes]``."""
+        edge = min(_EDGE, returns.shape[-1])
+        first, last = returns[..., :edge].mean(-1), returns[..., -edge:].mean(-1)
+        columns = [*np.moveaxis(returns, -1, 0), first, last, last - first]
+        *per_episode, first_, last_, improvement = intervals(np.stack(columns, -1))
+        return cls(
+            name=name,
+            returns=returns.tolist(),
+            per_episode=per_episode,
+            first=first_,
+            last=last_,
+            improvement=improvement,
+        )
+
+
+class Evaluation(Spec):
+    """What `evaluate` found."""
+
+    task: str
+    """Name of the task."""
+    policy: str
+    """Name of the policy."""
+    backend: str
+    """What computed it."""
+    hidden: list[int]
+    """Hidden tasks."""
+    seeds: list[int]
+    """Seeds of noise and environments."""
+    curves: list[Curve] = Field(min_length=4)
+    """The policy, the same without memory across episodes, the expert, a random policy."""
+
+
+def evaluate(
+    open_session: Callable[[int], Session],
+    task: Task,
+    hidden: Sequence[int],
+    episodes: int,
+    seeds: Sequence[int],
+    deterministic: bool = False,
+    progress: Progress = lambda name, done, total: None,  # noqa: ARG005
+) -> Evaluation:
+    """Run a policy and its rivals on hidden tasks.
+
+    Args:
+        open_session: opens the policy for a number of robots.
+        task: the family of tasks.
+        hidden: which of them.
+        episodes: of each task, in a row.
+        seeds: one pass over all tasks each.
+        deterministic: without noise.
+        progress: told after every episode.
+    """
+    session = open_session(len(hidden))
+    environments = task.vector(hidden)
+    ids = np.array(hidden, np.int64)
+
+    def passes(name: str, run: Callable[[int], Returns]) -> Curve:
+        results = []
+        for number, seed in enumerate(seeds):
+            progress(name, number * episodes, len(seeds) * episodes)
+            results.append(run(seed))
+        progress(name, len(seeds) * episodes, len(seeds) * episodes)
+        return Curve.of(name, np.stack(results))
+
+    def policy(forgetful: bool) -> Callable[[int], Returns]:
+        def run(seed: int) -> Returns:
+            agent = Agent(session, None if deterministic else seed)
+            agent.forget()
+
+            def choose(
+                observation: NDArray[np.float32], reward: NDArray[np.float32], start: NDArray[np.bool_]
+            ) -> NDArray[Any]:
+                if forgetful and start.any():
+                    agent.forget(start)
+                    reward = np.where(start, np.float32(0), reward)
+                action: NDArray[Any] = agent.propose(observation, reward, start)["action"].copy()
+                agent.commit(action)
+                return action
+
+            return roll_out(environments, choose, episodes, seed)
+
+        return run
+
+    def expert(seed: int) -> Returns:
+        return roll_out(environments, lambda observation, *_: task.expert(observation, ids), episodes, seed)
+
+    def random(seed: int) -> Returns:
+        environments.action_space.seed(seed)
+        return roll_out(environments, lambda *_: environments.action_space.sample(), episodes, seed)
+
+    try:
+        curves = [
+            passes(session.contract.model.kind, policy(forgetful=False)),
+            passes("memory zeroed at each episode", policy(forgetful=True)),
+            passes("expert", expert),
+            passes("random", random),
+        ]
+    finally:
+        environments.close()
+        session.close()
+    return Evaluation(
+        task=task.spec.name,
+        policy=session.contract.name,
+        backend=session.backend,
+        hidden=list(hidden),
+        seeds=list(seeds),
+        curves=curves,
+    )
+
+
+def roll_out(
+    environments: gymnasium.vector.VectorEnv[Any, Any, Any], choose: Chooser, episodes: int, seed: int
+) -> Returns:
+    """Return of each episode, ``[N, episodes]``. Episodes may end at different steps; who is done early goes on.
+
+    Args:
+        environments: N of them, with autoreset disabled.
+        choose: the agent.
+        episodes: how many of each environment count.
+        seed: of the environments.
+    """
+    count = environments.num_envs
+    returns, finished = np.zeros((count, episodes)), np.zeros(count, np.int64)
+    rows = np.arange(count)
+    observation, _ = environments.reset(seed=seed)
+    reward, start = np.zeros(count, np.float32), np.ones(count, np.bool_)
+    while (finished < episodes).any():
+        action = choose(observation, reward, start)
+        observation, reward, terminated, truncated, _ = environments.step(action)
+        reward = reward.astype(np.float32)
+        counting = finished < episodes
+        returns[rows[counting], finished[counting]] += reward[counting]
+        start = terminated | truncated
+        finished += start
+        if start.any():
+            observation, _ = environments.reset(options={"reset_mask": start})
+    return returns
+
+
+def intervals(values: NDArray[np.float64], seed: int = 0) -> list[Interval]:
+    """Mean and 95% interval of each column of ``[seeds, tasks, K]``, resampling seeds and tasks alike."""
+    random = np.random.default_rng(seed)
+    seeds, tasks, _ = values.shape
+    by_seed = random.integers(seeds, size=(_RESAMPLES, seeds))
+    by_task = random.integers(tasks, size=(_RESAMPLES, tasks))
+    # How often each seed and each task was drawn: the mean of a resample is a weighted mean, and needs no copy of it.
+    seed_weight = _frequencies(by_seed, seeds)  # [R, seeds]
+    task_weight = _frequencies(by_task, tasks)  # [R, tasks]
+    means = np.einsum("rs,stk,rt->rk", seed_weight, values, task_weight, optimize=True)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    mean = values.mean((0, 1))
+    return [Interval(mean=m, low=a, high=b) for m, a, b in zip(mean, low, high, strict=True)]
+
+
+def _frequencies(drawn: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    resamples = len(drawn)
+    flat = drawn + size * np.arange(resamples)[:, None]
+    frequencies: NDArray[np.float64] = np.bincount(flat.ravel(), minlength=resamples * size) / drawn.shape[1]
+    return frequencies.reshape(resamples, size)
