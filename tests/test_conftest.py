@@ -43,8 +43,7 @@ def run_pytest(tmp_path):
 def test_a_skip_fails_the_run_and_says_why(run_pytest, workers):
     status, output = run_pytest(SKIPPING, "-n", workers)
     assert status != 0
-    assert "2 failed" in output
-    assert "1 error" in output  # the fixture
+    assert "1 failed, 2 errors" in output  # two of them skip before they start
     assert output.count("too slow") >= 3
 
 
