@@ -31,14 +31,9 @@ class Agent:
         self.session = session
         self._random = None if seed is None else np.random.default_rng(seed)
         self.world: dict[str, NDArray[Any]] = {
-            spec.name: spec.zeros(session.batch)
-            for spec in session.contract.model.world
+            spec.name: spec.zeros(session.batch) for spec in session.contract.model.world
         }
-        asked = (
-            session.contract.task.target_return
-            if target_return is None
-            else target_return
-        )
+        asked = session.contract.task.target_return if target_return is None else target_return
         self.world["target_return"][:] = asked
 
     def propose(
