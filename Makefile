@@ -49,10 +49,11 @@ test-light:
 	! $(LIGHT_VENV)/bin/python -c "import torch" 2>/dev/null
 	$(LIGHT_VENV)/bin/pytest -n 2 $(wildcard $(LIGHT_TESTS))
 
+# --resume: a demo that was interrupted goes on, and one that has ended does not train again.
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(INSTALLED)
 	dmh-edge data darkroom --out data/darkroom
-	dmh-edge train darkroom --data data/darkroom --out runs/darkroom
+	dmh-edge train darkroom --data data/darkroom --out runs/darkroom --resume
 	dmh-edge eval runs/darkroom
 	dmh-edge export runs/darkroom --trt --out deploy/darkroom
 	dmh-edge inspect deploy/darkroom/model.plan
