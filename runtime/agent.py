@@ -1,4 +1,4 @@
-"""An agent feeds a session: it draws the noise, asks for a return, and remembers what the robot applied.
+"""An agent feeds a session: it draws the noise, asks for the contract's return, and remembers what the robot applied.
 
 The loop drives one robot with it, the evaluation a batch of environments.
 """
@@ -19,22 +19,16 @@ class Agent:
     Args:
         session: what computes the policy.
         seed: of the noise that explores; None for no noise at all.
-        target_return: return per episode to ask for; None for the contract's.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        seed: int | None = None,
-        target_return: float | None = None,
-    ) -> None:
+    def __init__(self, session: Session, seed: int | None = None) -> None:
         self.session = session
         self._random = None if seed is None else np.random.default_rng(seed)
         self.world: dict[str, NDArray[Any]] = {
             spec.name: spec.zeros(session.batch) for spec in session.contract.model.world
         }
-        asked = session.contract.task.target_return if target_return is None else target_return
-        self.world["target_return"][:] = asked
+        if "target_return" in self.world:  # a policy need not be conditioned on one
+            self.world["target_return"][:] = session.contract.task.target_return
 
     def propose(
         self,

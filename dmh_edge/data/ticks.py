@@ -41,7 +41,8 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
 
     Args:
         world: ``observation [T, B, S]``, ``reward [T, B]``, ``previous_action [T, B, A]`` or ``[T, B]``,
-            ``episode_start [T, B]``, ``target_return [T, B]``, ``noise [T, B, K]``.
+            ``episode_start [T, B]``, ``noise [T, B, K]``, and, for a policy that is
+            conditioned on it, ``target_return [T, B]``.
         chunk: ticks per chunk, c.
     """
     starts = world["episode_start"]
@@ -67,7 +68,8 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
     def following(values: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([values[1:], np.zeros_like(values[:1])])
 
-    target = world["target_return"][episode_began, robot]
+    asked = world.get("target_return", np.zeros(starts.shape, np.float32))
+    target = asked[episode_began, robot]
     chunks = ChunkArrays(
         observation=per_tick(world["observation"]),
         action=per_tick(following(world["previous_action"])),
