@@ -245,8 +245,8 @@ def _run(learner: Learner, sampler: ContextSampler, out: Path) -> Summary:
                 log.sync()
                 learner.checkpoint().save(out / CHECKPOINT_NAME)
     finally:
-        log.close()
         display.close()
+        log.close()
     seconds = time.perf_counter() - started
     summary = Summary(first, learner.step, loss, seconds, data_seconds / seconds)
     display.say(str(summary))

@@ -79,9 +79,12 @@ class TrainingLog:
 
     def close(self) -> None:
         """Close both files. Idempotent."""
-        with named_faults(self._path):
-            self._csv.close()
-            self._events.close()
+        try:
+            with named_faults(self._events_path):
+                self._events.close()
+        finally:  # on a full disk either may fail
+            with named_faults(self._path):
+                self._csv.close()
 
     def _record(self, event: event_pb2.Event) -> None:
         event.wall_time = time.time()

@@ -127,6 +127,8 @@ def test_under_autocast_the_recurrence_stays_in_float32(block):
     with torch.autocast("cpu", torch.bfloat16):
         y, _, h = block.step(u, torch.zeros(2, CONV - 1, INNER), torch.zeros(2, INNER, STATES))
         whole = block(u)
+        selection = block._selection(x := torch.randn(2, 3, INNER))
+    assert all(torch.equal(low, high) for low, high in zip(selection, block._selection(x), strict=True))
     assert (h.dtype, y.dtype) == (torch.float32, torch.bfloat16)
     exact = block_by_the_equations(block, u.double().numpy())
     for low in (y, whole):
