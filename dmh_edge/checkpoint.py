@@ -107,7 +107,10 @@ class Checkpoint:
         try:
             model.load_state_dict(dict(self.model))
         except RuntimeError as error:
-            raise ContractError(f"the checkpoint's weights do not fit the model: {error}") from error
+            raise ContractError(
+                f"the checkpoint's weights do not fit the model: {' '.join(str(error).split())} "
+                "Train again, or use the dmh-edge that trained it"
+            ) from error
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all.

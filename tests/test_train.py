@@ -1,0 +1,347 @@
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dmh_edge import config
+from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
+from dmh_edge.contract import Element
+from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.generate import generate
+from dmh_edge.errors import ArtifactError, ConfigError, DataError
+from dmh_edge.files import TEMPORARY_PREFIX
+from dmh_edge.tasks import darkroom
+from dmh_edge.train import Learner, learning_rate, train
+from dmh_edge.training_log import EVENTS_NAME, LOG_NAME, TrainingLog
+
+TINY = (
+    "model.width=8",
+    "model.heads=2",
+    "model.chunk=10",
+    "model.subgoal_size=4",
+    "model.state_size=2",
+    "model.memory_layers=1",
+    "model.actor_layers=1",
+    "model.dropout=0.1",
+    "data.batch=2",
+    "data.episodes_per_context=2",
+    "training.updates=24",
+    "training.warm_up=4",
+    "training.learning_rate=1e-2",
+    "training.log_every=2",
+    "training.checkpoint_every=4",
+    "training.device=cpu",
+)
+
+
+def tiny(*settings):
+    return config.load("darkroom", settings=[*TINY, *settings])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_data(folder, seed=0):
+    task = dataclasses.replace(darkroom.TASK, train_ids=darkroom.TRAIN_IDS[:4])
+    generate(task, folder, 1, 3, seed=seed, progress=lambda done, total: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "darkroom-v0")
+
+
+@pytest.fixture(scope="module")
+def reference(data, tmp_path_factory):
+    """The folder of a run that nobody disturbed."""
+    out = tmp_path_factory.mktemp("runs") / "reference"
+    train(tiny(), data, out)
+    return out
+
+
+def rows(run):
+    with (run / LOG_NAME).open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def contents(run):
+    """What must be the same however often a run was interrupted."""
+    checkpoint = Checkpoint.load(run)
+    tensors = {**checkpoint.model, **checkpoint.optimizer, **checkpoint.random}
+    return (run / LOG_NAME).read_bytes(), {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def before_update(step, act, monkeypatch):
+    """Do something before the update that follows so many."""
+    update = Learner.update
+
+    def acting(self, sampler):
+        if self.step == step:
+            act(self)
+        return update(self, sampler)
+
+    monkeypatch.setattr(Learner, "update", acting)
+
+
+def interrupted(step, settings, data, out):
+    """Train until somebody presses Ctrl-C."""
+
+    def press(learner):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        before_update(step, press, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, data, out)
+
+
+def test_a_run_leaves_settings_checkpoint_and_a_curve_that_falls(reference):
+    used = json.loads((reference / config.CONFIG_NAME).read_text())
+    assert used == tiny().model_dump(mode="json")
+    assert config.load("darkroom", config_file=reference / config.CONFIG_NAME) == tiny()
+    assert Checkpoint.load(reference).header.step == 24
+    curve = rows(reference)
+    assert [row["update"] for row in curve] == list(range(2, 25, 2))
+    assert np.mean([row["loss"] for row in curve[-3:]]) < 0.95 * np.mean([row["loss"] for row in curve[:3]])
+    assert all(row["loss"] == pytest.approx(row["memory"] + 0.5 * row["subgoal"], rel=1e-5) for row in curve)
+
+
+def test_tensorboard_shows_the_same_numbers(reference):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(reference / EVENTS_NAME)).Reload()
+    assert {"loss", "memory", "learning_rate", "updates_per_s", "data_share"} <= set(events.Tags()["scalars"])
+    shown = {point.step: point.value for point in events.Scalars("loss")}
+    assert shown == pytest.approx({row["update"]: row["loss"] for row in rows(reference)})
+
+
+def test_equal_seeds_train_equal_policies_and_other_seeds_others(data, reference, tmp_path):
+    train(tiny(), data, tmp_path / "same")
+    train(tiny("training.seed=1"), data, tmp_path / "other")
+    assert contents(tmp_path / "same") == contents(reference)
+    assert rows(tmp_path / "other")[0]["loss"] != rows(reference)[0]["loss"]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_curve_and_weights(data, reference, tmp_path):
+    interrupted(11, tiny(), data, tmp_path)
+    assert Checkpoint.load(tmp_path).header.step == 8
+    assert rows(tmp_path)[-1]["update"] == 10  # behind the checkpoint
+    with (tmp_path / LOG_NAME).open("a") as file:
+        file.write("12,0.00")  # and half a row
+    torch.manual_seed(12345)  # whatever went on in between
+    train(tiny(), data, tmp_path, resume=True)
+    assert contents(tmp_path) == contents(reference)
+
+
+def test_tensorboard_forgets_what_the_killed_run_showed_behind_its_checkpoint(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for start, value in ((0, 1.0), (4, 2.0)):
+        log = TrainingLog(tmp_path, ("loss",), start)
+        for update in range(start + 2, start + 9, 2):
+            log.write(update, {"loss": value}, {})
+        log.close()
+    events = EventAccumulator(str(tmp_path / EVENTS_NAME)).Reload()
+    shown = {point.step: point.value for point in events.Scalars("loss")}
+    assert shown == {2: 1.0, 4: 1.0, 6: 2.0, 8: 2.0, 10: 2.0, 12: 2.0}
+
+
+def test_a_finished_run_has_nothing_to_resume(data, reference):
+    before = contents(reference)
+    assert "nothing to do" in str(train(tiny(), data, reference, resume=True))
+    assert contents(reference) == before
+
+
+def test_a_run_is_never_overwritten(data, reference):
+    before = contents(reference)
+    with pytest.raises(ConfigError, match="holds a run already; go on with it by --resume"):
+        train(tiny(), data, reference)
+    assert contents(reference) == before
+
+
+def test_other_settings_are_not_resumed_and_the_message_says_which(data, reference):
+    with pytest.raises(ConfigError, match=r"model\.width: 8, now 16; training\.seed: 0, now 1\. Resume with --config"):
+        train(tiny("model.width=16", "training.seed=1"), data, reference, resume=True)
+
+
+def test_a_run_without_a_checkpoint_is_resumed_only_with_its_settings(data, tmp_path):
+    (tmp_path / config.CONFIG_NAME).write_text(tiny().model_dump_json())
+    with pytest.raises(ConfigError, match=r"training\.seed: 0, now 1"):
+        train(tiny("training.seed=1"), data, tmp_path, resume=True)
+
+
+def test_other_data_are_not_resumed(reference, tmp_path):
+    with pytest.raises(DataError, match="other data than the run"):
+        train(tiny(), make_data(tmp_path / "other-v0", seed=1), reference, resume=True)
+
+
+def test_a_damaged_checkpoint_is_not_resumed_and_not_overwritten(data, tmp_path):
+    interrupted(5, tiny(), data, tmp_path)
+    path = tmp_path / CHECKPOINT_NAME
+    path.write_bytes(path.read_bytes()[:-100])
+    before = path.read_bytes()
+    with pytest.raises(ArtifactError, match="truncated"):
+        train(tiny(), data, tmp_path, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_training_that_diverges_stops_at_that_update_and_keeps_the_last_good_checkpoint(data, tmp_path, monkeypatch):
+    def spoil(learner):
+        with torch.no_grad():
+            learner.model.memory.head.weight[0, 0] = torch.inf
+
+    before_update(6, spoil, monkeypatch)
+    with pytest.raises(ConfigError, match=r"diverged at update 7: .*nan.*lower training.learning_rate"):
+        train(tiny(), data, tmp_path)
+    checkpoint = Checkpoint.load(tmp_path)
+    assert checkpoint.header.step == 4
+    assert all(tensor.isfinite().all() for tensor in checkpoint.model.values())
+
+
+@pytest.fixture
+def filling_disk(tmp_path):
+    """A folder, and what makes its disk full: a real small one for root, else the device that is always full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    filler = folder / "filler" if mounted else folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{CHECKPOINT_NAME}"
+
+    def fill():
+        if not mounted:
+            filler.symlink_to("/dev/full")
+            return
+        free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+        filler.write_bytes(bytes(free - 16384))  # the logs fit, a checkpoint does not
+
+    yield folder, fill, filler
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_costs_nothing_but_the_time(filling_disk, data, reference, monkeypatch):
+    folder, fill, filler = filling_disk
+    with monkeypatch.context() as patch:
+        before_update(5, lambda learner: fill(), patch)
+        with pytest.raises(ArtifactError, match="the disk is full"):
+            train(tiny(), data, folder)
+    assert Checkpoint.load(folder).header.step == 4
+    filler.unlink(missing_ok=True)
+    train(tiny(), data, folder, resume=True)
+    assert contents(folder) == contents(reference)
+
+
+def test_an_output_folder_that_cannot_be_made_is_said(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        train(tiny(), data, tmp_path / "file" / "run")
+
+
+def test_cuda_is_refused_where_there_is_none(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="sees no CUDA device"):
+        train(tiny("training.device=cuda"), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_the_second_branch_no_sub_goal_is_logged(data, tmp_path):
+    train(tiny("model.subgoal_weight=0", "training.updates=2"), data, tmp_path)
+    (row,) = rows(tmp_path)
+    assert "subgoal" not in row
+    assert row["loss"] == row["memory"]
+
+
+def test_continuous_observations_are_normalised_with_the_mean_and_deviation_of_the_data(data):
+    episodes = Episodes.load(data)
+    plain = tuple(Element(name=name, low=0, high=8) for name in "xy")
+    spec = darkroom.SPEC.model_copy(update={"observation": plain})
+    learner = Learner(tiny(), spec, episodes, torch.device("cpu"))
+    features = learner.model.encoder(torch.from_numpy(episodes.observation))
+    torch.testing.assert_close(features.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features.std(0), torch.ones(2), atol=1e-5, rtol=0)
+
+
+def test_the_learning_rate_rises_then_stays_or_falls_to_a_tenth():
+    constant = tiny(
+        "training.updates=100", "training.warm_up=10", "training.learning_rate=1", "training.schedule=constant"
+    ).training
+    cosine = constant.model_copy(update={"schedule": "cosine"})
+    for schedule in (constant, cosine):
+        assert [learning_rate(schedule, update) for update in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1, 1])
+    assert learning_rate(constant, 99) == 1
+    assert learning_rate(cosine, 55) == pytest.approx(0.55)
+    assert learning_rate(cosine, 100) == pytest.approx(0.1)
+
+
+NURSERY = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+
+import torch
+
+from dmh_edge import config
+from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.train import train
+
+settings, data, runs, kills = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+run = config.load("darkroom", settings=settings)
+
+def start(name):
+    child = os.fork()
+    if child == 0:
+        train(run, Path(data), Path(runs, name), resume=True)
+        os._exit(0)
+    return child
+
+began = time.monotonic()
+assert os.waitpid(start("reference"), 0)[1] == 0
+whole = time.monotonic() - began
+killed = 0
+for number in range(kills):
+    child = start("killed")
+    time.sleep(random.Random(number).uniform(0, whole / 4))
+    os.kill(child, signal.SIGKILL)
+    killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    if Path(runs, "killed", "checkpoint.safetensors").exists():
+        Checkpoint.load(Path(runs, "killed"))
+assert os.waitpid(start("killed"), 0)[1] == 0
+print(killed)
+"""
+
+
+def test_twenty_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_would_have_been(data, tmp_path):
+    """Each run is a real process, forked from one that has torch imported, and each kill a real SIGKILL."""
+    many = [*TINY, "training.updates=60", "training.checkpoint_every=2"]
+    arguments = json.dumps([many, str(data), str(tmp_path), 20])
+    command = [sys.executable, "-c", NURSERY, arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 10  # the others came after the end
+    assert contents(tmp_path / "killed") == contents(tmp_path / "reference")
+    assert Path(tmp_path, "killed", config.CONFIG_NAME).read_bytes() == (
+        Path(tmp_path, "reference", config.CONFIG_NAME).read_bytes()
+    )
+
+
+@pytest.mark.gpu
+def test_training_runs_on_cuda_and_resumes_there(data, tmp_path):
+    settings = tiny("training.device=cuda")
+    interrupted(11, settings, data, tmp_path)
+    assert "cuda" in Checkpoint.load(tmp_path).random
+    summary = train(settings, data, tmp_path, resume=True)
+    assert (summary.first, summary.updates) == (8, 24)
+    assert np.isfinite(summary.loss)
