@@ -151,7 +151,7 @@ def test_a_new_chunk_forgets_the_one_before(task):
         new = state["chunk_step"] == 0
         return state | {k: torch.where(new, 1e3, v) for k, v in state.items() if k.startswith("actor_")}
 
-    model, (chunks, _) = policy(task), context(task, lengths=(6, 3))  # every chunk is whole, so that 0 means due
+    model, (chunks, _) = policy(task), context(task, lengths=(6, 4))  # 0 always means due, and the last tick is
     clean, dirty = run_step_form(model, chunks), run_step_form(model, chunks, spoiled)
     assert torch.equal(clean[0], dirty[0])
     assert all(torch.equal(clean[2][name], dirty[2][name]) for name in clean[2])

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from dmh_edge import plots
+from dmh_edge.errors import ArtifactError
+from dmh_edge.evaluate import Curve, Evaluation
+
+
+@pytest.fixture
+def evaluation():
+    random = np.random.default_rng(0)
+    names = ("dm-h", "memory zeroed at each episode", "expert", "random")
+    curves = [Curve.of(name, random.standard_normal((2, 3, 5))) for name in names]
+    return Evaluation(task="room", policy="p", backend="torch", hidden=[1, 2, 3], seeds=[0, 1], curves=curves)
+
+
+def test_the_picture_is_a_png_that_shows_every_agent_with_its_interval(evaluation, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    path = tmp_path / "new" / "curve.png"
+    plots.learning_in_context(evaluation, path)
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    height, width, _ = imread(path).shape
+    assert width > height > 400
+    assert [file.name for file in path.parent.iterdir()] == ["curve.png"]
+
+    (axes,) = drawn[0].axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [curve.name for curve in evaluation.curves]
+    for line, band, curve in zip(axes.lines, axes.collections, evaluation.curves, strict=True):
+        assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
+        assert list(line.get_ydata()) == [point.mean for point in curve.per_episode]
+        edges = set(band.get_paths()[0].vertices[:, 1])
+        assert edges >= {point.low for point in curve.per_episode} | {point.high for point in curve.per_episode}
+    assert "room: 3 held-out tasks, 2 seeds" in axes.get_title()
+
+
+def test_a_picture_that_cannot_be_written_is_named(evaluation, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match=r"curve\.png cannot be written"):
+        plots.learning_in_context(evaluation, tmp_path / "file" / "curve.png")
