@@ -86,9 +86,17 @@ PRESETS: dict[tuple[str, str], RunConfig] = {
     for preset in (
         RunConfig(
             task="darkroom",
-            model=DMHConfig(width=64, chunk=5, subgoal_size=64, actor_layers=1, dropout=0),
-            data=DataConfig(batch=16, episodes_per_context=8),
-            training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
+            model=DMHConfig(
+                width=64,
+                chunk=5,
+                subgoal_size=64,
+                state_size=8,
+                actor_layers=1,
+                dropout=0,
+                return_conditioned=False,
+            ),
+            data=DataConfig(batch=16, episodes_per_context=12),
+            training=TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50),
         ),
         RunConfig(
             task="dark-reacher",
