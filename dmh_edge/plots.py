@@ -29,12 +29,19 @@ def learning_in_context(evaluation: Evaluation, path: Path) -> None:
     axes = figure.subplots()
     for curve, (color, style) in zip(evaluation.curves, _STYLES, strict=False):
         episode = np.arange(1, len(curve.per_episode) + 1)
-        axes.plot(episode, [point.mean for point in curve.per_episode], color=color, linestyle=style, label=curve.name)
+        axes.plot(
+            episode,
+            [point.mean for point in curve.per_episode],
+            color=color,
+            linestyle=style,
+            marker=".",
+            label=curve.name,
+        )
         low, high = ([getattr(point, side) for point in curve.per_episode] for side in ("low", "high"))
         axes.fill_between(episode, low, high, color=color, alpha=0.15, linewidth=0)
     axes.set_xlabel("episode on a hidden task, no updates")
     axes.set_ylabel("return")
-    axes.set_xlim(1, len(evaluation.curves[0].per_episode))
+    axes.set_xlim(1, max(2, len(evaluation.curves[0].per_episode)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import runpy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dmh_edge.evaluate import Curve, Evaluation, Interval, evaluate, intervals, 
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.schema import parse
-from dmh_edge.tasks import darkroom, find
+from dmh_edge.tasks import darkroom
 
 make = runpy.run_path(str(Path(__file__).parent / "policies" / "make.py"))
 
@@ -155,14 +156,16 @@ def contract(checkpoint) -> PolicyContract:  # type: ignore[no-untyped-def]
     return draft_contract(checkpoint, Path("run"), "tiny")
 
 
-def measured(checkpoint, contract, hidden=(0, 40, 79), episodes=4, seeds=(0, 1), **settings):  # type: ignore[no-untyped-def]
+def measured(  # type: ignore[no-untyped-def]
+    checkpoint, contract, hidden=(0, 40, 79), episodes=4, seeds=(0, 1), task=darkroom.TASK, **settings
+):
     sessions = []
 
     def open_session(batch: int) -> Watched:
         sessions.append(Watched(checkpoint.build(), contract, batch))
         return sessions[-1]
 
-    found = evaluate(open_session, find("darkroom"), hidden, episodes, seeds, **settings)
+    found = evaluate(open_session, task, hidden, episodes, seeds, **settings)
     (session,) = sessions
     return found, session
 
@@ -190,8 +193,18 @@ def test_the_expert_reaches_what_the_shortest_path_allows_and_random_does_not(ev
     assert len({str(episode) for by_seed in random.returns for episode in by_seed}) > 1
 
 
-def test_the_policy_remembers_across_episodes_and_its_rival_forgets_exactly_when_one_starts(evaluation):
-    session, starts = evaluation[1], list(range(0, 4 * darkroom.HORIZON, darkroom.HORIZON))
+class Generous(darkroom.DarkroomVectorEnv):
+    """A Darkroom where every step pays, so that every episode starts with a reward from before."""
+
+    def step(self, actions):  # type: ignore[no-untyped-def]
+        observation, reward, *rest = super().step(actions)
+        return observation, np.ones_like(reward), *rest
+
+
+def test_the_policy_remembers_across_episodes_and_its_rival_forgets_exactly_when_one_starts(checkpoint, contract):
+    task = dataclasses.replace(darkroom.TASK, vector=Generous)
+    _, session = measured(checkpoint, contract, task=task)
+    starts = list(range(0, 4 * darkroom.HORIZON, darkroom.HORIZON))
     runs: list[list[tuple[str, Any]]] = []
     for call in session.calls:
         if call == ("forget", None):
@@ -204,6 +217,7 @@ def test_the_policy_remembers_across_episodes_and_its_rival_forgets_exactly_when
         forgotten = [index for index, (name, _) in enumerate(run) if name == "forget"]
         if number < 2:
             assert forgotten == []
+            assert all(steps[tick]["reward"].all() for tick in starts[1:])
         else:
             assert forgotten == [tick + count for count, tick in enumerate(starts)]
             assert not any(steps[tick]["reward"].any() for tick in starts)  # nor is it told the reward from before
@@ -236,7 +250,7 @@ def test_a_session_that_fails_is_closed_all_the_same(checkpoint, contract, monke
 
     monkeypatch.setattr(Watched, "step", lambda self, world: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate(open_session, find("darkroom"), (0,), 1, (0,))
+        evaluate(open_session, darkroom.TASK, (0,), 1, (0,))
     assert sessions[0].closed
 
 

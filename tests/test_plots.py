@@ -38,6 +38,12 @@ def test_the_picture_is_a_png_that_shows_every_agent_with_its_interval(evaluatio
     assert "room: 3 held-out tasks, 2 seeds" in axes.get_title()
 
 
+def test_a_single_episode_can_be_drawn(evaluation, tmp_path):
+    curves = [Curve.of(curve.name, np.array(curve.returns)[..., :1]) for curve in evaluation.curves]
+    plots.learning_in_context(evaluation.model_copy(update={"curves": curves}), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").exists()
+
+
 def test_a_picture_that_cannot_be_written_is_named(evaluation, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"curve\.png cannot be written"):
