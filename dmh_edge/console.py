@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
     from dmh_edge.evaluate import Evaluation
 
 #: Columns of a table where there is no terminal: SHA-256 and tensor names should not be cut.
-_WIDTH = 140
+_WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else _WIDTH)
 err = Console(stderr=True, soft_wrap=True)
