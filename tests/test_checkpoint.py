@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import struct
 
 import pytest
@@ -84,6 +85,22 @@ def test_an_altered_number_is_refused(path):
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match="not what was written"):
         Checkpoint.load(path)
+
+
+def test_a_bit_that_flipped_anywhere_is_refused(path):
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    chance = random.Random(0)
+    bits = [*range(64), *chance.sample(range(64, 64 + 8 * size), 300)]  # length and header, then the tensors
+    bits += chance.sample(range(64 + 8 * size, 8 * len(content)), 60)
+    for bit in bits:
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ArtifactError):
+            Checkpoint.load(path)
+    path.write_bytes(content)
+    Checkpoint.load(path)
 
 
 def test_an_altered_header_is_refused(path):
