@@ -13,6 +13,7 @@ import torch
 from dmh_edge import config
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.contract import Element
+from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generate
 from dmh_edge.errors import ArtifactError, ConfigError, DataError
@@ -140,7 +141,7 @@ def test_an_interrupted_run_goes_on_to_the_same_curve_and_weights(data, referenc
     assert Checkpoint.load(tmp_path).header.step == 8
     assert rows(tmp_path)[-1]["update"] == 10  # behind the checkpoint
     with (tmp_path / LOG_NAME).open("a") as file:
-        file.write("12,0.00")  # and half a row
+        file.write("1")  # and the beginning of row 12
     torch.manual_seed(12345)  # whatever went on in between
     train(tiny(), data, tmp_path, resume=True)
     assert contents(tmp_path) == contents(reference)
@@ -157,6 +158,18 @@ def test_tensorboard_forgets_what_the_killed_run_showed_behind_its_checkpoint(tm
     events = EventAccumulator(str(tmp_path / EVENTS_NAME)).Reload()
     shown = {point.step: point.value for point in events.Scalars("loss")}
     assert shown == {2: 1.0, 4: 1.0, 6: 2.0, 8: 2.0, 10: 2.0, 12: 2.0}
+
+
+def test_every_update_learns_from_contexts_of_its_own(data, tmp_path, monkeypatch):
+    draw, drawn = ContextSampler.draw, []
+
+    def noting(self, seed, update, batch):
+        drawn.append((seed, update, batch))
+        return draw(self, seed, update, batch)
+
+    monkeypatch.setattr(ContextSampler, "draw", noting)
+    train(tiny("training.updates=3", "training.seed=5"), data, tmp_path)
+    assert drawn == [(5, 0, 2), (5, 1, 2), (5, 2, 2)]
 
 
 def test_a_finished_run_has_nothing_to_resume(data, reference):
