@@ -22,12 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dmh_edge.config import RunConfig, differences
+from dmh_edge.config import RunConfig
 from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import write_bytes
 from dmh_edge.models.dmh import DMH
-from dmh_edge.schema import Spec, parse
+from dmh_edge.schema import Spec, differences, parse
 
 #: Name of the checkpoint in the folder of a run.
 CHECKPOINT_NAME = "checkpoint.safetensors"

@@ -22,6 +22,7 @@ from dmh_edge import __version__
 from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError
 
 if TYPE_CHECKING:
+    from dmh_edge.contract import TaskSpec
     from dmh_edge.runtime.session import Session
 
 app = typer.Typer(
@@ -88,7 +89,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train a policy from data."""
-    _require("torch", "train", "training")
+    _require("training", "train", "torch", "safetensors", "minari", "tensorboard")
     from dmh_edge import config as settings
     from dmh_edge.train import train as fit
 
@@ -106,15 +107,18 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and .png [the policy's].")] = None,
 ) -> None:
     """Measure learning in context: return per episode on hidden tasks, without any update."""
-    _require("gymnasium", "sim", "evaluating")
+    _require("evaluating", "train", "gymnasium", "matplotlib")
     from dmh_edge import console, plots
     from dmh_edge import tasks as known
     from dmh_edge.evaluate import evaluate as measure
     from dmh_edge.files import write_text
+    from dmh_edge.schema import differences
 
     folder = policy if policy.is_dir() else policy.parent
-    name, open_session = _opener(policy, backend)
-    task = known.find(name)
+    trained_for, open_session = _opener(policy, backend)
+    task = known.find(trained_for.name)
+    if changed := ", ".join(differences(trained_for, task.spec)):
+        raise ConfigError(f"task {task.spec.name!r} is not what {policy} was trained for: {changed}; train it again")
     hidden = task.test_ids if tasks == "held-out" else task.train_ids
     with console.bars() as told:
         found = measure(open_session, task, hidden, episodes, range(seeds), deterministic, told)
@@ -131,7 +135,9 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder of the policy; an old one is replaced.")] = None,
     trt: Annotated[bool, typer.Option("--trt", help="Build TensorRT plans beside the ONNX files.")] = False,
     trt_target: Annotated[list[str] | None, typer.Option(help="GPU architecture, e.g. sm89; repeatable.")] = None,
-    precision: Annotated[Literal["float32", "float16"], typer.Option(help="Of the matrix products.")] = "float32",
+    precision: Annotated[
+        Literal["float32", "float16"] | None, typer.Option(help="Of the matrix products [float32].")
+    ] = None,
 ) -> None:
     """Turn a run into a folder that a robot can run, proved equal to the trained model."""
     from dmh_edge import console
@@ -144,17 +150,19 @@ def export(
         from dmh_edge.export.plans import build_plans
         from dmh_edge.runtime.policy import Policy
 
-        if not trt or out is not None:
-            raise ConfigError(f"{source} is exported already: add --trt to build its plans in place, and drop --out")
+        if not trt or out is not None or precision is not None:
+            raise ConfigError(
+                f"{source} is exported already: add --trt to build its plans in place, and drop --out and --precision"
+            )
         build_plans(Policy.load(source), targets, console.say)
         return
     if out is None:
         raise ConfigError("say with --out where the policy's folder shall be")
-    _require("torch", "export", "exporting a run")
+    _require("exporting a run", "export", "torch", "safetensors", "onnx", "onnxscript", "onnxruntime")
     from dmh_edge.export.pipeline import export_policy
 
     with console.bars() as told:
-        policy = export_policy(source, out, precision, trt, targets, console.say, told)
+        policy = export_policy(source, out, precision or "float32", trt, targets, console.say, told)
     console.out.print(console.parity_table(list(policy.contract.parity)))
     console.say(f"wrote {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
 
@@ -180,7 +188,7 @@ def parity(
     run: Annotated[Path | None, typer.Option(help="The run that it came from, if it has moved.")] = None,
 ) -> None:
     """Prove again that every link computes what the trained model computes."""
-    _require("torch", "export", "parity against the trained model")
+    _require("parity against the trained model", "export", "torch", "safetensors", "onnx", "onnxruntime")
     from dmh_edge import console
     from dmh_edge.export.pipeline import prove, reference_model
     from dmh_edge.runtime.engine import locate
@@ -239,12 +247,12 @@ def run(
         raise typer.Exit(GUARD_STOPPED)
 
 
-def _opener(policy: Path, backend: str | None) -> tuple[str, Callable[[int], Session]]:
-    """Name of the task, and how to open a run or an exported policy for a number of robots."""
+def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, Callable[[int], Session]]:
+    """What a run or an exported policy was trained for, and how to open it for a number of robots."""
     from dmh_edge.contract import CONTRACT_NAME
 
     if policy.suffix == ".safetensors" or (policy.is_dir() and not (policy / CONTRACT_NAME).exists()):
-        _require("torch", "train", "evaluating a run")
+        _require("evaluating a run", "train", "torch", "safetensors")
         from dmh_edge.checkpoint import Checkpoint
         from dmh_edge.export.pipeline import draft_contract
         from dmh_edge.export.torch_session import TorchSession
@@ -253,12 +261,12 @@ def _opener(policy: Path, backend: str | None) -> tuple[str, Callable[[int], Ses
             raise ConfigError(f"--backend {backend} runs exported policies; {policy} is a run, which PyTorch evaluates")
         checkpoint = Checkpoint.load(policy)
         contract = draft_contract(checkpoint, policy, policy.name)
-        return contract.task.name, lambda batch: TorchSession(checkpoint.build(), contract, batch)
+        return contract.task, lambda batch: TorchSession(checkpoint.build(), contract, batch)
     from dmh_edge.runtime.engine import locate, open_session
     from dmh_edge.runtime.policy import Policy
 
     task = Policy.load(locate(policy, backend)[0]).contract.task
-    return task.name, lambda batch: open_session(policy, backend, batch)[1]
+    return task, lambda batch: open_session(policy, backend, batch)[1]
 
 
 def _self_test(comparison: Any) -> None:
@@ -279,6 +287,7 @@ def _options(settings: list[str]) -> dict[str, Any]:
     return options
 
 
-def _require(package: str, extra: str, purpose: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise MissingExtraError(package, extra, purpose)
+def _require(purpose: str, extra: str, *packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, extra, purpose)

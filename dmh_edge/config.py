@@ -137,12 +137,6 @@ def load(task: str, model: str = "dm-h", config_file: Path | None = None, settin
         raise ConfigError(f"settings: {first_fault(RunConfig, error)}") from error
 
 
-def differences(used: Spec, wanted: Spec) -> list[str]:
-    """Every setting in which two runs differ, as ``model.width: 64, now 128``."""
-    before, now = _flat(used.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
-    return [f"{key}: {before.get(key)!r}, now {now.get(key)!r}" for key in now if before.get(key) != now[key]]
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -177,10 +171,3 @@ def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         old = base.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in content.items():
-        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves

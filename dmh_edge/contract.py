@@ -81,8 +81,11 @@ class ContinuousAction(Spec):
     def _lengths_agree(self) -> ContinuousAction:
         for field in ("safe", "default_pose", "stiffness", "damping"):
             values = getattr(self, field)
-            if values and len(values) != len(self.elements):
+            if (values or field == "safe") and len(values) != len(self.elements):
                 raise ValueError(f"{field} has {len(values)} values for {len(self.elements)} action elements")
+        for element, value in zip(self.elements, self.safe, strict=True):
+            if not element.low <= value <= element.high:
+                raise ValueError(f"safe {element.name} is {value}, outside [{element.low}, {element.high}]")
         return self
 
     @property
@@ -125,6 +128,12 @@ class Reward(Spec):
     """Smallest reward of one step."""
     high: float
     """Largest reward of one step."""
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Reward:
+        if not self.low <= self.high:
+            raise ValueError(f"reward: low {self.low} is above high {self.high}")
+        return self
 
 
 class TaskSpec(Spec):
@@ -232,6 +241,9 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _graphs_use_declared_tensors(self) -> ModelSpec:
+        names = [spec.name for spec in (*self.world, *self.state, *self.outputs)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two tensors are called {', '.join(sorted(twice))}")
         state = {spec.name for spec in self.state}
         readable = state | {spec.name for spec in self.world}
         writable = {spec.name for spec in self.outputs} | {f"{name}_next" for name in state}

@@ -53,12 +53,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, marker: str) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``, old content and all.
 
+    Args:
+        path: the folder to be.
+        marker: a file that folders of this kind hold. What has none is somebody else's, and is not replaced.
+
     Raises:
-        ArtifactError: as `replacing`.
+        ArtifactError: as `replacing`; or ``path`` holds something that is not ours.
     """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ArtifactError(f"{path} is no folder, so it will not be replaced by one; name another --out")
+    if path.exists() and any(path.iterdir()) and not (path / marker).exists():
+        raise ArtifactError(
+            f"{path} exists and holds no {marker}: it is no older version of what would replace it; name another --out"
+        )
     with named_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{path.name}-", dir=path.parent.absolute()))

@@ -66,6 +66,12 @@ def first_fault(kind: type[BaseModel], error: ValidationError) -> str:
     return f"{place}: got {fault['input']!r}; {fault['msg']}"
 
 
+def differences(used: Spec, wanted: Spec) -> list[str]:
+    """Every field in which two specs differ, as ``model.width: 64, now 128``."""
+    before, now = _flat(used.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
+    return [f"{key}: {before.get(key)!r}, now {now.get(key)!r}" for key in now if before.get(key) != now[key]]
+
+
 def _fields_at(kind: type[BaseModel], path: list[int | str]) -> list[str]:
     """Field names of the model that lies at ``path`` inside ``kind``; empty where it cannot be told."""
     schema = kind.model_json_schema()
@@ -85,3 +91,10 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
     return node
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

@@ -50,10 +50,16 @@ def check_step(
         comparison = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
         answer_name = "logits" if double.codec.discrete else "action"
         for tick in range(ticks):
-            outputs = session.step({name: column[tick] for name, column in world.items()})
+            inputs = {name: column[tick] for name, column in world.items()}
+            outputs = session.step(inputs)
             session.commit()
             expected = {"subgoal": expected_subgoal[tick], answer_name: expected_answer[tick]}
-            comparison.tick(tick, expected, {"subgoal": session.state()["subgoal"], answer_name: outputs[answer_name]})
+            comparison.tick(
+                tick,
+                expected,
+                {"subgoal": session.state()["subgoal"], answer_name: outputs[answer_name]},
+                inputs["noise"],
+            )
             progress(comparison.reference, tick + 1, ticks)
         figures.append(comparison.require())
     return figures
@@ -93,10 +99,10 @@ def check_backend(
         try:
             for tick in range(ticks):
                 inputs = {name: column[tick] for name, column in world.items()}
-                expected, got = reference.step(inputs), candidate.step(inputs)
+                expected, got = dict(reference.step(inputs)), dict(candidate.step(inputs))
                 reference.commit()
                 candidate.commit()
-                comparison.tick(tick, {**expected, **reference.state()}, {**got, **candidate.state()})
+                comparison.tick(tick, expected | reference.state(), got | candidate.state(), inputs["noise"])
                 progress(f"{comparison.candidate}, B={batch}", tick + 1, ticks)
         finally:
             candidate.close()

@@ -9,7 +9,7 @@ import torch
 
 import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import TRACE_NAME, ParityFigure, PolicyContract, Precision, Provenance
+from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, ParityFigure, PolicyContract, Precision, Provenance
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
@@ -55,7 +55,7 @@ def export_policy(
     """
     checkpoint = Checkpoint.load(run)
     model = checkpoint.build()
-    with replacing_folder(out) as folder:
+    with replacing_folder(out, marker=CONTRACT_NAME) as folder:
         policy = _write(folder, model, draft_contract(checkpoint, run, out.name, precision), say)
         if trt:
             build_plans(policy, targets, say)

@@ -105,6 +105,8 @@ def _build(library: Any, name: str, onnx_file: Path, targets: tuple[str, ...]) -
         raise ExportError(f"TensorRT {library.__version__} cannot parse {onnx_file}: {faults}")
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)
+    if hasattr(library.BuilderFlag, "STRICT_NANS"):  # a session tells by a NaN in the outputs that something is wrong
+        config.set_flag(library.BuilderFlag.STRICT_NANS)
     if name == "tensorrt_rtx":
         config.num_compute_capabilities = len(targets)
         for index, target in enumerate(targets):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -125,20 +126,38 @@ class Stream:
             if time.monotonic() > deadline:
                 raise BackendError(f"CUDA: the GPU did not answer within {timeout_s} s")
 
-    def capture(self, enqueue: Any) -> Any:
-        """Record what ``enqueue(stream)`` puts on the stream as a CUDA graph that can be launched again and again."""
+    def capture(self, enqueue: Callable[[], None]) -> Captured:
+        """Record what ``enqueue`` puts on the stream, to be launched again and again."""
         call(cudart.cudaStreamBeginCapture, self.handle, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
-        enqueue(self.handle)
-        graph = call(cudart.cudaStreamEndCapture, self.handle)
+        try:
+            enqueue()
+        finally:  # a stream must not be left capturing
+            graph = call(cudart.cudaStreamEndCapture, self.handle)
         executable = call(cudart.cudaGraphInstantiate, graph, 0)
         call(cudart.cudaGraphDestroy, graph)
-        return executable
-
-    def launch(self, executable: Any) -> None:
-        """Launch a captured graph."""
-        call(cudart.cudaGraphLaunch, executable, self.handle)
+        return Captured(executable, self.handle)
 
     def close(self) -> None:
         """Destroy the stream."""
         call(cudart.cudaEventDestroy, self._event)
         call(cudart.cudaStreamDestroy, self.handle)
+
+
+class Captured:
+    """A CUDA graph that is ready to be launched.
+
+    Attributes:
+        keep: whatever must live as long as the graph does.
+    """
+
+    def __init__(self, executable: Any, stream: Any) -> None:
+        self._executable, self._stream = executable, stream
+        self.keep: Any = None
+
+    def launch(self) -> None:
+        """Put the graph on its stream."""
+        call(cudart.cudaGraphLaunch, self._executable, self._stream)
+
+    def close(self) -> None:
+        """Destroy the graph."""
+        call(cudart.cudaGraphExecDestroy, self._executable)

@@ -30,7 +30,8 @@ class Guard:
     Args:
         task: bounds, slew limits, ages and the longest hold.
         period_ns: of the control loop.
-        lockstep: whether the robot's time stands still between two actions; each then lasts one period.
+        lockstep: whether the robot's time stands still between two actions; each then lasts one
+            period of the task, at whatever rate the loop runs.
 
     Attributes:
         counts: how often each fault was seen.
@@ -41,6 +42,8 @@ class Guard:
         self._mode = mode_of(task)
         self._period_ns = period_ns
         self._lockstep = lockstep
+        self._action_delay = task.action_delay
+        self._slew_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # longest time that an action lasts
         self._longest_hold_ns = round(task.max_hold_s * NS_PER_S)
         self._longest_age_ns = round(task.max_observation_age_s * NS_PER_S)
         self._shape = (len(task.observation),)
@@ -90,6 +93,14 @@ class Guard:
         if abs(now_ns - reading.stamp_ns) > self._longest_age_ns:  # a stamp from the future says nothing about the age
             return self._count(Fault.OBSERVATION_STALE)
         return None
+
+    def check_age(self, stamp_ns: int, now_ns: int) -> Fault | None:
+        """Whether an action may still be written that answers what was measured at ``stamp_ns``.
+
+        Computing it took time, and under an action delay it waited for its slot.
+        """
+        longest_ns = self._longest_age_ns + self._action_delay * self._period_ns
+        return self._count(Fault.OBSERVATION_STALE) if now_ns - stamp_ns > longest_ns else None
 
     def check_reward(self, reading: Reading) -> Fault | None:
         """What is wrong with a reward."""
@@ -200,10 +211,10 @@ class Guard:
 
     def _reach(self, now_ns: int) -> NDArray[np.float64]:
         """How far ``[A]`` an action may be from the last one. A skipped slot does not allow a wider leap."""
-        since_ns = self._period_ns
+        since_ns = self._slew_ns
         if self._last_write_ns is not None and not self._lockstep:
             since_ns = now_ns - self._last_write_ns
-        return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._period_ns) / NS_PER_S))
+        return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._slew_ns) / NS_PER_S))
 
     def _count(self, fault: Fault) -> Fault:
         self.counts[fault] += 1

@@ -91,6 +91,8 @@ class Loop:
         self._episode_start = np.ones(1, np.bool_)
         self._wished: Action = self._guard.safe_action  # the proposal under way ...
         self._has_proposal = False  # ... if there is one
+        self._observed_ns = 0  # when it was measured what the proposal is about
+        self._started_by_proposal = False  # whether the proposal is the first of an episode
         self._reason: Fault | None = None  # why there is none
         self._kind: SlotKind = "no_step"  # of the slot under way
         self._figures = [0] * len(FIGURES)  # of the proposal under way
@@ -167,6 +169,8 @@ class Loop:
     def _start_episode(self) -> None:
         gc.collect()
         self._signals.phase = "waiting"
+        if self._signals.requested():  # it came in the last slot, and a reset is motion
+            raise StopRequested
         self._asking = "reset"
         self._robot.reset()
         self._asking = ""
@@ -238,12 +242,16 @@ class Loop:
             self._recorder.propose(self._agent.world, outputs, self._kind == "boundary", self._session)
         if self._reason is None:
             self._has_proposal = True
+            self._observed_ns = reading.stamp_ns
             self._reward_proposed, self._reward_heard = self._reward_heard, 0.0
+            self._started_by_proposal = bool(self._episode_start[0])
             self._episode_start[0] = False
 
     def _act(self, slot: Slot) -> None:
         """Write an action: the policy's where there is one, the guard's where there is none."""
         begin_ns = self._clock.now_ns()
+        if self._has_proposal and (late := self._guard.check_age(self._observed_ns, begin_ns)):
+            self._withdraw(late)
         if self._has_proposal:
             action = self._guard.limit_proposal(self._wished, begin_ns)
         elif self._reason is None:  # the first slot of an episode under an action delay: nothing is due yet
@@ -254,7 +262,7 @@ class Loop:
         self._asking = "write"
         applied = self._robot.write(action)
         self._asking = ""
-        if applied.shape != action.shape or not np.isfinite(applied).all():
+        if getattr(applied, "shape", None) != action.shape or not np.isfinite(applied).all():
             raise RobotError(f"write: got {applied!r} as the applied action, expected an array like {action!r}")
         self._actions_in_episode += 1
         end_ns = self._clock.now_ns()
@@ -263,6 +271,12 @@ class Loop:
         if self._has_proposal:
             self._guard.stepped(slot.start_ns)
             self._commit(applied, slot)
+
+    def _withdraw(self, fault: Fault) -> None:
+        """The proposal is no step after all: what it was told counts for the next one."""
+        self._has_proposal, self._reason, self._kind = False, fault, "no_step"
+        self._reward_heard += self._reward_proposed
+        self._episode_start[0] = self._started_by_proposal
 
     def _commit(self, applied: Action, slot: Slot) -> None:
         """The proposal becomes a step of the policy."""

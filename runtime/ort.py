@@ -82,9 +82,11 @@ class OrtSession(BufferedSession):
                 f"this onnxruntime has no {wanted}; it offers {', '.join(onnxruntime.get_available_providers())}. "
                 'Install "dmh-edge[ort-gpu]" in place of [ort], or use --backend ort-cpu'
             )
+        # TF32 would keep 10 bits of each factor: float32 means float32.
+        provider = (wanted, {"use_tf32": "0"}) if self._device == "cuda" else wanted
         path = policy.folder / graph.file
         try:
-            loaded = onnxruntime.InferenceSession(str(path), options, providers=[wanted])
+            loaded = onnxruntime.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:  # onnxruntime raises types of its own for every fault
             raise BackendError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
         if wanted not in loaded.get_providers():

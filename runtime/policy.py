@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract, Precision
-from dmh_edge.errors import ArtifactError
+from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import sha256
 from dmh_edge.schema import Spec, parse
 from dmh_edge.trace import Trace
@@ -48,9 +48,9 @@ class EngineNote(Spec):
         path = folder / NOTE_NAME
         try:
             return parse(cls, path.read_text(encoding="utf-8"), str(path))
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(
-                f"{path} cannot be read ({error.strerror}); build the engines: dmh-edge export {folder} --trt"
+                f"{path} cannot be read ({error}); build the engines: dmh-edge export {folder} --trt"
             ) from error
 
 
@@ -77,6 +77,12 @@ class Policy:
             ContractError: the contract is malformed or of another version.
         """
         contract = PolicyContract.load(folder)
+        wanted = {TRACE_NAME, *(graph.file for graph in contract.model.graphs)}
+        if set(contract.files) != wanted or any(Path(name).name != name for name in wanted):
+            raise ContractError(
+                f"{folder / CONTRACT_NAME}: it has hashes of {sorted(contract.files)}, expected one of each of "
+                f"{sorted(wanted)}, all in the folder itself; export the policy again"
+            )
         for name, expected in contract.files.items():
             check_hash(folder / name, expected)
         return cls(folder, contract, sha256(folder / CONTRACT_NAME))

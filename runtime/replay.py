@@ -1,12 +1,15 @@
 """Parity: how far one computation may be from another, and replaying a trace through any session.
 
-Errors are absolute differences divided by max(1, max|tensor|) of the reference. Two rules keep a comparison honest: the
-candidate runs on its own state, and a discrete action counts only where the reference's top two logits are further
-apart than the tolerance, since nearer ones may fall either way.
+Errors are absolute differences divided by max(1, max|tensor|), where max|tensor| is the largest magnitude that the
+reference's tensor has had so far in the rollout: inside a graph float32 rounds on that scale, however small the numbers
+of one tick come out. Two rules keep a comparison honest: the candidate runs on its own state, and a discrete action
+counts only where the reference's two best choices are further apart than the tolerance, since nearer ones may fall
+either way. What makes a choice best is its logit plus its noise.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,23 +47,28 @@ class Comparison:
     worst_tensor: str = ""
     worst_error: float = field(default=0.0)
     first_failure: str = ""
+    _scales: dict[str, float] = field(default_factory=dict)
 
-    def tick(self, index: int, reference: Arrays, candidate: Arrays) -> None:
-        """Compare every tensor that the reference has at one tick."""
+    def tick(self, index: int, reference: Arrays, candidate: Arrays, noise: NDArray[np.float32]) -> None:
+        """Compare every tensor that the reference has at one tick; ``noise`` ``[B, K]`` is what both sides were fed."""
         self.ticks += 1
         for name, expected in reference.items():
             if name == "action" and "logits" in reference:
-                error = self._choice_error(expected, candidate[name], reference["logits"])
+                error = self._choice_error(expected, candidate[name], reference["logits"], noise)
             else:
-                error = relative_error(expected, candidate[name])
+                scale = max(self._scales.get(name, 1.0), float(np.abs(expected).max(initial=0.0)))
+                self._scales[name] = scale
+                error = absolute_error(expected, candidate[name]) / scale
             # A NaN compares false with everything: ask for "not within", so that it fails.
             if not error <= self.tolerance and not self.first_failure:
                 self.first_failure = f"tick {index}, tensor {name}: error {error:.3g}"
             if not error <= self.worst_error or not self.worst_tensor:
                 self.worst_tensor, self.worst_error = name, error if np.isfinite(error) else float(np.finfo(float).max)
 
-    def _choice_error(self, expected: NDArray[Any], got: NDArray[Any], logits: NDArray[Any]) -> float:
-        top = np.sort(logits, -1)[..., -2:]
+    def _choice_error(
+        self, expected: NDArray[Any], got: NDArray[Any], logits: NDArray[Any], noise: NDArray[np.float32]
+    ) -> float:
+        top = np.sort(logits + gumbel(noise[..., -logits.shape[-1] :]), -1)[..., -2:]
         clear = top[..., 1] - top[..., 0] > 2 * self.tolerance * max(1.0, float(np.abs(logits).max()))
         return float(np.any((expected != got) & clear))
 
@@ -90,11 +98,16 @@ class Comparison:
         return self.figure()
 
 
-def relative_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
-    """Largest |expected - got| / max(1, max|expected|); NaN where either side has one."""
-    wide = expected.astype(np.float64)
-    difference = np.abs(wide - got).max(initial=0.0)
-    return float(difference / max(1.0, np.abs(wide).max(initial=0.0)))
+def gumbel(noise: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the actor adds to its logits before it takes the largest: standard normal noise as Gumbel noise."""
+    uniform = np.clip((1 + np.vectorize(math.erf)(noise / math.sqrt(2))) / 2, 1e-6, 1 - 1e-6)
+    shaped: NDArray[np.float64] = -np.log(-np.log(uniform))
+    return shaped
+
+
+def absolute_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
+    """Largest |expected - got|; NaN where either side has one."""
+    return float(np.abs(expected.astype(np.float64) - got).max(initial=0.0))
 
 
 def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparison:
@@ -114,11 +127,12 @@ def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparis
     session.restore(trace.initial_state)
     count = trace.ticks if ticks is None else min(ticks, trace.ticks)
     for index in range(count):
-        outputs = session.step({name: column[index] for name, column in trace.world.items()})
-        comparison.tick(index, {name: column[index] for name, column in trace.outputs.items()}, outputs)
+        world = {name: column[index] for name, column in trace.world.items()}
+        outputs = session.step(world)
+        comparison.tick(index, {name: column[index] for name, column in trace.outputs.items()}, outputs, world["noise"])
         session.commit()
     if count == trace.ticks:
         state = session.state()
-        comparison.tick(count - 1, trace.final_state, state)
+        comparison.tick(count - 1, trace.final_state, state, trace.world["noise"][-1])
         comparison.ticks = count
     return comparison

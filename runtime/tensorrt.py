@@ -1,12 +1,15 @@
 """TensorRT sessions: plans on an NVIDIA GPU, with all state on the device.
 
-A tick is one copy up, one captured CUDA graph per due engine, and one copy down, on a stream of its own. Each engine
-has a captured graph for every combination of state buffers, since plain tensors must not be read and written in place.
+A tick is one copy up, one CUDA graph per due engine, and one copy down, on a stream of its own. Each engine has an
+execution context for every combination of state buffers, since plain tensors must not be read and written in place.
+TensorRT-RTX captures its CUDA graphs itself, kernels specialised first; for TensorRT we capture them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,15 @@ from dmh_edge.runtime.session import Arrays
 
 #: Longest wait for one tick. Far above any tick; a GPU that takes longer has hung.
 TIMEOUT_S = 1.0
+#: Longest wait for an engine's first run, before the robot is armed.
+FIRST_RUN_TIMEOUT_S = 60.0
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closes)
 
 
 class TensorRTSession(BufferedSession):
@@ -39,24 +51,35 @@ class TensorRTSession(BufferedSession):
     def __init__(self, policy: Policy, batch: int = 1) -> None:
         super().__init__(policy.contract, batch)
         note = policy.engines()
-        library = fitting_library(note)
+        self._library = fitting_library(note)
+        self._captures_itself = note.builder == "tensorrt_rtx"
         smallest, _, largest = note.batch_profile
         if not smallest <= batch <= largest:
             raise ContractError(f"the plans run {smallest} to {largest} robots, not {batch}; use the .onnx files")
-        self._log = tensorrt_library.Log(library)
-        self._runtime = library.Runtime(self._log.logger)
-        self._stream = cuda.Stream()
+        self._log = tensorrt_library.Log(self._library)
+        self._runtime = self._library.Runtime(self._log.logger)
+        self._held = contextlib.ExitStack()  # closes in the reverse order of what follows
         model = policy.contract.model
-        self._world = cuda.Slab({spec.name: spec.zeros(batch) for spec in model.world})
-        self._results = cuda.Slab({spec.name: spec.zeros(batch) for spec in model.outputs})
-        self._state = [cuda.Slab({spec.name: spec.zeros(batch) for spec in model.state}) for _ in range(2)]
-        self._engines = [self._load(policy, graph) for graph in model.graphs]
-        self._contexts: list[Any] = []
-        self._captured: list[dict[View, Any]] = [
-            {view: self._capture(index, graph, view) for view in views(model.graphs)}
-            for index, graph in enumerate(model.graphs)
-        ]
-        self._zero_state()
+        try:
+            self._stream = self._hold(cuda.Stream())
+            self._world = self._hold(cuda.Slab({spec.name: spec.zeros(batch) for spec in model.world}))
+            self._results = self._hold(cuda.Slab({spec.name: spec.zeros(batch) for spec in model.outputs}))
+            self._state = [
+                self._hold(cuda.Slab({spec.name: spec.zeros(batch) for spec in model.state})) for _ in range(2)
+            ]
+            engines = [self._load(policy, graph) for graph in model.graphs]
+            self._launch: list[dict[View, Callable[[], None]]] = [
+                {view: self._prepare(engine, index, graph, view) for view in views(model.graphs)}
+                for index, (engine, graph) in enumerate(zip(engines, model.graphs, strict=True))
+            ]
+            self._zero_state()
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self, resource: T) -> T:
+        self._held.callback(resource.close)
+        return resource
 
     @property
     def backend(self) -> str:
@@ -66,18 +89,15 @@ class TensorRTSession(BufferedSession):
     def proposal_is_finite(self) -> bool:
         """Whether the outputs are finite.
 
-        The state stays on the device. Whatever a tick adds to it also reaches the logits or the continuous action of
-        the same tick, through norms that pass a NaN on and turn an infinity into one, so the outputs answer for it.
+        The state stays on the device. What a tick adds to memory and cache also reaches its own logits or continuous
+        action, through norms that pass a NaN on and turn an infinity into one (the plans are built to be strict about
+        NaN), so the outputs answer for it; counters only add up rewards, which the guard has found finite.
         """
         return all_finite(self._results.host.values())
 
     def close(self) -> None:
         """Free the device's memory. Idempotent."""
-        if self._engines:
-            self._captured, self._contexts, self._engines = [], [], []
-            for slab in (self._world, self._results, *self._state):
-                slab.close()
-            self._stream.close()
+        self._held.close()
 
     def _load(self, policy: Policy, graph: GraphSpec) -> Any:
         path = policy.folder / graph.engine_file
@@ -91,12 +111,11 @@ class TensorRTSession(BufferedSession):
             )
         return engine
 
-    def _capture(self, index: int, graph: GraphSpec, view: View) -> Any:
-        """A CUDA graph of one engine that reads the buffers of ``view`` and writes its tensors to the others."""
-        context = self._engines[index].create_execution_context()
+    def _prepare(self, engine: Any, index: int, graph: GraphSpec, view: View) -> Callable[[], None]:
+        """How to run an engine so that it reads the buffers of ``view`` and writes its tensors to the others."""
+        context = engine.create_execution_context(*self._runtime_config(engine))
         if context is None:
             raise BackendError(f"{graph.engine_file}: no execution context: {self._log.said()}")
-        self._contexts.append(context)  # a captured graph uses its context's memory
         model = self.contract.model
         for name in graph.inputs:
             context.set_input_shape(name, model.tensor(name).zeros(self.batch).shape)
@@ -107,13 +126,28 @@ class TensorRTSession(BufferedSession):
             slab = self._results if state == name else self._state[1 - view[index]]
             context.set_tensor_address(name, slab.device[state])
 
-        def enqueue(stream: Any) -> None:
-            if not context.execute_async_v3(int(stream)):
+        def enqueue() -> None:
+            if not context.execute_async_v3(int(self._stream.handle)):
                 raise BackendError(f"{graph.engine_file} cannot be enqueued: {self._log.said()}")
 
-        enqueue(self._stream.handle)  # the first run may allocate and compile, which cannot be captured
-        self._stream.wait(60.0)
-        return self._stream.capture(enqueue)
+        enqueue()  # the first run allocates, compiles, and with TensorRT-RTX captures
+        self._stream.wait(FIRST_RUN_TIMEOUT_S)
+        if self._captures_itself:
+            return enqueue
+        captured = self._hold(self._stream.capture(enqueue))
+        captured.keep = context  # its memory is the captured graph's
+        return captured.launch
+
+    def _runtime_config(self, engine: Any) -> tuple[Any, ...]:
+        if not self._captures_itself:
+            return ()
+        config = engine.create_runtime_config()
+        config.cuda_graph_strategy = self._library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        # The default compiles in the background beside the loop; here it is done before anything moves.
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            self._library.DynamicShapesKernelSpecializationStrategy.EAGER
+        )
+        return (config,)
 
     def _feed(self, world: Arrays) -> None:
         for name, array in self._world.host.items():
@@ -121,7 +155,7 @@ class TensorRTSession(BufferedSession):
         self._world.upload(self._stream.handle)
 
     def _run(self, index: int, view: View) -> None:
-        self._stream.launch(self._captured[index][view])
+        self._launch[index][view]()
 
     def _outputs(self) -> Arrays:
         return self._results.host

@@ -63,13 +63,3 @@ def test_a_settings_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path
 def test_an_unknown_preset_is_refused_with_the_nearest_known_one():
     with pytest.raises(ConfigError, match="did you mean 'darkroom dm-h'"):
         config.load("darkrom")
-
-
-def test_differences_name_every_setting_that_changed():
-    used = config.load("darkroom")
-    wanted = config.load("darkroom", settings=["model.width=32", "training.seed=1"])
-    assert config.differences(used, used) == []
-    assert config.differences(used, wanted) == [
-        f"model.width: {used.model.width}, now 32",
-        f"training.seed: {used.training.seed}, now 1",
-    ]

@@ -62,19 +62,20 @@ def test_a_folder_that_cannot_be_is_named(tmp_path):
 def test_a_folder_takes_the_place_of_the_old_one_at_once(tmp_path):
     folder = tmp_path / "run"
     for name in ("one", "two"):
-        with replacing_folder(folder) as temporary:
+        with replacing_folder(folder, marker="kind") as temporary:
+            (temporary / "kind").write_text("ours")
             (temporary / name).write_text(name)
-    assert [path.name for path in folder.iterdir()] == ["two"]
+    assert sorted(path.name for path in folder.iterdir()) == ["kind", "two"]
     assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_whose_writer_fails_stays_as_it_was(tmp_path):
     folder = tmp_path / "run"
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, marker="one") as temporary:
         (temporary / "one").write_text("1")
 
     def write_half() -> None:
-        with replacing_folder(folder) as temporary:
+        with replacing_folder(folder, marker="one") as temporary:
             (temporary / "two").write_text("2")
             raise ZeroDivisionError
 
@@ -82,6 +83,19 @@ def test_a_folder_whose_writer_fails_stays_as_it_was(tmp_path):
         write_half()
     assert [path.name for path in folder.iterdir()] == ["one"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_of_another_kind_is_not_replaced(tmp_path):
+    precious = tmp_path / "home"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("years")
+    (tmp_path / "link").symlink_to(precious)
+    (tmp_path / "file").write_text("a file")
+    for path in (precious, tmp_path / "link", tmp_path / "file"):
+        with pytest.raises(ArtifactError, match="name another --out"), replacing_folder(path, marker="kind"):
+            pass
+    assert (precious / "thesis.tex").read_text() == "years"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "home", "link"]
 
 
 def test_the_digest_is_sha256(tmp_path):

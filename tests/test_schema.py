@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from dmh_edge.errors import ContractError
-from dmh_edge.schema import Spec, parse
+from dmh_edge.schema import Spec, differences, parse
 
 
 class Wheel(Spec):
@@ -81,3 +81,18 @@ def test_the_text_under_a_field_describes_it():
 def test_what_cannot_be_read_is_refused_with_place_and_reason(text, says):
     with pytest.raises(ContractError, match=says):
         read(text)
+
+
+def test_differences_name_every_field_that_changed_however_deep():
+    class Pair(Spec):
+        robot: Robot
+        spare: Wheel | None = None
+
+    used = Pair(robot=Robot(name="cart"), spare=Wheel(radius_m=1))
+    assert differences(used, used) == []
+    wanted = Pair(robot=Robot(name="car", parts=(Leg(length_m=2),)), spare=Wheel(radius_m=3))
+    assert differences(used, wanted) == [
+        "robot.name: 'cart', now 'car'",
+        "robot.parts: [], now [{'kind': 'leg', 'length_m': 2.0}]",
+        "spare.radius_m: 1.0, now 3.0",
+    ]

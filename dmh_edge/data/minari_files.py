@@ -63,7 +63,7 @@ def write(
         from minari.dataset.minari_storage import MinariStorage
     except ModuleNotFoundError as error:
         raise MissingExtraError("minari", "train", "writing a data set") from error
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, marker="data/metadata.json") as temporary:
         storage = MinariStorage.new(temporary / "data", *spaces, env_spec=gymnasium.spec(spec.name))
         storage.update_metadata(
             {

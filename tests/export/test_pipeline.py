@@ -67,7 +67,7 @@ def test_an_export_that_fails_parity_leaves_what_was_there(
 ) -> None:
     out = tmp_path / "policy"
     out.mkdir()
-    (out / "mine.txt").write_text("kept")
+    (out / "model.json").write_text("the policy before")
     original = pipeline.write_onnx
 
     def writes_another_model(model, spec, graph, path, metadata):  # type: ignore[no-untyped-def]
@@ -77,7 +77,7 @@ def test_an_export_that_fails_parity_leaves_what_was_there(
     monkeypatch.setattr(pipeline, "write_onnx", writes_another_model)
     with pytest.raises(ParityError, match="first at tick 0, tensor logits"):
         export_policy(run, out)
-    assert [file.name for file in tmp_path.rglob("*")] == ["policy", "mine.txt"]
+    assert [file.name for file in tmp_path.rglob("*")] == ["policy", "model.json"]
 
 
 def test_a_longer_proof_has_longer_rollouts(exported: Policy) -> None:
@@ -91,6 +91,12 @@ def test_a_folder_that_cannot_be_written_is_refused(run: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ArtifactError, match="cannot be written"):
         export_policy(run, tmp_path / "file" / "policy")
+
+
+def test_a_folder_that_holds_no_policy_is_not_replaced(run: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"holds no model.json"):
+        export_policy(run, run)
+    assert (run / CHECKPOINT_NAME).exists()
 
 
 def test_killed_at_any_moment_it_leaves_no_half_policy_that_is_accepted(run: Path, tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ def test_a_contract_with_an_unknown_field_is_refused_by_its_name(folder: Path) -
         Policy.load(folder)
 
 
+def test_a_contract_that_vouches_for_fewer_files_than_there_are_is_refused(folder: Path) -> None:
+    edit(folder / "model.json", lambda content: content["files"].pop("model.onnx"))
+    with pytest.raises(ContractError, match=r"has hashes of .*, expected one of each of"):
+        Policy.load(folder)
+
+
 def test_plans_that_are_as_built_are_accepted(folder: Path) -> None:
     assert with_plans(folder).engines().targets == ("sm89",)
 

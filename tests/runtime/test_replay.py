@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from dmh_edge.errors import ParityError
 from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import Comparison, relative_error, replay
+from dmh_edge.runtime.replay import Comparison, gumbel, replay
+from dmh_edge.trace import Trace
 
 Open = Callable[[int], OrtSession]
+POLICIES = Path(__file__).parents[1] / "policies"
+NO_NOISE = np.zeros((1, 2), np.float32)
 
 
 def test_the_golden_trace_replays_within_the_tolerance(policy: Policy, open_session: Open) -> None:
@@ -47,8 +51,8 @@ def test_a_session_of_another_batch_is_refused(policy: Policy, open_session: Ope
 
 def test_a_nan_is_no_parity() -> None:
     comparison = Comparison("a", "b", 1e-5)
-    comparison.tick(0, {"x": np.ones(2)}, {"x": np.array([1.0, np.nan])})
-    comparison.tick(1, {"x": np.ones(2)}, {"x": np.ones(2)})
+    comparison.tick(0, {"x": np.ones(2)}, {"x": np.array([1.0, np.nan])}, NO_NOISE)
+    comparison.tick(1, {"x": np.ones(2)}, {"x": np.ones(2)}, NO_NOISE)
     with pytest.raises(ParityError, match="tick 0, tensor x"):
         comparison.require()
 
@@ -58,10 +62,38 @@ def test_a_choice_between_near_equals_may_fall_either_way_and_no_other() -> None
     for logits, fails in ((near, False), (clear, True)):
         comparison = Comparison("a", "b", 1e-5)
         reference = {"action": np.array([1]), "logits": logits}
-        comparison.tick(0, reference, {"action": np.array([0]), "logits": logits})
+        comparison.tick(0, reference, {"action": np.array([0]), "logits": logits}, NO_NOISE)
         assert bool(comparison.first_failure) == fails
 
 
+def test_what_is_near_or_clear_is_judged_by_what_the_choice_was_made_of() -> None:
+    noise = np.array([[0.0, 1.0]], np.float32)
+    difference = gumbel(noise)[0, 1] - gumbel(noise)[0, 0]
+    for logits, fails in ((np.array([[difference, 0.0]]), False), (np.array([[0.0, 0.0]]), True)):
+        comparison = Comparison("a", "b", 1e-5)
+        reference = {"action": np.array([1]), "logits": logits}
+        comparison.tick(0, reference, {"action": np.array([0]), "logits": logits}, noise)
+        assert bool(comparison.first_failure) == fails
+
+
+def test_the_noise_of_a_choice_is_the_one_in_the_graph() -> None:
+    trace = Trace.load(POLICIES / "tiny-discrete" / "model.trace.npz")
+    logits, choices = trace.outputs["logits"], trace.outputs["action"]
+    scores = logits + gumbel(trace.world["noise"][..., -logits.shape[-1] :])
+    assert (scores.argmax(-1) == choices).all()
+    assert (logits.argmax(-1) != choices).any()
+
+
 def test_errors_are_relative_to_large_tensors_and_absolute_for_small_ones() -> None:
-    assert relative_error(np.array([100.0, 0.0]), np.array([100.0, 1.0])) == pytest.approx(0.01)
-    assert relative_error(np.array([0.01]), np.array([0.02])) == pytest.approx(0.01)
+    comparison = Comparison("a", "b", 1.0)
+    comparison.tick(0, {"small": np.array([0.01])}, {"small": np.array([0.02])}, NO_NOISE)
+    assert comparison.worst_error == pytest.approx(0.01)
+    comparison.tick(1, {"large": np.array([-100.0, 0.0])}, {"large": np.array([-100.0, 2.0])}, NO_NOISE)
+    assert comparison.worst_error == pytest.approx(0.02)
+
+
+def test_the_scale_of_a_tensor_is_the_largest_it_has_been() -> None:
+    comparison = Comparison("a", "b", 1.0)
+    comparison.tick(0, {"x": np.array([100.0])}, {"x": np.array([100.0])}, NO_NOISE)
+    comparison.tick(1, {"x": np.array([1.0])}, {"x": np.array([2.0])}, NO_NOISE)
+    assert comparison.worst_error == pytest.approx(0.01)
