@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -30,6 +32,15 @@ def test_both_plans_are_really_built_and_the_note_tells_all_of_them(policy: Poli
     for graph in policy.contract.model.graphs:
         assert note.plans[graph.engine_file] == sha256(policy.folder / graph.engine_file)
         assert note.onnx[graph.file] == sha256(policy.folder / graph.file)
+
+
+def test_plans_are_built_where_there_is_no_torch(
+    policy: Policy, run_without_torch: Callable[..., CompletedProcess[str]]
+) -> None:
+    code = "from dmh_edge.cli import main; main()"
+    finished = run_without_torch(code, "export", str(policy.folder), "--trt", "--trt-target", "sm89")
+    assert finished.returncode == 0, finished.stderr
+    assert policy.engines().targets == ("sm89",)
 
 
 def test_a_policy_with_new_plans_keeps_its_identity(policy: Policy) -> None:

@@ -70,9 +70,8 @@ def run_up(robot: GymRobot) -> GymRobot:
     return robot
 
 
-@pytest.mark.parametrize("name", sorted(tasks.TASKS))
-def test_our_own_tasks_keep_the_contract(name):
-    check_robot(lambda: GymRobot(name, options={"hidden": 0}))
+def test_the_darkroom_keeps_the_contract():  # dark-reacher, which needs MuJoCo, does in tests/tasks
+    check_robot(lambda: GymRobot("darkroom", options={"hidden": 0}))
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from dmh_edge.robots.contract_test import check_robot
+from dmh_edge.robots.gym import GymRobot
 from dmh_edge.tasks import dark_reacher
 from dmh_edge.tasks.dark_reacher import SPEC, TARGETS, TASK
 
@@ -147,3 +149,7 @@ def test_without_gymnasium_the_error_names_what_to_install() -> None:
         'MissingExtraError a simulated task needs gymnasium, which is not installed: pip install "dmh-edge[sim]"'
         in printed
     )
+
+
+def test_it_keeps_the_contract_of_a_robot() -> None:
+    check_robot(lambda: GymRobot("dark-reacher", options={"hidden": 0}))
