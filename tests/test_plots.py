@@ -29,7 +29,8 @@ def test_the_picture_is_a_png_that_shows_every_agent_with_its_interval(evaluatio
     assert [file.name for file in path.parent.iterdir()] == ["curve.png"]
 
     (axes,) = drawn[0].axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [curve.name for curve in evaluation.curves]
+    (legend,) = drawn[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == [curve.name for curve in evaluation.curves]
     for line, band, curve in zip(axes.lines, axes.collections, evaluation.curves, strict=True):
         assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
         assert list(line.get_ydata()) == [point.mean for point in curve.per_episode]
