@@ -61,7 +61,7 @@ def paper_policy(folder: Path) -> tuple[DMH, Policy]:
 
 def long_episode(policy: Policy, ticks: int) -> World:
     """Random inputs in which nothing but the first tick starts an episode, so that memory is due every chunk."""
-    world = random_world(policy.contract.task, policy.contract.model, ticks, 1, seed=0)
+    world = random_world(policy.contract.task, policy.contract.model, ticks, ticks, 1)
     world["episode_start"][1:] = False
     return world
 

@@ -26,7 +26,8 @@ from dmh_edge.config import RunConfig
 from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import write_bytes
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.build import build
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.schema import Spec, differences, parse
 
 #: Name of the checkpoint in the folder of a run.
@@ -88,17 +89,17 @@ class Checkpoint:
                 "train again, or use the dmh-edge that trained it"
             )
 
-    def build(self) -> DMH:
+    def build(self) -> PolicyModel:
         """The policy with these weights, in evaluation mode, on the CPU.
 
         Raises:
             ContractError: the weights do not fit the configuration.
         """
-        model = DMH(self.header.config.model, self.header.task)
+        model = build(self.header.config.model, self.header.task)
         self.load_into(model)
         return model.eval()
 
-    def load_into(self, model: DMH) -> None:
+    def load_into(self, model: PolicyModel) -> None:
         """Give a model these weights.
 
         Raises:

@@ -83,7 +83,7 @@ def train(
     task: TaskName,
     data: Annotated[Path, typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    model: Annotated[str, typer.Option(help="Which model.")] = "dm-h",
+    model: Annotated[str, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc.")] = "dm-h",
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
@@ -101,7 +101,10 @@ def evaluate(
     policy: Annotated[Path, typer.Argument(metavar="RUN|ENGINE", help="A run, or a policy's folder or engine file.")],
     episodes: Annotated[int, typer.Option(min=1, help="In a row on each hidden task.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Passes over all tasks.")] = 3,
-    tasks: Annotated[Literal["held-out", "training"], typer.Option(help="Which hidden tasks.")] = "held-out",
+    tasks: Annotated[
+        Literal["held-out", "validation", "training"],
+        typer.Option(help="Which hidden tasks; validation: those that data.hold_out kept from training."),
+    ] = "held-out",
     backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and .png [the policy's].")] = None,
@@ -110,16 +113,21 @@ def evaluate(
     _require("evaluating", "train", "gymnasium", "matplotlib")
     from dmh_edge import console, plots
     from dmh_edge import tasks as known
+    from dmh_edge.data.selection import validation_ids
     from dmh_edge.evaluate import evaluate as measure
     from dmh_edge.files import write_text
     from dmh_edge.schema import differences
 
     folder = policy if policy.is_dir() else policy.parent
-    trained_for, open_session = _opener(policy, backend)
+    trained_for, hold_out, open_session = _opener(policy, backend)
     task = known.find(trained_for.name)
     if changed := ", ".join(differences(trained_for, task.spec)):
         raise ConfigError(f"task {task.spec.name!r} is not what {policy} was trained for: {changed}; train it again")
-    hidden = task.test_ids if tasks == "held-out" else task.train_ids
+    validation = validation_ids(task.train_ids, hold_out)
+    learned = tuple(number for number in task.train_ids if number not in validation)
+    hidden = {"held-out": task.test_ids, "validation": validation, "training": learned}[tasks]
+    if not hidden:
+        raise ConfigError(f"{policy} held out no task for validation; train with --set data.hold_out=10")
     with console.bars() as told:
         found = measure(open_session, task, hidden, episodes, range(seeds), deterministic, told)
     console.out.print(console.evaluation_table(found))
@@ -247,8 +255,8 @@ def run(
         raise typer.Exit(GUARD_STOPPED)
 
 
-def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, Callable[[int], Session]]:
-    """What a run or an exported policy was trained for, and how to open it for a number of robots."""
+def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[[int], Session]]:
+    """What a run or a policy was trained for, how many tasks it held out, and how to open it for some robots."""
     from dmh_edge.contract import CONTRACT_NAME
 
     if policy.suffix == ".safetensors" or (policy.is_dir() and not (policy / CONTRACT_NAME).exists()):
@@ -261,12 +269,14 @@ def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, Callable[[int]
             raise ConfigError(f"--backend {backend} runs exported policies; {policy} is a run, which PyTorch evaluates")
         checkpoint = Checkpoint.load(policy)
         contract = draft_contract(checkpoint, policy, policy.name)
-        return contract.task, lambda batch: TorchSession(checkpoint.build(), contract, batch)
+        held_out = checkpoint.header.config.data.hold_out
+        return contract.task, held_out, lambda batch: TorchSession(checkpoint.build(), contract, batch)
     from dmh_edge.runtime.engine import locate, open_session
     from dmh_edge.runtime.policy import Policy
 
-    task = Policy.load(locate(policy, backend)[0]).contract.task
-    return task, lambda batch: open_session(policy, backend, batch)[1]
+    contract = Policy.load(locate(policy, backend)[0]).contract
+    held_out = int(contract.provenance.config.get("data", {}).get("hold_out", 0))  # older policies do not say
+    return contract.task, held_out, lambda batch: open_session(policy, backend, batch)[1]
 
 
 def _self_test(comparison: Any) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from dmh_edge.errors import ConfigError, unknown
+from dmh_edge.models.build import ModelConfig
 from dmh_edge.models.dmh_parts import DMHConfig
+from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
 from dmh_edge.schema import Spec, first_fault
 
 #: Name of the settings' file in the folder of a run.
@@ -32,6 +35,10 @@ class DataConfig(Spec):
     """Whose actions are imitated: the expert's, recorded beside those taken, or those taken."""
     target_return: Literal["episode", "context"] = "context"
     """What return-to-go starts from: the episode's own return, or the best of its context."""
+    top_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of each hidden task's episodes that is learned from: those of the highest returns."""
+    hold_out: int = Field(default=0, ge=0)
+    """Hidden tasks of the data that are not learned from, to choose settings on: `dmh-edge eval --tasks validation`."""
 
 
 class TrainingConfig(Spec):
@@ -73,7 +80,7 @@ class RunConfig(Spec):
 
     task: str
     """Name of the task."""
-    model: DMHConfig
+    model: ModelConfig
     """Sizes of the model."""
     data: DataConfig
     """How contexts are drawn."""
@@ -81,31 +88,66 @@ class RunConfig(Spec):
     """How the model is fitted."""
 
 
-PRESETS: dict[tuple[str, str], RunConfig] = {
-    (preset.task, preset.model.kind): preset
-    for preset in (
-        RunConfig(
-            task="darkroom",
-            model=DMHConfig(
-                width=64,
-                chunk=5,
-                subgoal_size=64,
-                state_size=8,
-                actor_layers=1,
-                dropout=0,
-                return_conditioned=False,
-            ),
-            data=DataConfig(batch=16, episodes_per_context=12),
-            training=TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50),
-        ),
-        RunConfig(
-            task="dark-reacher",
-            model=DMHConfig(width=64, chunk=10, subgoal_size=64, actor_layers=1, dropout=0, reward_scale=2),
-            data=DataConfig(batch=16, episodes_per_context=8),
-            training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
-        ),
-    )
+@dataclass(frozen=True)
+class _Task:
+    """What presets of one task share, whatever the model: sizes, data, training."""
+
+    chunk: int
+    data: DataConfig
+    training: TrainingConfig
+    width: int = 64
+    state_size: int = 8
+    reward_scale: float = 1.0
+    return_conditioned: bool = False
+
+
+_TASKS = {
+    "darkroom": _Task(
+        chunk=5,
+        data=DataConfig(batch=16, episodes_per_context=12),
+        training=TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50),
+    ),
+    "dark-reacher": _Task(
+        chunk=5,
+        reward_scale=2,
+        state_size=16,
+        data=DataConfig(batch=8, episodes_per_context=20),
+        training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
+    ),
 }
+
+
+def _preset(task: str, of: _Task, kind: str) -> RunConfig:
+    common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale}
+    mamba, attention = {"layers": 2, "state_size": of.state_size}, {"layers": 2}
+    model: Any
+    data = of.data
+    match kind:
+        case "dm-h":
+            model = DMHConfig(
+                chunk=of.chunk,
+                subgoal_size=64,
+                state_size=of.state_size,
+                actor_layers=1,
+                return_conditioned=of.return_conditioned,
+                **common,
+            )
+        case "dm":
+            model, data = DMConfig(**mamba, **common), data.model_copy(update={"target_return": "episode"})
+        case "dt":
+            model, data = DTConfig(**attention, **common), data.model_copy(update={"target_return": "episode"})
+        case "ad-mamba":
+            model = ADMambaConfig(**mamba, **common)
+        case "ad-transformer":
+            model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **common)
+        case _:
+            model, data = BCConfig(layers=2, **common), data.model_copy(update={"label": "behaviour"})
+    return RunConfig(task=task, model=model, data=data, training=of.training)
+
+
+#: Every kind of model.
+KINDS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
+PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
 
 
 def load(task: str, model: str = "dm-h", config_file: Path | None = None, settings: Iterable[str] = ()) -> RunConfig:

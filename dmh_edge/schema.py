@@ -6,6 +6,7 @@ Everything that people or programs write for us to read - contracts, configurati
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,7 +56,7 @@ def first_fault(kind: type[BaseModel], error: ValidationError) -> str:
     """One sentence for the first thing that pydantic found wrong, with the nearest known name for an unknown field."""
     faults = error.errors()  # a misspelt field is both unknown and missing: the unknown name says more
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    place = ".".join(_without_tags(kind, fault["loc"])) or "the whole"
     if fault["type"] == "extra_forbidden":
         *parents, name = fault["loc"]
         known = _fields_at(kind, parents)
@@ -72,19 +73,38 @@ def differences(used: Spec, wanted: Spec) -> list[str]:
     return [f"{key}: {before.get(key)!r}, now {now.get(key)!r}" for key in now if before.get(key) != now[key]]
 
 
-def _fields_at(kind: type[BaseModel], path: list[int | str]) -> list[str]:
+def _fields_at(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """Field names of the model that lies at ``path`` inside ``kind``; empty where it cannot be told."""
     schema = kind.model_json_schema()
+    *_, (_, here) = _walk(schema, path)
+    return list(_resolve(schema, here).get("properties", {}))
+
+
+def _without_tags(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The place that a user knows: pydantic's own has the kind's name in it wherever a field has several kinds."""
+    schema = kind.model_json_schema()
+    steps = list(_walk(schema, path))
+    return [str(part) for (_, before), part in zip(steps, path, strict=False) if not _is_tag(schema, before, part)]
+
+
+def _walk(schema: dict[str, Any], path: Sequence[int | str]) -> Iterator[tuple[int | str, dict[str, Any]]]:
+    """The parts of a path and the schema behind each of them, beginning with the whole."""
     here: dict[str, Any] = schema
+    yield "", here
     for part in path:
+        tag = _is_tag(schema, here, part)
         here = _resolve(schema, here)
         if isinstance(part, int):
             here = here.get("items") or (here.get("prefixItems") or [{}])[0]
-        elif "discriminator" in here and part in here["discriminator"]["mapping"]:
+        elif tag:
             here = {"$ref": here["discriminator"]["mapping"][part]}
         else:
             here = here.get("properties", {}).get(part, {})
-    return list(_resolve(schema, here).get("properties", {}))
+        yield part, here
+
+
+def _is_tag(schema: dict[str, Any], here: dict[str, Any], part: int | str) -> bool:
+    return part in _resolve(schema, here).get("discriminator", {}).get("mapping", {})
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,10 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.build import build
 from dmh_edge.schema import differences
 from dmh_edge.training_log import Display, TrainingLog
 
@@ -86,15 +87,16 @@ def train(config: RunConfig, data: Path, out: Path, resume: bool = False) -> Sum
                 f"{data} holds other data than the run in {out} was started with (SHA-256 {episodes.sha256[:12]}, then "
                 f"{checkpoint.header.data_sha256[:12]}); resume with the same data, or start a run in another --out"
             )
+    chosen = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
+    learner = Learner(config, task.spec, chosen, episodes.sha256, device)
     sampler = ContextSampler(
-        episodes,
-        chunk=config.model.chunk,
+        chosen,
+        chunk=learner.model.chunk_steps(int(chosen.length.max())),
         episodes_per_context=config.data.episodes_per_context,
         expert_labels=config.data.label == "expert",
         target="best" if config.data.target_return == "context" else "own",
     )
     write_text(out / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
-    learner = Learner(config, task.spec, episodes, device)
     if checkpoint is not None:
         learner.restore(checkpoint)
     return _run(learner, sampler, out)
@@ -106,16 +108,19 @@ class Learner:
     Args:
         config: the run's settings.
         spec: the task.
-        episodes: the data; their statistics go into the model.
+        episodes: what is learned from; their statistics go into the model.
+        data_sha256: digest of the whole data set.
         device: where to train.
     """
 
-    def __init__(self, config: RunConfig, spec: TaskSpec, episodes: Episodes, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, spec: TaskSpec, episodes: Episodes, data_sha256: str, device: torch.device
+    ) -> None:
         self.config, self.spec, self.device = config, spec, device
         self.step = 0
-        self._data_sha256 = episodes.sha256
+        self._data_sha256 = data_sha256
         torch.manual_seed(config.training.seed)
-        self.model = DMH(config.model, spec)
+        self.model = build(config.model, spec)
         observation = torch.from_numpy(episodes.observation).double()
         self.model.encoder.fit(observation.mean(0), observation.std(0))
         self.model.to(device).train()
@@ -136,7 +141,7 @@ class Learner:
         training = self.config.training
         started = time.perf_counter()
         arrays = sampler.draw(training.seed, self.step, self.config.data.batch)
-        chunks, lesson = batches.lessons(arrays, self.config.model.subgoal_size, self.device)
+        chunks, lesson = batches.lessons(arrays, self.model.chunk_noise, self.device)
         data_seconds = time.perf_counter() - started
 
         parts = self.model.loss(chunks, lesson)
@@ -224,8 +229,7 @@ def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
 def _run(learner: Learner, sampler: ContextSampler, out: Path) -> Summary:
     """Update until done, with logs, checkpoints and something to look at."""
     training, first = learner.config.training, learner.step
-    names = ("learning_rate", "loss", "memory", "subgoal", "gradient_norm")
-    columns = names if learner.config.model.subgoal_weight > 0 else tuple(name for name in names if name != "subgoal")
+    columns = ("learning_rate", "loss", *learner.model.loss_parts, "gradient_norm")
     log, display = TrainingLog(out, columns, first), Display(first, training.updates)
     window: list[dict[str, float]] = []
     loss, data_seconds, started = math.nan, 0.0, time.perf_counter()

@@ -7,7 +7,7 @@ import numpy as np
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.replay import SELF_TEST_TICKS
 from dmh_edge.trace import Trace
 
@@ -15,7 +15,7 @@ from dmh_edge.trace import Trace
 _BATCH = 1
 
 
-def golden_trace(model: DMH, contract: PolicyContract, seed: int = 0) -> Trace:
+def golden_trace(model: PolicyModel, contract: PolicyContract, seed: int = 0) -> Trace:
     """Twice as many ticks as the self-test replays, computed by PyTorch in float32.
 
     Args:
@@ -24,7 +24,7 @@ def golden_trace(model: DMH, contract: PolicyContract, seed: int = 0) -> Trace:
         seed: of the random world.
     """
     ticks = 2 * SELF_TEST_TICKS
-    world = random_world(contract.task, contract.model, ticks, _BATCH, seed)
+    world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, _BATCH, seed)
     session = TorchSession(model, contract, _BATCH)
     ticks_in_episode = session.state()["ticks_in_episode"]
     initial = {spec.name: spec.zeros(_BATCH) for spec in contract.model.state} | {"ticks_in_episode": ticks_in_episode}

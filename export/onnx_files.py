@@ -18,12 +18,12 @@ import torch
 from dmh_edge.contract import GraphSpec, ModelSpec
 from dmh_edge.errors import ExportError
 from dmh_edge.export.step_graph import StepGraph
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 
 OPSET = 18
 
 
-def write_onnx(model: DMH, spec: ModelSpec, graph: GraphSpec, path: Path, metadata: dict[str, str]) -> None:
+def write_onnx(model: PolicyModel, spec: ModelSpec, graph: GraphSpec, path: Path, metadata: dict[str, str]) -> None:
     """Export one graph of a model.
 
     Args:

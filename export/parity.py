@@ -14,14 +14,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dmh_edge.contract import ParityFigure, PolicyContract
 from dmh_edge.data.batches import chunks
-from dmh_edge.data.ticks import chunks_of_ticks
+from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.replay import TOLERANCES, Comparison
 from dmh_edge.runtime.session import Session
 
@@ -34,7 +33,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def check_step(
-    model: DMH, contract: PolicyContract, ticks: int, seed: int = 0, progress: Progress = silent
+    model: PolicyModel, contract: PolicyContract, ticks: int, seed: int = 0, progress: Progress = silent
 ) -> list[ParityFigure]:
     """forward = step in float64, over ``ticks`` ticks, for each of `BATCHES`.
 
@@ -44,29 +43,23 @@ def check_step(
     double = copy.deepcopy(model).double().cpu().eval()
     figures = []
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, ticks, batch, seed)
-        expected_subgoal, expected_answer = _forward(double, world)  # [T, B, Z], [T, B, A]
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
+        expected = _forward(double, world)
         session = TorchSession(double, contract, batch)
         comparison = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
-        answer_name = "logits" if double.codec.discrete else "action"
         for tick in range(ticks):
             inputs = {name: column[tick] for name, column in world.items()}
             outputs = session.step(inputs)
             session.commit()
-            expected = {"subgoal": expected_subgoal[tick], answer_name: expected_answer[tick]}
-            comparison.tick(
-                tick,
-                expected,
-                {"subgoal": session.state()["subgoal"], answer_name: outputs[answer_name]},
-                inputs["noise"],
-            )
+            now = {name: column[tick] for name, column in expected.items()}
+            comparison.tick(tick, now, {**session.state(), **outputs}, inputs.get("noise"))
             progress(comparison.reference, tick + 1, ticks)
         figures.append(comparison.require())
     return figures
 
 
 def check_backend(
-    model: DMH,
+    model: PolicyModel,
     contract: PolicyContract,
     open_session: Callable[[int], Session],
     ticks: int,
@@ -88,7 +81,7 @@ def check_backend(
     """
     figures = []
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, ticks, batch, seed)
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
         reference = TorchSession(model, contract, batch)
         candidate = open_session(batch)
         comparison = Comparison(
@@ -102,7 +95,7 @@ def check_backend(
                 expected, got = dict(reference.step(inputs)), dict(candidate.step(inputs))
                 reference.commit()
                 candidate.commit()
-                comparison.tick(tick, expected | reference.state(), got | candidate.state(), inputs["noise"])
+                comparison.tick(tick, expected | reference.state(), got | candidate.state(), inputs.get("noise"))
                 progress(f"{comparison.candidate}, B={batch}", tick + 1, ticks)
         finally:
             candidate.close()
@@ -110,12 +103,17 @@ def check_backend(
     return figures
 
 
-def _forward(model: DMH, world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sub-goal ``[T, B, Z]`` and logits or action ``[T, B, A]`` of every tick, by one pass over the whole sequence."""
-    laid_out = chunks_of_ticks(world, model.config.chunk)
-    noise = torch.from_numpy(laid_out.noise[..., : model.config.subgoal_size]).double()
+def _forward(model: PolicyModel, world: World) -> World:
+    """What `step` must repeat, ``[T, B, ...]``: logits or action, and the sub-goal where there is one."""
+    starts = world["episode_start"]
+    laid_out = chunks_of_ticks(world, model.chunk_steps(longest_episode(starts)))
+    count = model.chunk_noise
+    drawn = laid_out.noise[..., :count] if count else np.zeros((*laid_out.chunks.valid.shape[:2], 0))
     with torch.inference_mode():
-        subgoal, answer = model(chunks(laid_out.chunks, noise))  # [B, J, Z], [B, J, c, A]
+        read = model(chunks(laid_out.chunks, torch.from_numpy(drawn).double()))
+        answer = read.pop("answer")  # [B, J, c, A]
         answer = answer if model.codec.discrete else model.codec.decode(answer)
-    row = np.arange(laid_out.chunk.shape[1])
-    return subgoal.numpy()[row, laid_out.chunk], answer.numpy()[row, laid_out.chunk, laid_out.slot]
+    row = np.arange(starts.shape[1])
+    expected = {name: tensor.numpy()[row, laid_out.chunk] for name, tensor in read.items()}
+    name = "logits" if model.codec.discrete else "action"
+    return expected | {name: answer.numpy()[row, laid_out.chunk, laid_out.slot]}

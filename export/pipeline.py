@@ -16,15 +16,14 @@ from dmh_edge.export.onnx_files import write_onnx
 from dmh_edge.export.parity import Progress, check_backend, check_step, silent
 from dmh_edge.export.plans import Say, build_plans, quiet
 from dmh_edge.files import replacing_folder, sha256
-from dmh_edge.models.dmh import DMH
 from dmh_edge.models.layers import set_product_dtype
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.tensorrt import TensorRTSession, fitting_library
 
-#: Length of the rollouts that an export must pass, in chunks: some eight episodes, and more wraps of a chunk.
-GATE_CHUNKS = 15
+#: Least length of the rollouts that an export must pass; a model may ask for more, to meet every corner of its state.
 GATE_TICKS = 200
 
 
@@ -59,12 +58,14 @@ def export_policy(
         policy = _write(folder, model, draft_contract(checkpoint, run, out.name, precision), say)
         if trt:
             build_plans(policy, targets, say)
-        figures = prove(policy, model, max(GATE_TICKS, GATE_CHUNKS * model.config.chunk), say, progress)
+        figures = prove(policy, model, max(GATE_TICKS, model.rollout.ticks), say, progress)
         policy.contract.model_copy(update={"parity": tuple(figures)}).save(folder)
     return Policy.load(out)
 
 
-def prove(policy: Policy, model: DMH, ticks: int, say: Say = quiet, progress: Progress = silent) -> list[ParityFigure]:
+def prove(
+    policy: Policy, model: PolicyModel, ticks: int, say: Say = quiet, progress: Progress = silent
+) -> list[ParityFigure]:
     """Parity of every link that this machine can run: model, step form, ONNX Runtime, golden trace, TensorRT.
 
     Args:
@@ -95,7 +96,7 @@ def prove(policy: Policy, model: DMH, ticks: int, say: Say = quiet, progress: Pr
     )
 
 
-def reference_model(policy: Policy, run: Path | None) -> DMH:
+def reference_model(policy: Policy, run: Path | None) -> PolicyModel:
     """The model that a policy was exported from.
 
     Args:
@@ -145,7 +146,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
     )
 
 
-def _write(folder: Path, model: DMH, contract: PolicyContract, say: Say) -> Policy:
+def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> Policy:
     """Everything but the proof and ``model.json``, which comes last: without it the folder is no policy."""
     deployed = copy.deepcopy(model)
     if contract.precision == "float16":

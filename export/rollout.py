@@ -16,31 +16,34 @@ from dmh_edge.contract import ContinuousAction, DType, Element, ModelSpec, TaskS
 World = dict[str, NDArray[Any]]
 
 
-def random_world(task: TaskSpec, model: ModelSpec, ticks: int, batch: int, seed: int) -> World:
+def random_world(
+    task: TaskSpec, model: ModelSpec, longest_episode: int, ticks: int, batch: int, seed: int = 0
+) -> World:
     """World tensors ``[T, B, ...]`` by name.
 
-    The first tick of every row starts an episode with reward 0. Episodes last 1 tick to 3.5 chunks.
+    The first tick of every row starts an episode with reward 0.
 
     Args:
         task: bounds of observations, actions and rewards.
         model: which world tensors there are.
+        longest_episode: episodes last 1 tick to so many.
         ticks: T.
         batch: B.
         seed: of everything random.
     """
     random = np.random.default_rng(seed)
-    chunk = max(graph.every for graph in model.graphs)
+    types: dict[str, DType] = {spec.name: spec.dtype for spec in model.world}
     world: World = {
         "observation": np.stack([_draw(random, element, (ticks, batch)) for element in task.observation], -1),
         "reward": random.uniform(task.reward.low, task.reward.high, (ticks, batch)),
         "previous_action": _actions(random, task, (ticks, batch)),
-        "episode_start": _episode_starts(random, ticks, batch, chunk),
+        "episode_start": _episode_starts(random, ticks, batch, longest_episode),
         "target_return": task.target_return * random.uniform(0.5, 1.5, (ticks, batch)),
-        "noise": random.standard_normal((ticks, *model.tensor("noise").zeros(batch).shape)),
     }
+    if "noise" in types:  # a policy need not read any
+        world["noise"] = random.standard_normal((ticks, *model.tensor("noise").zeros(batch).shape))
     world["reward"][0] = 0
     world["previous_action"][0] = 0
-    types: dict[str, DType] = {spec.name: spec.dtype for spec in model.world}
     return {name: np.ascontiguousarray(world[name].astype(types[name])) for name in types}
 
 
@@ -56,11 +59,11 @@ def _actions(random: np.random.Generator, task: TaskSpec, shape: tuple[int, int]
     return random.integers(task.action.size, size=shape)
 
 
-def _episode_starts(random: np.random.Generator, ticks: int, batch: int, chunk: int) -> NDArray[np.bool_]:
+def _episode_starts(random: np.random.Generator, ticks: int, batch: int, longest: int) -> NDArray[np.bool_]:
     starts = np.zeros((ticks, batch), np.bool_)
     for row in range(batch):
         tick = 0
         while tick < ticks:
             starts[tick, row] = True
-            tick += int(random.integers(1, round(3.5 * chunk) + 1))
+            tick += int(random.integers(1, longest + 1))
     return starts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dmh_edge.contract import GraphSpec
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 
 
 class StepGraph(nn.Module):
@@ -16,7 +16,7 @@ class StepGraph(nn.Module):
         graph: which one.
     """
 
-    def __init__(self, model: DMH, graph: GraphSpec) -> None:
+    def __init__(self, model: PolicyModel, graph: GraphSpec) -> None:
         super().__init__()
         self.model = model
         self.graph = graph

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.step_graph import StepGraph
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.buffered import BufferedSession, View
 from dmh_edge.runtime.session import Arrays
 
@@ -25,7 +25,7 @@ class TorchSession(BufferedSession):
         batch: number of robots B.
     """
 
-    def __init__(self, model: DMH, contract: PolicyContract, batch: int = 1) -> None:
+    def __init__(self, model: PolicyModel, contract: PolicyContract, batch: int = 1) -> None:
         super().__init__(contract, batch)
         model.eval()
         parameter = next(model.parameters())

@@ -49,7 +49,7 @@ class Agent:
         self.world["observation"][:] = observation
         self.world["reward"][:] = reward
         self.world["episode_start"][:] = episode_start
-        if self._random is not None:
+        if self._random is not None and "noise" in self.world:  # a policy need not read any
             self._random.standard_normal(dtype=np.float32, out=self.world["noise"])
         return self.session.step(self.world)
 

@@ -49,11 +49,14 @@ class Comparison:
     first_failure: str = ""
     _scales: dict[str, float] = field(default_factory=dict)
 
-    def tick(self, index: int, reference: Arrays, candidate: Arrays, noise: NDArray[np.float32]) -> None:
-        """Compare every tensor that the reference has at one tick; ``noise`` ``[B, K]`` is what both sides were fed."""
+    def tick(self, index: int, reference: Arrays, candidate: Arrays, noise: NDArray[np.float32] | None) -> None:
+        """Compare every tensor that the reference has at one tick; ``noise`` ``[B, K]`` is what both sides were fed.
+
+        A policy that chooses among logits reads noise; another need not.
+        """
         self.ticks += 1
         for name, expected in reference.items():
-            if name == "action" and "logits" in reference:
+            if name == "action" and "logits" in reference and noise is not None:
                 error = self._choice_error(expected, candidate[name], reference["logits"], noise)
             else:
                 scale = max(self._scales.get(name, 1.0), float(np.abs(expected).max(initial=0.0)))
@@ -129,10 +132,12 @@ def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparis
     for index in range(count):
         world = {name: column[index] for name, column in trace.world.items()}
         outputs = session.step(world)
-        comparison.tick(index, {name: column[index] for name, column in trace.outputs.items()}, outputs, world["noise"])
+        comparison.tick(
+            index, {name: column[index] for name, column in trace.outputs.items()}, outputs, world.get("noise")
+        )
         session.commit()
     if count == trace.ticks:
         state = session.state()
-        comparison.tick(count - 1, trace.final_state, state, trace.world["noise"][-1])
+        comparison.tick(count - 1, trace.final_state, state, None)
         comparison.ticks = count
     return comparison

@@ -70,7 +70,7 @@ def test_the_text_under_a_field_describes_it():
         ('{"format_version": 3, "name": 5}', "name: got 5; .*valid string"),
         (
             '{"format_version": 3, "name": "c", "parts": [{"kind": "wheel", "radius": 1}]}',
-            "parts.0.wheel.radius: unknown field 'radius' .did you mean 'radius_m'",
+            "parts.0.radius: unknown field 'radius' .did you mean 'radius_m'",
         ),
         (
             '{"format_version": 3, "name": "c", "parts": [{"kind": "leg", "length_m": 1}, {"kind": "arm"}]}',

@@ -1,4 +1,4 @@
-"""Contexts as tensors: from numpy to what `DMH.loss` reads."""
+"""Contexts as tensors: from numpy to what a policy's ``loss`` reads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from dmh_edge.data.contexts import ChunkArrays, LabelledChunks
-from dmh_edge.models.dmh import Chunks, Lesson
+from dmh_edge.models.policy import Chunks, Lesson
 
 
 def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:
-    """What `DMH.forward` reads, on the device of ``noise`` ``[B, J, Z]`` and with its type of numbers."""
+    """What a policy's ``forward`` reads, on the device of ``noise`` ``[B, J, Z]`` and with its type of numbers."""
 
     def moved(name: str) -> Tensor:
         tensor = torch.from_numpy(getattr(arrays, name)).to(noise.device, non_blocking=True)
@@ -27,9 +27,9 @@ def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:
     )
 
 
-def lessons(arrays: LabelledChunks, subgoal_size: int, device: torch.device) -> tuple[Chunks, Lesson]:
-    """What `DMH.loss` reads, with one draw of noise per chunk from torch's generator of the CPU."""
-    noise = torch.randn(*arrays.valid.shape[:2], subgoal_size).to(device, non_blocking=True)  # [B, J, Z]
+def lessons(arrays: LabelledChunks, chunk_noise: int, device: torch.device) -> tuple[Chunks, Lesson]:
+    """What a policy's ``loss`` reads, with one draw of noise per chunk from torch's generator of the CPU."""
+    noise = torch.randn(*arrays.valid.shape[:2], chunk_noise).to(device, non_blocking=True)  # [B, J, Z]
     label = torch.from_numpy(arrays.label).to(device, non_blocking=True)
     subgoal = torch.from_numpy(arrays.subgoal_observation).to(device, non_blocking=True)
     return chunks(arrays, noise), Lesson(label=label, subgoal_observation=subgoal)

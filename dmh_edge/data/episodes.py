@@ -73,6 +73,19 @@ class Episodes:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def select(self, keep: NDArray[np.bool_]) -> Episodes:
+        """The episodes for which ``keep`` ``[E]`` is true."""
+        step = np.repeat(keep, self.length)
+        observed = np.repeat(keep, self.length + 1)
+        per_step: dict[str, Any] = {
+            name: None if (column := getattr(self, name)) is None else column[step]
+            for name in ("action", "expert_action", "reward")
+        }
+        per_episode = {
+            name: getattr(self, name)[keep] for name in ("terminated", "hidden", "history", "number", "length")
+        }
+        return Episodes(spec=self.spec, observation=self.observation[observed], **per_step, **per_episode)
+
     @classmethod
     def load(cls, folder: Path, task: TaskSpec | None = None) -> Episodes:
         """Read a Minari data set.

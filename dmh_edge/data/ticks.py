@@ -21,7 +21,7 @@ class TickChunks:
 
     Attributes:
         chunks: the sequences, ``[B, J, ...]``.
-        noise: ``[B, J, K]`` float32: the noise of each chunk's first tick.
+        noise: ``[B, J, K]`` float32: the noise of each chunk's first tick; K = 0 for a policy that reads none.
         chunk: ``[T, B]`` int64: in which chunk each tick lies ...
         slot: ``[T, B]`` int64: ... and at which of its steps.
     """
@@ -41,8 +41,8 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
 
     Args:
         world: ``observation [T, B, S]``, ``reward [T, B]``, ``previous_action [T, B, A]`` or ``[T, B]``,
-            ``episode_start [T, B]``, ``noise [T, B, K]``, and, for a policy that is
-            conditioned on it, ``target_return [T, B]``.
+            ``episode_start [T, B]``, and, for a policy that
+            reads them, ``noise [T, B, K]`` and ``target_return [T, B]``.
         chunk: ticks per chunk, c.
     """
     starts = world["episode_start"]
@@ -78,4 +78,13 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
         episode_start=per_chunk(starts),
         target_return=per_chunk(target),
     )
-    return TickChunks(chunks, per_chunk(world["noise"]), index, slot)
+    noise = world.get("noise", np.zeros((*starts.shape, 0), np.float32))
+    return TickChunks(chunks, per_chunk(noise), index, slot)
+
+
+def longest_episode(starts: NDArray[np.bool_]) -> int:
+    """Ticks of the longest episode among those that begin where ``starts`` ``[T, B]`` is true."""
+    ends = np.concatenate([starts[1:], np.ones_like(starts[:1])])
+    now = np.arange(len(starts))[:, None]
+    began = np.maximum.accumulate(np.where(starts, now, 0), axis=0)
+    return int((now - began + 1)[ends].max())

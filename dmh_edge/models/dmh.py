@@ -17,42 +17,25 @@ Source: Huang et al., "Decision Mamba: Reinforcement Learning via Hybrid Selecti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec, TensorSpec
 from dmh_edge.models.dmh_parts import Actor, DMHConfig, Memory
-from dmh_edge.models.encoding import ActionCodec, ObservationEncoder
-
-Tensors = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """Contexts cut into chunks. Steps that do not exist are zeros and ``valid`` is false there."""
-
-    observation: Tensor  # [B, J, c, S]
-    action: Tensor  # [B, J, c, A] or int64 [B, J, c]
-    reward: Tensor  # [B, J, c]; r_t follows a_t
-    valid: Tensor  # bool [B, J, c]
-    episode_start: Tensor  # bool [B, J]
-    target_return: Tensor  # [B, J]; read where episode_start
-    noise: Tensor  # [B, J, Z] standard normal, or zeros
+from dmh_edge.models.policy import (
+    CacheDType,
+    Chunks,
+    Lesson,
+    PolicyModel,
+    Rollout,
+    Tensors,
+    numbers,
+    world_tensors,
+)
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What a chunk should teach, beside the `Chunks` themselves."""
-
-    label: Tensor  # like Chunks.action: the action to imitate
-    subgoal_observation: Tensor  # [B, J, S]: the valuable sub-goal of each chunk
-
-
-class DMH(nn.Module):
+class DMH(PolicyModel):
     """A DM-H policy for a task.
 
     Args:
@@ -61,21 +44,29 @@ class DMH(nn.Module):
     """
 
     def __init__(self, config: DMHConfig, task: TaskSpec) -> None:
-        super().__init__()
+        super().__init__(task, config.levels)
         self.config = config
-        self.task = task
-        self.encoder = ObservationEncoder(task.observation, config.levels)
-        self.codec = ActionCodec(task.action)
+        self.chunk_noise = config.subgoal_size
+        self.loss_parts = ("memory", "subgoal") if config.subgoal_weight > 0 else ("memory",)
         self.memory = Memory(config, self.encoder.size)
         self.actor = Actor(config, self.encoder.size, self.codec)
         self.goal_map = nn.Linear(self.encoder.size, config.subgoal_size).requires_grad_(False)  # f, frozen
 
-    def forward(self, chunks: Chunks) -> tuple[Tensor, Tensor]:
-        """Sub-goals ``[B, J, Z]`` and answers - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
+    def chunk_steps(self, longest_episode: int) -> int:  # noqa: ARG002 (other models ask)
+        """The steps under one sub-goal."""
+        return self.config.chunk
+
+    @property
+    def rollout(self) -> Rollout:
+        """Some eight episodes, and more wraps of a chunk."""
+        return Rollout(longest_episode=round(3.5 * self.config.chunk), ticks=15 * self.config.chunk)
+
+    def forward(self, chunks: Chunks) -> Tensors:
+        """``subgoal`` ``[B, J, Z]`` and ``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
         features = self.encoder(chunks.observation)  # [B, J, c, E]
         previous, to_go = chunk_signals(chunks)
         subgoal = self.memory(features[:, :, 0], previous, chunks.episode_start, to_go, chunks.noise)
-        return subgoal, self._act(subgoal, features, chunks)
+        return {"subgoal": subgoal, "answer": self._act(subgoal, features, chunks)}
 
     def loss(self, chunks: Chunks, lesson: Lesson) -> Tensors:
         """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist.
@@ -83,13 +74,13 @@ class DMH(nn.Module):
         Every chunk is learned twice: under the memory's sub-goal z, and under the frozen map of a state that was worth
         reaching. Nothing else aligns the two.
         """
-        subgoal, answer = self(chunks)
-        parts = {"memory": self._imitation(answer, lesson.label, chunks.valid)}
+        read = self(chunks)
+        parts = {"memory": self.imitation(read["answer"], lesson.label, chunks.valid)}
         parts["loss"] = parts["memory"]
         if self.config.subgoal_weight > 0:
             valuable = self.goal_map(self.encoder(lesson.subgoal_observation))  # [B, J, Z]
-            answer = self._act(valuable.to(subgoal.dtype), self.encoder(chunks.observation), chunks)
-            parts["subgoal"] = self._imitation(answer, lesson.label, chunks.valid)
+            answer = self._act(valuable.to(read["answer"].dtype), self.encoder(chunks.observation), chunks)
+            parts["subgoal"] = self.imitation(answer, lesson.label, chunks.valid)
             parts["loss"] = parts["loss"] + self.config.subgoal_weight * parts["subgoal"]
         return parts
 
@@ -97,45 +88,24 @@ class DMH(nn.Module):
         """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
         return self._step_memory(tensors) if graph == "memory" else self._step_actor(tensors)
 
-    def model_spec(self, cache_dtype: Literal["float32", "float16"] = "float32") -> ModelSpec:
+    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
         """The tensors and graphs of the step form."""
-        config, action = self.config, self.task.action
-        inner = config.expand * config.width
+        config, discrete = self.config, self.codec.discrete
         cache = (config.actor_layers, "batch", config.heads, self.actor.slots, config.width // config.heads)
-        noise = config.subgoal_size + (action.size if self.codec.discrete else 0)
-        choice = TensorSpec(name="", dtype="int64", shape=("batch",))
-        vector = TensorSpec(name="", dtype="float32", shape=("batch", action.size))
-        action_tensor = choice if self.codec.discrete else vector
-        numbers = TensorSpec(name="", dtype="float32", shape=("batch",))
-
-        def named(name: str, like: TensorSpec) -> TensorSpec:
-            return like.model_copy(update={"name": name})
-
-        world = [
-            TensorSpec(name="observation", dtype="float32", shape=("batch", len(self.task.observation))),
-            named("reward", numbers),
-            named("previous_action", action_tensor),
-            TensorSpec(name="episode_start", dtype="bool", shape=("batch",)),
-            TensorSpec(name="noise", dtype="float32", shape=("batch", noise)),
-        ]
-        counters = [TensorSpec(name="chunk_step", dtype="int64", shape=("batch",)), named("chunk_reward", numbers)]
+        noise = config.subgoal_size + (self.codec.size if discrete else 0)
+        world = world_tensors(self, noise, config.return_conditioned)
+        counters = [TensorSpec(name="chunk_step", dtype="int64", shape=("batch",)), numbers("chunk_reward")]
         if config.return_conditioned:
-            world.append(named("target_return", numbers))
-            counters.append(named("return_to_go", numbers))
+            counters.append(numbers("return_to_go"))
         memory_state = [
             TensorSpec(name="subgoal", dtype="float32", shape=("batch", config.subgoal_size)),
-            TensorSpec(
-                name="memory_conv", dtype="float32", shape=(config.memory_layers, "batch", config.conv_size - 1, inner)
-            ),
-            TensorSpec(
-                name="memory_ssm", dtype="float32", shape=(config.memory_layers, "batch", inner, config.state_size)
-            ),
+            *self.memory.mamba.state("memory"),
         ]
         actor_state = [
             *counters,
             *(TensorSpec(name=f"actor_{kind}", dtype=cache_dtype, shape=cache) for kind in _CACHES),
         ]
-        outputs = [named("action", action_tensor)] + ([named("logits", vector)] if self.codec.discrete else [])
+        outputs = self.output_tensors()
 
         world_names, counter_names = [spec.name for spec in world], [spec.name for spec in counters]
         memory = GraphSpec(
@@ -154,7 +124,7 @@ class DMH(nn.Module):
             name="actor",
             file="model.onnx",
             inputs=(
-                *(name for name in world_names if name != "noise" or self.codec.discrete),
+                *(name for name in world_names if name != "noise" or discrete),
                 *counter_names,
                 "subgoal",
                 *(f"actor_{kind}" for kind in _CACHES),
@@ -166,7 +136,7 @@ class DMH(nn.Module):
             sizes=config.model_dump(),
             world=tuple(world),
             state=(*actor_state, *memory_state),
-            outputs=tuple(outputs),
+            outputs=outputs,
             graphs=(memory, actor),
         )
 
@@ -178,12 +148,6 @@ class DMH(nn.Module):
         )
         shaped: Tensor = answer.view(batch, count, chunk, -1)
         return shaped
-
-    def _imitation(self, answer: Tensor, label: Tensor, valid: Tensor) -> Tensor:
-        """Cross-entropy, or mean squared error in units of half the action's range, over valid steps."""
-        if self.codec.discrete:
-            return functional.cross_entropy(answer[valid].float(), label[valid])
-        return functional.mse_loss(answer[valid].float(), self.codec.encode(label[valid], answer.dtype).float())
 
     def _step_memory(self, tensors: Tensors) -> Tensors:
         due, _, to_go = self._clock(tensors)
@@ -216,12 +180,7 @@ class DMH(nn.Module):
             place,
             *(tensors[f"actor_{kind}"] * kept.to(tensors[f"actor_{kind}"].dtype) for kind in _CACHES),
         )
-        outputs: Tensors = {}
-        if self.codec.discrete:
-            outputs["action"] = self.codec.choose(answer, tensors["noise"][:, self.config.subgoal_size :])
-            outputs["logits"] = answer
-        else:
-            outputs["action"] = self.codec.decode(answer)
+        outputs = self.outputs(answer, tensors["noise"][:, self.config.subgoal_size :] if self.codec.discrete else None)
         outputs["chunk_step_next"] = torch.remainder(place + 1, self.config.chunk)
         outputs["chunk_reward_next"] = torch.where(due, 0.0, tensors["chunk_reward"] + tensors["reward"])
         if self.config.return_conditioned:

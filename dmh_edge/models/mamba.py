@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dmh_edge.contract import Dimension, TensorSpec
 from dmh_edge.models.layers import Linear, RMSNorm
 from dmh_edge.models.scan import selective_scan
 
@@ -159,9 +160,22 @@ class Mamba(nn.Module):
 
     def __init__(self, layers: int, width: int, expand: int = 2, conv_size: int = 4, state_size: int = 16) -> None:
         super().__init__()
+        inner = expand * width
+        self._state_shapes: tuple[tuple[Dimension, ...], tuple[Dimension, ...]] = (
+            (layers, "batch", conv_size - 1, inner),
+            (layers, "batch", inner, state_size),
+        )
         self.blocks = nn.ModuleList(MambaBlock(width, expand, conv_size, state_size) for _ in range(layers))
         self.norms = nn.ModuleList(RMSNorm(width) for _ in range(layers))
         self.final_norm = RMSNorm(width)
+
+    def state(self, prefix: str) -> tuple[TensorSpec, TensorSpec]:
+        """The tensors that `step` carries, ``<prefix>_conv`` and ``<prefix>_ssm``."""
+        conv, ssm = self._state_shapes
+        return (
+            TensorSpec(name=f"{prefix}_conv", dtype="float32", shape=conv),
+            TensorSpec(name=f"{prefix}_ssm", dtype="float32", shape=ssm),
+        )
 
     def forward(self, u: Tensor) -> Tensor:
         """A whole sequence from an empty state: ``[B, L, d] -> [B, L, d]``."""

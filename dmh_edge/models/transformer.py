@@ -6,17 +6,22 @@
     slots    [B, G]             places of G new tokens in a cache of S places
     cache    [layers, B, H, S, d/H]   keys, or values
 
-A query at slot i sees the slots up to i. What it must not see gets a penalty: a finite number, so that no backend meets
-an infinity, and so large that softmax makes it exactly 0.
+In the step form, what a query must not see gets a penalty: a finite number, so that no backend meets an infinity, and
+so large that softmax makes it exactly 0. Whole sequences are attended by PyTorch's fused kernel.
 Source: Vaswani et al., "Attention Is All You Need", 2017, with norms before the sublayers (Xiong et al., 2020).
+Keys and queries may be rotated by their position (Su et al., "RoFormer", 2021), so that scores depend on distances.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dmh_edge.models.layers import Linear
+
+#: Cosine and sine of each token's position by pair of features, each ``[B or 1, 1, T, d/H/2]``.
+Rotation = tuple[Tensor, Tensor]
 
 _PENALTY = -1e9
 
@@ -42,25 +47,38 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(Linear(width, 4 * width), nn.ReLU(), Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, batch: int, penalty: Tensor, answers: slice) -> Tensor:
+    def forward(
+        self, x: Tensor, batch: int, visible: Tensor | None, answers: slice, rotation: Rotation | None
+    ) -> Tensor:
         """Whole sequences.
 
         Args:
             x: ``[B * T, d]``.
             batch: B.
-            penalty: ``[T, T]``.
+            visible: which of T keys each of Q queries sees, bool ``[Q, T]`` or ``[B, 1, Q, T]``; None where Q = T and
+                each sees itself and all before it.
             answers: which Q of the T tokens go on to the next layer.
+            rotation: of queries and keys.
 
         Returns:
             output ``[B * Q, d]``.
         """
-        q, k, v = self._project(x, batch)
-        weights = self._weights(self._score(q[:, :, answers], k) + penalty[answers])
+        q, k, v = self._project(x, batch, rotation)
+        dropout = self.dropout.p if self.training else 0.0
+        attended = functional.scaled_dot_product_attention(
+            q[:, :, answers], k, v, attn_mask=visible, dropout_p=dropout, is_causal=visible is None
+        )
         x = x.view(batch, -1, x.shape[-1])[:, answers].reshape(-1, x.shape[-1])
-        return self._finish(x, self._read(weights, v))
+        return self._finish(x, attended)
 
     def step(
-        self, x: Tensor, penalty: Tensor, key: Tensor, value: Tensor, answers: int
+        self,
+        x: Tensor,
+        penalty: Tensor,
+        key: Tensor,
+        value: Tensor,
+        answers: int,
+        rotation: Rotation | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """G new tokens behind the S of a cache, which is only read: writing it is left to `Transformer.step`.
 
@@ -69,12 +87,13 @@ class TransformerBlock(nn.Module):
             penalty: ``[B, 1, G, S + G]``: of the cache, then of the new tokens.
             key, value: cache ``[B, H, S, d/H]``.
             answers: how many of the new tokens, from the last backwards, go on to the next layer.
+            rotation: of the new tokens; the cached keys have theirs.
 
         Returns:
             output ``[B * answers, d]``, and the new keys and values ``[B, H, G, d/H]``.
         """
         batch, width = key.shape[0], x.shape[-1]
-        q, k, v = self._project(x, batch)
+        q, k, v = self._project(x, batch, rotation)
         if answers < q.shape[2]:
             q, penalty = q[:, :, -answers:], penalty[:, :, -answers:]
             x = x.view(batch, -1, width)[:, -answers:].reshape(-1, width)
@@ -82,10 +101,10 @@ class TransformerBlock(nn.Module):
         old, new = torch.split(self._weights(scores + penalty), [key.shape[2], k.shape[2]], -1)
         return self._finish(x, self._read(old, value) + self._read(new, v)), k, v
 
-    def _project(self, x: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, batch: int, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         heads = self.qkv(self.attention_norm(x)).view(batch, -1, 3 * self.heads, x.shape[-1] // self.heads)
         q, k, v = heads.transpose(1, 2).chunk(3, 1)  # [B, H, T, d/H] each
-        return q, k, v
+        return (q, k, v) if rotation is None else (_rotate(q, rotation), _rotate(k, rotation), v)
 
     def _score(self, q: Tensor, k: Tensor) -> Tensor:
         """How well keys answer queries: ``[B, H, Q, K]``."""
@@ -95,8 +114,7 @@ class TransformerBlock(nn.Module):
 
     def _weights(self, scores: Tensor) -> Tensor:
         """Softmax, in float32 or better."""
-        weights: Tensor = self.dropout(torch.softmax(scores, -1))
-        return weights
+        return torch.softmax(scores, -1)
 
     def _read(self, weights: Tensor, v: Tensor) -> Tensor:
         """Values by their weights: ``[B, H, Q, d/H]``."""
@@ -119,25 +137,50 @@ class Transformer(nn.Module):
 
     def __init__(self, layers: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.heads, self.head_width = heads, width // heads
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.final_norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, answers: slice = slice(None)) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        answers: slice = slice(None),
+        visible: Tensor | None = None,
+        rotation: Rotation | None = None,
+    ) -> Tensor:
         """A whole sequence and its output at ``answers``, Q of its T tokens: ``[B, T, d] -> [B, Q, d]``.
 
         The last layer computes nothing at other tokens; with few layers and one answer in four that halves the cost.
+
+        Args:
+            x: ``[B, T, d]``.
+            answers: which tokens.
+            visible: which tokens each one sees, bool ``[T, T]`` or ``[B, 1, T, T]``; None for itself and all before.
+            rotation: of the tokens' positions.
         """
         batch, length, width = x.shape
-        places = torch.arange(length, device=x.device)
-        penalty = _penalty(places <= places[:, None], x.dtype)  # [T, T]
+        last = visible
+        if answers != slice(None):
+            if visible is None:
+                place = torch.arange(length, device=x.device)
+                last = place <= place[answers, None]  # [Q, T]
+            else:
+                last = visible[..., answers, :]
         x = x.reshape(-1, width)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, batch, penalty, answers if layer == len(self.blocks) - 1 else slice(None))
+        for block in self.blocks[:-1]:
+            x = block(x, batch, visible, slice(None), rotation)
+        x = self.blocks[-1](x, batch, last, answers, rotation)
         normed: Tensor = self.final_norm(x)
         return normed.view(batch, -1, width)
 
     def step(
-        self, x: Tensor, visible: Tensor, slots: Tensor, key: Tensor, value: Tensor
+        self,
+        x: Tensor,
+        visible: Tensor,
+        slots: Tensor,
+        key: Tensor,
+        value: Tensor,
+        rotation: Rotation | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The answer at the last of G new tokens.
 
@@ -149,6 +192,7 @@ class Transformer(nn.Module):
             visible: ``[B, G, S + G]``: which slots of the cache, and which of the new tokens, each new token sees.
             slots: where the new tokens go, int64 ``[B, G]``.
             key, value: caches ``[layers, B, H, S, d/H]``.
+            rotation: of the new tokens' positions.
 
         Returns:
             output ``[B, d]``, and both caches with the new tokens in them.
@@ -159,7 +203,7 @@ class Transformer(nn.Module):
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
             answers = 1 if layer == len(self.blocks) - 1 else group
-            x, k, v = block.step(x, penalty, key[layer], value[layer], answers)  # type: ignore[operator]
+            x, k, v = block.step(x, penalty, key[layer], value[layer], answers, rotation)  # type: ignore[operator]
             keys.append(k)
             values.append(v)
         new_keys, new_values = torch.stack(keys), torch.stack(values)  # [layers, B, H, G, d/H]
@@ -169,6 +213,13 @@ class Transformer(nn.Module):
             key.scatter(3, index, new_keys.to(key.dtype)),
             value.scatter(3, index, new_values.to(value.dtype)),
         )
+
+
+def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn each pair of features, one of the first half and one of the second, by its angle: ``[B, H, T, d/H]``."""
+    cosine, sine = rotation
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
 def _penalty(visible: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.pipeline import draft_contract, export_policy
-from dmh_edge.models.dmh import DMH
+from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.policy import Policy
 
 POLICIES = Path(__file__).parents[1] / "policies"
@@ -37,7 +37,7 @@ def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
 
 
 @pytest.fixture
-def model(checkpoint: Checkpoint) -> DMH:
+def model(checkpoint: Checkpoint) -> PolicyModel:
     """Its model."""
     return checkpoint.build()
 

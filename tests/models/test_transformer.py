@@ -146,3 +146,42 @@ def test_dropout_acts_in_training_alone(transformer):
     assert torch.equal(transformer(x), transformer(x))
     transformer.train()
     assert not torch.equal(transformer(x), transformer(x))
+
+
+def test_a_mask_decides_what_a_whole_sequence_sees(transformer):
+    x = tokens(batch=2)
+    causal = torch.ones(SLOTS, SLOTS).tril().bool()
+    torch.testing.assert_close(transformer(x, visible=causal), transformer(x))
+    halves = causal & ~(torch.arange(SLOTS)[:, None] >= 6).logical_and(
+        torch.arange(SLOTS) < 6
+    )  # the second sees no first
+    expected = torch.cat([transformer(x[:, :6]), transformer(x[:, 6:])], 1)
+    torch.testing.assert_close(transformer(x, visible=halves), expected)
+    by_row = torch.stack([causal, halves]).unsqueeze(1)
+    torch.testing.assert_close(transformer(x, slice(1, None, 4), by_row)[1], expected[1, 1::4])
+
+
+def test_rotated_tokens_see_how_far_apart_they_are_and_not_where(transformer):
+    def rotation(first):
+        angle = (first + torch.arange(SLOTS).double())[:, None] * torch.tensor([0.3, 0.05]).double()
+        return angle.cos()[None, None], angle.sin()[None, None]
+
+    x = tokens()
+    here, there = (transformer(x, rotation=rotation(first)) for first in (0, 1000))
+    torch.testing.assert_close(here, there)
+    assert not torch.isclose(here, transformer(x)).all()
+
+
+def test_step_rotates_as_forward_does(transformer):
+    angle = torch.arange(SLOTS).double()[:, None] * torch.tensor([0.3, 0.05]).double()
+    cosine, sine = angle.cos()[None, None], angle.sin()[None, None]
+    x, (key, value) = tokens(), empty_caches()
+    expected = transformer(x, rotation=(cosine, sine))
+    for first in range(0, SLOTS, 4):
+        group = slice(first, first + 4)
+        older = (torch.arange(SLOTS) < first).expand(3, 4, SLOTS)
+        newer = torch.ones(4, 4).tril().bool().expand(3, -1, -1)
+        visible, slots = torch.cat([older, newer], -1), (first + torch.arange(4)).expand(3, -1)
+        turned = cosine[:, :, group], sine[:, :, group]
+        read, key, value = transformer.step(x[:, group], visible, slots, key, value, turned)
+        torch.testing.assert_close(read, expected[:, first + 3])

@@ -1,0 +1,48 @@
+"""Which episodes of a data set are learned from: all, or the best of each hidden task, with some tasks held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.data.episodes import Episodes
+from dmh_edge.errors import ConfigError
+
+
+def validation_ids(train_ids: Sequence[int], count: int) -> tuple[int, ...]:
+    """``count`` hidden tasks out of those that data are made of; always the same ones, ascending.
+
+    Raises:
+        ConfigError: none would be left to learn from.
+    """
+    if count >= len(train_ids):
+        raise ConfigError(f"data.hold_out: got {count}, expected fewer than the {len(train_ids)} tasks of the data")
+    chosen = np.random.default_rng(0).permutation(len(train_ids))[:count]
+    return tuple(sorted(train_ids[index] for index in chosen))
+
+
+def learnable(episodes: Episodes, held_out: Sequence[int], top_fraction: float) -> Episodes:
+    """The episodes to learn from.
+
+    Args:
+        episodes: the data.
+        held_out: hidden tasks to leave out.
+        top_fraction: share of each hidden task's episodes, at least one: those of the highest returns, the later ones
+            on ties.
+    """
+    keep = ~np.isin(episodes.hidden, held_out)
+    if top_fraction < 1:
+        keep &= _among_the_best(episodes, top_fraction)
+    return episodes if keep.all() else episodes.select(keep)
+
+
+def _among_the_best(episodes: Episodes, fraction: float) -> NDArray[np.bool_]:
+    order = np.lexsort((episodes.returns, episodes.hidden))  # by task, and ascending by return
+    _, first, count = np.unique(episodes.hidden[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, count)
+    best = rank >= np.repeat(count - np.maximum(1, np.round(fraction * count).astype(int)), count)
+    kept: NDArray[np.bool_] = np.zeros(len(order), np.bool_)
+    kept[order] = best
+    return kept

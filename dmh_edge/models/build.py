@@ -1,0 +1,29 @@
+"""Every kind of model by its configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from dmh_edge.contract import TaskSpec
+from dmh_edge.models.dmh import DMH
+from dmh_edge.models.dmh_parts import DMHConfig
+from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.sequence import (
+    ADMambaConfig,
+    ADTransformerConfig,
+    BCConfig,
+    DMConfig,
+    DTConfig,
+    SequencePolicy,
+)
+
+ModelConfig: TypeAlias = Annotated[
+    DMHConfig | DMConfig | DTConfig | ADMambaConfig | ADTransformerConfig | BCConfig, Field(discriminator="kind")
+]
+
+
+def build(config: ModelConfig, task: TaskSpec) -> PolicyModel:
+    """A model of that configuration, with weights drawn from torch's generator."""
+    return DMH(config, task) if isinstance(config, DMHConfig) else SequencePolicy(config, task)
