@@ -18,11 +18,12 @@ from pydantic import Field
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.session import Session
 from dmh_edge.schema import Spec
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.task import Task, phase_of
 
 Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
-#: Chooses actions from observations [N, S]; told which rows start an episode [N] and their last rewards [N].
-Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
+#: Chooses actions from observations [N, S]; told which rows start an episode [N], their last rewards [N], and their
+#: phases [N], which are not for a policy to know.
+Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
 Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episodes in all)
 
 _RESAMPLES = 10_000
@@ -131,7 +132,10 @@ def evaluate(
             agent.forget()
 
             def choose(
-                observation: NDArray[np.float32], reward: NDArray[np.float32], start: NDArray[np.bool_]
+                observation: NDArray[np.float32],
+                reward: NDArray[np.float32],
+                start: NDArray[np.bool_],
+                _phase: NDArray[np.int64],
             ) -> NDArray[Any]:
                 if forgetful and start.any():
                     agent.forget(start)
@@ -145,7 +149,12 @@ def evaluate(
         return run
 
     def expert(seed: int) -> Returns:
-        return roll_out(environments, lambda observation, *_: task.expert(observation, ids), episodes, seed)
+        return roll_out(
+            environments,
+            lambda observation, _reward, _start, phase: task.expert(observation, ids, phase),
+            episodes,
+            seed,
+        )
 
     def random(seed: int) -> Returns:
         environments.action_space.seed(seed)
@@ -185,18 +194,18 @@ def roll_out(
     count = environments.num_envs
     returns, finished = np.zeros((count, episodes)), np.zeros(count, np.int64)
     rows = np.arange(count)
-    observation, _ = environments.reset(seed=seed)
+    observation, info = environments.reset(seed=seed)
     reward, start = np.zeros(count, np.float32), np.ones(count, np.bool_)
     while (finished < episodes).any():
-        action = choose(observation, reward, start)
-        observation, reward, terminated, truncated, _ = environments.step(action)
+        action = choose(observation, reward, start, phase_of(info, count))
+        observation, reward, terminated, truncated, info = environments.step(action)
         reward = reward.astype(np.float32)
         counting = finished < episodes
         returns[rows[counting], finished[counting]] += reward[counting]
         start = terminated | truncated
         finished += start
         if start.any():
-            observation, _ = environments.reset(options={"reset_mask": start})
+            observation, info = environments.reset(options={"reset_mask": start})
     return returns
 
 

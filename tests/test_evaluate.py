@@ -9,14 +9,16 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import TransformReward
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.evaluate import Curve, Evaluation, Interval, evaluate, intervals, roll_out
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.schema import parse
-from dmh_edge.tasks import darkroom
+from dmh_edge.tasks import darkroom, find
 
+HORIZON = darkroom.SPEC.horizon
 make = runpy.run_path(str(Path(__file__).parent / "policies" / "make.py"))
 
 
@@ -59,7 +61,7 @@ def test_the_return_of_each_episode_counts_however_ragged_they_end():
 def test_the_agent_is_told_starts_and_rewards_where_they_belong():
     told = []
 
-    def choose(observation, reward, start):  # type: ignore[no-untyped-def]
+    def choose(observation, reward, start, phase):  # type: ignore[no-untyped-def]
         told.append((observation[:, 0].tolist(), reward.tolist(), start.tolist()))
         return np.zeros(2, int)
 
@@ -186,25 +188,28 @@ def test_four_agents_run_on_the_same_tasks(evaluation):
 
 def test_the_expert_reaches_what_the_shortest_path_allows_and_random_does_not(evaluation):
     expert, random = evaluation[0].curves[2:]
-    distance = np.abs(darkroom.goal(np.array([0, 40, 79])) - np.array(darkroom.START)).sum(1)
-    best = darkroom.HORIZON - np.maximum(distance, 1) + 1  # from the step that arrives on; one on the goal stays there
+    distance = np.abs(np.stack(np.divmod([0, 40, 79], 9)) - 4).sum(0)
+    best = HORIZON - np.maximum(distance, 1) + 1  # from the step that arrives on; one on the goal stays there
     assert np.array(expert.returns) == pytest.approx(np.broadcast_to(best[:, None], (2, 3, 4)))
     assert random.last.high < expert.last.low
     assert len({str(episode) for by_seed in random.returns for episode in by_seed}) > 1
 
 
-class Generous(darkroom.DarkroomVectorEnv):
-    """A Darkroom where every step pays, so that every episode starts with a reward from before."""
+def test_the_expert_of_a_task_in_stages_is_told_which_of_them_are_done(checkpoint, contract):
+    task = find("key-to-door")
+    found, _ = measured(checkpoint, contract, hidden=task.test_ids[:5], episodes=2, task=task)
+    assert np.array(found.curves[2].returns).tolist() == np.full((2, 5, 2), 2.0).tolist()
 
-    def step(self, actions):  # type: ignore[no-untyped-def]
-        observation, reward, *rest = super().step(actions)
-        return observation, np.ones_like(reward), *rest
+
+def generous(hidden):  # type: ignore[no-untyped-def]
+    """Darkrooms where every step pays, so that every episode starts with a reward from before."""
+    return TransformReward(darkroom.TASK.vector(hidden), np.ones_like)
 
 
 def test_the_policy_remembers_across_episodes_and_its_rival_forgets_exactly_when_one_starts(checkpoint, contract):
-    task = dataclasses.replace(darkroom.TASK, vector=Generous)
+    task = dataclasses.replace(darkroom.TASK, vector=generous)
     _, session = measured(checkpoint, contract, task=task)
-    starts = list(range(0, 4 * darkroom.HORIZON, darkroom.HORIZON))
+    starts = list(range(0, 4 * HORIZON, HORIZON))
     runs: list[list[tuple[str, Any]]] = []
     for call in session.calls:
         if call == ("forget", None):
@@ -229,7 +234,7 @@ def test_seeds_decide_the_noise_and_deterministic_means_none(checkpoint, contrac
     again, _ = measured(checkpoint, contract, **short)
     assert one == again
     noise = [arguments["noise"] for name, arguments in session.calls if name == "step"]
-    assert len({array.tobytes() for array in noise}) == 2 * darkroom.HORIZON  # of two seeds, alike for both rivals
+    assert len({array.tobytes() for array in noise}) == 2 * HORIZON  # of two seeds, alike for both rivals
     _, quiet = measured(checkpoint, contract, deterministic=True, **short)
     assert not any(arguments["noise"].any() for name, arguments in quiet.calls if name == "step")
 

@@ -7,20 +7,27 @@ episode of a history to 0 in the last, so that an agent seems to learn. Beside e
 Why not random actions: an agent that learns in context goes, like this one, straight to wrong places. Where histories
 stumble at random until they know, going straight betrays what is hidden, and who imitates them believes its own steps.
 Random torques, besides, spin an arm at 60 rad/s.
+
+What a wrong belief does is the task's: it goes to another cell, takes one action for another, turns into the wrong arm
+of a maze, or lets an arm sag. Nobody is wrong about how many stages of an episode are done.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import minari_files
+from dmh_edge.data.episodes import Episodes
 from dmh_edge.errors import ConfigError, MissingExtraError
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.task import Task, phase_of
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
@@ -52,82 +59,144 @@ def generate(
         ArtifactError: the folder cannot be written.
         MissingExtraError: Minari, or what the task needs, is not installed.
     """
-    if histories_per_task is None:
-        histories_per_task = task.histories_per_task
-    if episodes_per_history is None:
-        episodes_per_history = task.episodes_per_history
-    settings = {"histories_per_task": histories_per_task, "episodes_per_history": episodes_per_history}
-    for name, value in settings.items():
-        if value < 1:
-            raise ConfigError(f"{name}: got {value}, expected at least 1")
-    hidden = np.tile(np.array(task.train_ids, np.int64), histories_per_task)
-    histories = np.repeat(np.arange(histories_per_task), len(task.train_ids))
-    environments = task.vector(hidden.tolist())
-    spaces = environments.single_observation_space, environments.single_action_space
-    total = len(hidden) * episodes_per_history
+    plan = _Plan.of(task, histories_per_task, episodes_per_history, seed)
+    with contextlib.closing(task.vector(plan.hidden.tolist())) as environments:
+        spaces = environments.single_observation_space, environments.single_action_space
 
-    def parts() -> Iterator[list[EpisodeBuffer]]:
-        rng = np.random.default_rng(seed)
-        noises = np.linspace(1, 0, episodes_per_history)
-        for number, noise in enumerate(noises):
-            columns = _roll_out(task, environments, hidden, noise, rng, seed if number == 0 else None)
-            yield _buffers(columns, hidden, histories, number)
-            progress((number + 1) * len(hidden), total)
+        def parts() -> Iterator[list[EpisodeBuffer]]:
+            for number, columns in enumerate(_histories(task, environments, plan)):
+                yield _buffers(columns, plan, number)
+                progress((number + 1) * len(plan.hidden), plan.episodes * len(plan.hidden))
 
-    try:
-        minari_files.write(out, task.spec, spaces, {"seed": seed, **settings}, parts())
-    finally:
-        environments.close()
+        generation = {"seed": seed, "histories_per_task": plan.histories, "episodes_per_history": plan.episodes}
+        minari_files.write(out, task.spec, spaces, generation, parts())
+
+
+def generated(
+    task: Task, histories_per_task: int | None = None, episodes_per_history: int | None = None, seed: int = 0
+) -> Episodes:
+    """The episodes that `generate` writes, in memory: for arguments see there.
+
+    Raises:
+        ConfigError: a number that cannot be used.
+        MissingExtraError: what the task needs is not installed.
+    """
+    plan = _Plan.of(task, histories_per_task, episodes_per_history, seed)
+    with contextlib.closing(task.vector(plan.hidden.tolist())) as environments:
+        columns = list(_histories(task, environments, plan))
+    action_type = np.int64 if isinstance(task.spec.action, DiscreteAction) else np.float32
+
+    def flat(name: str, dtype: type[Any], steps: slice = slice(None)) -> NDArray[Any]:
+        parts = [column[name][:, steps].astype(dtype) for column in columns]
+        return np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
+
+    return Episodes(
+        spec=task.spec,
+        observation=flat("observations", np.float32),
+        action=flat("actions", action_type),
+        expert_action=flat("expert_action", action_type, slice(-1)),  # no step follows the final observation
+        reward=flat("rewards", np.float32),
+        terminated=flat("terminations", np.bool_, slice(-1, None)),
+        hidden=np.tile(plan.hidden, plan.episodes),
+        history=np.tile(plan.history, plan.episodes),
+        number=np.repeat(np.arange(plan.episodes), len(plan.hidden)),
+        length=np.concatenate([np.full(len(plan.hidden), column["rewards"].shape[1]) for column in columns]),
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which episodes to make: one row per history, all of them at once, episode after episode.
+
+    Attributes:
+        hidden: ``[N]``: the hidden task of each row.
+        history: ``[N]``: number of the history among those of the same hidden task.
+        histories: per hidden task.
+        episodes: per history.
+        seed: of everything.
+    """
+
+    hidden: NDArray[np.int64]
+    history: NDArray[np.int64]
+    histories: int
+    episodes: int
+    seed: int
+
+    @classmethod
+    def of(cls, task: Task, histories: int | None, episodes: int | None, seed: int) -> _Plan:
+        """Fill in what the task says is enough, and refuse what is nothing."""
+        histories = task.histories_per_task if histories is None else histories
+        episodes = task.episodes_per_history if episodes is None else episodes
+        for name, value in (("histories_per_task", histories), ("episodes_per_history", episodes)):
+            if value < 1:
+                raise ConfigError(f"{name}: got {value}, expected at least 1")
+        hidden = np.tile(np.array(task.train_ids, np.int64), histories)
+        return cls(hidden, np.repeat(np.arange(histories), len(task.train_ids)), histories, episodes, seed)
+
+
+def _histories(task: Task, environments: Any, plan: _Plan) -> Iterator[dict[str, NDArray[Any]]]:
+    """The first episode of every history, then the second, ..."""
+    rng = np.random.default_rng(plan.seed)
+    for number, noise in enumerate(np.linspace(1, 0, plan.episodes)):
+        yield _roll_out(task, environments, plan.hidden, noise, rng, plan.seed if number == 0 else None)
 
 
 def _roll_out(
     task: Task, environments: Any, hidden: NDArray[np.int64], noise: float, rng: np.random.Generator, seed: int | None
 ) -> dict[str, NDArray[Any]]:
-    """One episode in every environment, as Minari's columns with time first: ``[T or T+1, N, ...]``."""
-    observation, _ = environments.reset(seed=seed)
-    observations, actions, experts, outcomes = [observation], [], [task.expert(observation, hidden)], []
-    belief = _believe(task, hidden, noise, rng)
-    over = np.zeros(len(hidden), bool)
+    """One episode in every environment, as Minari's columns with rows first: ``[N, T or T+1, ...]``."""
+    count, horizon = len(hidden), task.spec.horizon
+    observation, info = environments.reset(seed=seed)
+    phase = phase_of(info, count)
+    advice = task.expert(observation, hidden, phase)
+    columns = {
+        "observations": np.empty((count, horizon + 1, *observation.shape[1:]), observation.dtype),
+        "actions": np.empty((count, horizon, *advice.shape[1:]), advice.dtype),
+        "rewards": np.empty((count, horizon)),
+        "terminations": np.empty((count, horizon), bool),
+        "truncations": np.empty((count, horizon), bool),
+        "expert_action": np.empty((count, horizon + 1, *advice.shape[1:]), advice.dtype),
+    }
+    columns["observations"][:, 0], columns["expert_action"][:, 0] = observation, advice
+    training = np.array(task.train_ids, np.int64)
+    belief = _believe(training, hidden, noise, rng)
+    over = np.zeros(count, bool)
+    steps = 0
     while not over.all():
-        action = task.expert(observation, belief)
-        observation, reward, terminated, truncated, _ = environments.step(action)
+        action = task.expert(observation, belief, phase)
+        observation, reward, terminated, truncated, info = environments.step(action)
+        phase = phase_of(info, count)
         over = terminated | truncated
         if over.any() != over.all():
             raise ConfigError(f"task {task.spec.name!r}: episodes of different lengths; data need one length")
-        observations.append(observation)
-        actions.append(action)
-        experts.append(task.expert(observation, hidden))
-        outcomes.append((reward, terminated, truncated))
-        doubts = rng.random(len(hidden)) < BELIEFS_PER_EPISODE / task.spec.horizon
-        belief = np.where(doubts, _believe(task, hidden, noise, rng), belief)
-    rewards, terminations, truncations = (np.stack(column) for column in zip(*outcomes, strict=True))
-    return {
-        "observations": np.stack(observations),
-        "actions": np.stack(actions),
-        "rewards": rewards,
-        "terminations": terminations,
-        "truncations": truncations,
-        "expert_action": np.stack(experts),
-    }
+        columns["actions"][:, steps], columns["rewards"][:, steps] = action, reward
+        columns["terminations"][:, steps], columns["truncations"][:, steps] = terminated, truncated
+        steps += 1
+        columns["observations"][:, steps] = observation
+        columns["expert_action"][:, steps] = task.expert(observation, hidden, phase)
+        doubts = rng.random(count) < BELIEFS_PER_EPISODE / horizon
+        belief = np.where(doubts, _believe(training, hidden, noise, rng), belief)
+    short = horizon - steps
+    return {name: column[:, : column.shape[1] - short] for name, column in columns.items()}
 
 
-def _believe(task: Task, hidden: NDArray[np.int64], noise: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def _believe(
+    training: NDArray[np.int64], hidden: NDArray[np.int64], noise: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """The truth or, with probability ``noise``, any training task: ``[N]``."""
-    wrong = rng.choice(task.train_ids, len(hidden))
+    wrong = rng.choice(training, len(hidden))
     return np.where(rng.random(len(hidden)) < noise, wrong, hidden)
 
 
-def _buffers(
-    columns: dict[str, NDArray[Any]], hidden: NDArray[np.int64], histories: NDArray[np.int64], number: int
-) -> list[EpisodeBuffer]:
+def _buffers(columns: dict[str, NDArray[Any]], plan: _Plan, number: int) -> list[EpisodeBuffer]:
     try:
         from minari.data_collector import EpisodeBuffer
     except ModuleNotFoundError as error:
         raise MissingExtraError("minari", "train", "writing a data set") from error
     buffers = []
-    for row in range(len(hidden)):
-        own: dict[str, Any] = {name: column[:, row] for name, column in columns.items()}
+    for row in range(len(plan.hidden)):
+        own: dict[str, Any] = {name: column[row] for name, column in columns.items()}
         infos = {"expert_action": own.pop("expert_action")}
-        options = {"hidden": int(hidden[row]), "history": int(histories[row]), "number": number}
+        options = {"hidden": int(plan.hidden[row]), "history": int(plan.history[row]), "number": number}
         buffers.append(EpisodeBuffer(options=options, infos=infos, **own))
     return buffers

@@ -1,7 +1,8 @@
 """What is learned: environments, their scripted experts and the `TaskSpec` of each. numpy and gymnasium, no torch.
 
 Importing this registers the environments with gymnasium, so that
-``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere.
+``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere; a T-maze of a length of your own is known to it
+once `find` has made it.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 from dmh_edge.errors import ConfigError, MissingExtraError, unknown
 
 try:
-    from dmh_edge.tasks import dark_reacher, darkroom
+    from dmh_edge.tasks import dark_payload, dark_reacher, gridworld, tmaze
 except ModuleNotFoundError as error:
     if error.name != "gymnasium":
         raise
     raise MissingExtraError("gymnasium", "sim", "a simulated task") from error
 from dmh_edge.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.spec.name: task for task in (darkroom.TASK, dark_reacher.TASK)}
+TASKS: dict[str, Task] = {
+    **{task.spec.name: task for task in gridworld.TASKS},
+    "tmaze": tmaze.TASK,
+    **{task.spec.name: task for task in (dark_reacher.TASK, dark_payload.TASK)},
+}
 
 
 def find(name: str) -> Task:
-    """The task of that name.
+    """The task of that name: one of `TASKS`, or ``tmaze-<L>``, a T-maze of memory length L.
 
     Raises:
         ConfigError: there is none; the message names the nearest one.
     """
-    try:
-        return TASKS[name]
-    except KeyError:
-        raise ConfigError(unknown("task", name, TASKS)) from None
+    task = TASKS.get(name) or tmaze.find(name)
+    if task is None:
+        raise ConfigError(unknown("task", name, [*TASKS, "tmaze-<L>"]))
+    return task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.contract import TaskSpec
+
+#: ``(observation [N, S], hidden [N], phase [N]) -> action [N, A] or [N]``
+Expert = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,11 @@ class Task:
         spec: what it shows and takes; also the id under which gymnasium knows one environment,
             ``gymnasium.make(spec.name, hidden=number)``.
         train_ids: hidden tasks to learn from.
-        test_ids: hidden tasks that no data set holds.
+        test_ids: hidden tasks that no data set holds; T-maze, which has but two, says why they are the same.
         vector: environments for some hidden tasks at once, with autoreset disabled: ``reset(options={"reset_mask":
-            mask})`` starts new episodes where ``mask`` is true.
-        expert: ``(observation [N, S], hidden ids [N]) -> action [N, A] or [N]``, which knows what is hidden.
+            mask})`` starts new episodes where ``mask`` is true. The same hidden task may be there many times.
+        expert: knows what is hidden and, of a task that is done in stages, how many of them are done: the phase, which
+            an observation need not tell.
         histories_per_task: learning histories per hidden task that are enough to learn from.
         episodes_per_history: episodes from random to expert in each of them.
     """
@@ -33,6 +37,12 @@ class Task:
     train_ids: tuple[int, ...]
     test_ids: tuple[int, ...]
     vector: Callable[[Sequence[int]], gymnasium.vector.VectorEnv[Any, Any, Any]]
-    expert: Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[Any]]
+    expert: Expert
     histories_per_task: int
     episodes_per_history: int
+
+
+def phase_of(info: Mapping[str, Any], count: int) -> NDArray[np.int64]:
+    """What ``count`` environments say of their phases in the ``info`` of a reset or step, ``[N]``; silence means 0."""
+    phase: NDArray[np.int64] = info.get("phase", np.zeros(count, np.int64))
+    return phase

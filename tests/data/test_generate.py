@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.data.episodes import Episodes
-from dmh_edge.data.generate import generate
+from dmh_edge.data.generate import generate, generated
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.tasks import find
 from dmh_edge.tasks.task import Task
@@ -63,17 +63,19 @@ def test_each_history_begins_at_random_and_ends_as_the_expert(darkroom_episodes:
 
 
 def test_observation_action_and_reward_fit_together_as_the_room_demands(darkroom_episodes: Episodes) -> None:
-    from dmh_edge.tasks.darkroom import move
-
     data = darkroom_episodes
-    episode = np.repeat(np.arange(len(data.length)), data.length)
-    before = np.arange(len(episode)) + episode
-    observation = data.observation.astype(np.int64)
-    after, reward = move(observation[before], data.action, data.hidden[episode])
-    assert np.array_equal(after, observation[before + 1])
-    assert np.array_equal(reward, data.reward)
+    steps = data.length[0]
+    shape = (len(data.length), steps)
+    observation = data.observation.reshape(-1, steps + 1, 2)
+    rooms = DARKROOM.vector(data.hidden.tolist())
+    assert np.array_equal(rooms.reset()[0], observation[:, 0])
+    for step, action in enumerate(data.action.reshape(shape).T):
+        after, reward, *_ = rooms.step(action)
+        assert np.array_equal(after, observation[:, step + 1])
+        assert np.array_equal(reward, data.reward.reshape(shape)[:, step])
     assert data.expert_action is not None
-    assert np.array_equal(DARKROOM.expert(data.observation[before], data.hidden[episode]), data.expert_action)
+    before, hidden = observation[:, :-1].reshape(-1, 2), np.repeat(data.hidden, steps)
+    assert np.array_equal(DARKROOM.expert(before, hidden, np.zeros_like(hidden)), data.expert_action)
 
 
 def test_equal_seeds_make_equal_data_and_others_do_not(tmp_path: Path) -> None:
@@ -85,6 +87,65 @@ def test_equal_seeds_make_equal_data_and_others_do_not(tmp_path: Path) -> None:
         digests.append(Episodes.load(tmp_path / name).sha256)
     assert digests[0] == digests[1] != digests[2]
     assert digests[3] == digests[4] != digests[5]
+
+
+@pytest.mark.parametrize("name", ["darkroom", "key-to-door", "tmaze-30", "dark-payload"])
+def test_what_is_made_in_memory_is_what_would_be_read_from_a_file(name: str, tmp_path: Path) -> None:
+    task = dataclasses.replace(few(find(name), 3), histories_per_task=2, episodes_per_history=3)
+    generate(task, tmp_path / "data", None, None, seed=4, progress=ignore)
+    made, read = generated(task, seed=4), Episodes.load(tmp_path / "data", task.spec)
+    for field in dataclasses.fields(Episodes):
+        ours, theirs = getattr(made, field.name), getattr(read, field.name)
+        assert np.array_equal(ours, theirs) if isinstance(theirs, np.ndarray) else ours == theirs, field.name
+        assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None), field.name
+    assert made.sha256 == read.sha256
+    assert generated(task, 2, 3, seed=5).sha256 != made.sha256
+    assert generated(task, 1, 2).number.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "poor", "expert"),
+    [
+        ("darkroom", 2, 16.5),
+        ("darkroom-hard", 0.3, 1),
+        ("darkroom-dynamic", 2, 13),
+        ("key-to-door", 0.4, 2),
+        ("large-darkroom", 8, 179),
+        ("large-darkroom-hard", 0.3, 1),
+        ("large-darkroom-dynamic", 15, 163),
+        ("large-key-to-door", 0.3, 2),
+        ("tmaze-200", 0.6, 1),
+        ("dark-payload", -5.5, -3.4),
+    ],
+)
+def test_histories_go_from_poor_to_expert_on_every_task(name: str, poor: float, expert: float) -> None:
+    task = find(name)
+    task = dataclasses.replace(task, train_ids=task.train_ids[:: -(-len(task.train_ids) // 200)])
+    data = generated(task, 100 if name.startswith("tmaze") else 1, 5)
+    returns = [data.returns[data.number == number].mean() for number in range(5)]
+    assert returns == sorted(returns)
+    assert returns[0] < poor
+    assert returns[-1] >= expert
+
+
+def test_the_advice_of_the_expert_changes_with_the_phase_of_the_true_task() -> None:
+    data = generated(few(find("key-to-door"), 20), 1, 2)
+    episode = np.repeat(np.arange(len(data.length)), data.length)
+    before = data.observation[np.arange(len(episode)) + episode]
+    task, hidden = find("key-to-door"), data.hidden[episode]
+    earned = np.cumsum(data.reward) - data.reward
+    phase = (earned - earned[data.start[episode]]).astype(np.int64)
+    assert set(phase) == {0, 1, 2}
+    assert data.expert_action is not None
+    assert np.array_equal(task.expert(before, hidden, phase), data.expert_action)
+
+
+def test_a_maze_of_twenty_thousand_steps_is_made_in_seconds() -> None:
+    before = time.process_time()
+    data = generated(find("tmaze-20000"))
+    assert time.process_time() - before < 20  # takes about 4
+    assert data.length.sum() == 20_001 * 2 * 8 * 3
+    assert data.returns[data.number == 2].tolist() == [1.0] * 16
 
 
 def test_histories_of_one_task_differ(tmp_path: Path) -> None:
@@ -147,7 +208,7 @@ def test_a_failure_on_the_way_leaves_the_old_data_set_and_nothing_else(tmp_path:
 SCRIPT = """
 import sys
 from pathlib import Path
-from dmh_edge.data.generate import generate
+from dmh_edge.data.generate import generate, generated
 from dmh_edge.tasks import find
 generate(find("darkroom"), Path(sys.argv[1]), 1, 30, seed=0, progress=lambda done, total: print(done, flush=True))
 """

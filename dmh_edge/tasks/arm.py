@@ -1,0 +1,103 @@
+"""The arm of two tasks: gymnasium's two-joint Reacher, with what an agent sees of it and how its motors are driven.
+
+It shows what an arm knows of itself, joint angles (as cosine and sine), joint velocities and where its fingertip is;
+takes two torques at 50 Hz; starts near the stretched pose; and earns minus the distance between
+fingertip and target at the end of each step, in metres. Reacher's cost of control is left out: it says nothing of what
+is hidden, and a memory that reads rewards but no actions could not tell the one from the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
+
+from dmh_edge.contract import ContinuousAction, Element, Reward, TaskSpec
+from dmh_edge.tasks.task import Expert, Task
+
+#: Lengths of upper arm, and of forearm up to the fingertip, in metres.
+UPPER, FORE = 0.1, 0.11
+REACH = UPPER + FORE
+#: Targets lie in a ring, metres from the shoulder: nearer ones would need a fold that the elbow cannot make.
+NEAREST, FARTHEST = 0.05, 0.2
+#: Torque of a sound motor at an action of 1, in N m.
+STRONGEST = 200.0
+
+#: Full torque against the joint's own damping (1 N m s/rad): no joint can turn faster.
+_FASTEST = 200.0
+_JOINTS = ("shoulder", "elbow")
+
+#: Hidden tasks to learn from, and held out.
+TRAIN_IDS = tuple(range(80))
+TEST_IDS = tuple(range(80, 96))
+HIDDEN_TASKS = len(TRAIN_IDS + TEST_IDS)
+
+
+def arm_spec(name: str, reward: str, horizon: int, target_return: float, shown: Sequence[str] = ()) -> TaskSpec:
+    """The spec of a task with this arm; ``shown`` names places that are observed beside the fingertip's."""
+    return TaskSpec(
+        name=name,
+        observation=(
+            *(Element(name=f"{joint}_{part}", low=-1, high=1) for part in ("cos", "sin") for joint in _JOINTS),
+            *(Element(name=f"{joint}_velocity", low=-_FASTEST, high=_FASTEST, unit="rad/s") for joint in _JOINTS),
+            *(
+                Element(name=f"{place}_{axis}", low=-REACH, high=REACH, unit="m", frame="base")
+                for place in ("fingertip", *shown)
+                for axis in "xy"
+            ),
+        ),
+        action=ContinuousAction(
+            elements=tuple(Element(name=f"{joint}_torque", low=-1, high=1, unit="200 N m") for joint in _JOINTS),
+            mode="effort",
+            safe=(0.0, 0.0),
+        ),
+        reward=Reward(meaning=reward, low=-(REACH + FARTHEST), high=0),
+        rate_hz=50,
+        horizon=horizon,
+        target_return=target_return,
+    )
+
+
+def draw_targets(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Uniform in the ring: ``[count, 2]`` metres."""
+    radius = np.sqrt(rng.uniform(NEAREST**2, FARTHEST**2, count))
+    angle = rng.uniform(-np.pi, np.pi, count)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+
+
+def inverse_kinematics(target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Joint angles ``[N, 2]`` that bring the fingertip to ``target [N, 2]``.
+
+    Of the two solutions always the one with the elbow to the left: neighbouring targets have neighbouring poses.
+    """
+    x, y = target.T
+    elbow = np.arccos((x**2 + y**2 - UPPER**2 - FORE**2) / (2 * UPPER * FORE))
+    shoulder = np.arctan2(y, x) - np.arctan2(FORE * np.sin(elbow), UPPER + FORE * np.cos(elbow))
+    return np.stack([shoulder, elbow], axis=-1)
+
+
+def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far the joints ``[N, 2]`` have to turn, in radians; the shoulder, which turns freely, the shorter way."""
+    cosine, sine = observation[:, 0:2], observation[:, 2:4]
+    error = inverse_kinematics(target) - np.arctan2(sine, cosine)
+    error[:, 0] = (error[:, 0] + np.pi) % (2 * np.pi) - np.pi
+    return error
+
+
+def arm_task(spec: TaskSpec, environment: str, expert: Expert) -> Task:
+    """A task of arms; ``environment`` names their class in `arm_env`, which needs MuJoCo."""
+    if spec.name not in gymnasium.registry:
+        entry_point = f"dmh_edge.tasks.arm_env:{environment}"
+        gymnasium.register(spec.name, entry_point, max_episode_steps=spec.horizon)
+
+    def vector(hidden: Sequence[int]) -> SyncVectorEnv:
+        def maker(number: int) -> Any:
+            return lambda: gymnasium.make(spec.name, hidden=number, disable_env_checker=True)
+
+        return SyncVectorEnv([maker(number) for number in hidden], autoreset_mode=AutoresetMode.DISABLED)
+
+    return Task(spec, TRAIN_IDS, TEST_IDS, vector, expert, histories_per_task=1, episodes_per_history=30)

@@ -1,0 +1,102 @@
+"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something given. Needs MuJoCo."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.utils import EzPickle
+from numpy.typing import NDArray
+
+from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ConfigError, MissingExtraError
+from dmh_edge.tasks import dark_payload, dark_reacher
+from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
+
+if importlib.util.find_spec("mujoco") is None:
+    raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
+from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
+
+
+class ArmEnv(ReacherEnv):
+    """One arm.
+
+    Args:
+        spec: of the task.
+        hidden: number of the hidden task. None: drawn on the first reset from those that no data set holds, and kept
+            for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` tells which.
+        options: what gymnasium's Reacher takes, e.g. ``render_mode``. A rendered image shows the target.
+
+    Raises:
+        ConfigError: there is no such hidden task.
+    """
+
+    def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
+        if hidden is not None and not 0 <= hidden < HIDDEN_TASKS:
+            raise ConfigError(f"{spec.name}: got hidden = {hidden}, expected 0 to {HIDDEN_TASKS - 1}")
+        self._hidden = hidden
+        super().__init__(reward_control_weight=0, **options)
+        low, high = ([getattr(element, side) for element in spec.observation] for side in ("low", "high"))
+        self.observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
+
+    def reset_model(self) -> NDArray[Any]:
+        """Near the stretched pose, as Reacher does; what is hidden stays."""
+        drawn = int(self.np_random.choice(TEST_IDS))  # always drawn: equal seeds leave equal random states
+        self._hidden = drawn if self._hidden is None else self._hidden
+        position = self.init_qpos + self.np_random.uniform(-0.1, 0.1, self.model.nq)
+        velocity = self.init_qvel + self.np_random.uniform(-0.005, 0.005, self.model.nv)
+        position[2:], velocity[2:] = self._prepare(self._hidden), 0
+        self.set_state(position, velocity)  # type: ignore[no-untyped-call]
+        return self._get_obs()
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any], np.float64, bool, bool, dict[str, Any]]:
+        """Two simulation steps of 0.01 s under one pair of torques."""
+        observation, reward, terminated, truncated, _ = super().step(action)  # type: ignore[no-untyped-call]
+        return observation, reward, terminated, truncated, self._get_reset_info()
+
+    def _prepare(self, hidden: int) -> NDArray[np.float64]:
+        """Make the arm that of a hidden task, and say where the target of the episode lies."""
+        raise NotImplementedError
+
+    def _get_reset_info(self) -> dict[str, Any]:
+        return {"hidden": self._hidden}
+
+    def _get_obs(self) -> NDArray[np.float32]:
+        angle, velocity = self.data.qpos[:2], self.data.qvel[:2]
+        fingertip = self.get_body_com("fingertip")[:2]  # type: ignore[no-untyped-call]
+        return np.concatenate([np.cos(angle), np.sin(angle), velocity, fingertip]).astype(np.float32)
+
+
+class DarkReacherEnv(ArmEnv):
+    """An arm with a target that is given and not shown; see `ArmEnv` for arguments."""
+
+    def __init__(self, hidden: int | None = None, **options: Any) -> None:
+        super().__init__(dark_reacher.SPEC, hidden, **options)
+        EzPickle.__init__(self, hidden, **options)
+
+    def _prepare(self, hidden: int) -> NDArray[np.float64]:
+        target: NDArray[np.float64] = dark_reacher.TARGETS[hidden]
+        return target
+
+
+class DarkPayloadEnv(ArmEnv):
+    """An upright arm with a payload and motors that are given and not shown; see `ArmEnv` for arguments."""
+
+    def __init__(self, hidden: int | None = None, **options: Any) -> None:
+        super().__init__(dark_payload.SPEC, hidden, **options)
+        EzPickle.__init__(self, hidden, **options)
+
+    def _prepare(self, hidden: int) -> NDArray[np.float64]:
+        payload_kg = dark_payload.PAYLOAD_KG[hidden]
+        fingertip = self.model.body("fingertip").id
+        self.model.body_mass[fingertip] = payload_kg
+        self.model.actuator_gear[:, 0] = STRONGEST * dark_payload.STRENGTH[hidden]
+        # Gravity of the model would pull at links that are balanced, and at the target, which is a mark and no thing.
+        self.data.xfrc_applied[fingertip, 1] = -dark_payload.GRAVITY * payload_kg
+        target: NDArray[np.float64] = draw_targets(self.np_random, 1)[0]
+        return target
+
+    def _get_obs(self) -> NDArray[np.float32]:
+        return np.concatenate([super()._get_obs(), self.data.qpos[2:]]).astype(np.float32)

@@ -1,0 +1,127 @@
+"""T-maze: a sign at the start of a long corridor says which arm pays, L steps before it is time to turn.
+
+It is the passive T-maze of Ni et al. (2023), as DM-H's paper uses it to see how far a memory reaches::
+
+                            arm (L, 1)
+    start (0, 0) ---------- junction (L, 0)
+                            arm (L, -1)
+
+An agent sees two numbers: whether it stands at the far end, x = L; and a side, which is that of the paying arm at the
+first observation of an episode, the arm's own in an arm, and 0 elsewhere. It has L + 1 steps, which suffice exactly.
+
+**Reward** is 1 for ending in the arm that the sign showed, and -1/L for every earlier step after which x is behind the
+step's number: who dawdles cannot arrive in time. The most that can be had is 1; who forgets the sign gets a half.
+
+``tmaze-<L>`` is the task of memory length L, ``tmaze`` that of the shortest in the paper, 1,000. Hidden task 0 pays in
+the lower arm, 1 in the upper.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.errors import ConfigError
+from dmh_edge.tasks.grid import Grid, Ints, grid_task, register
+from dmh_edge.tasks.task import Task
+
+SHORTEST, LONGEST = 2, 1_000_000
+DEFAULT = 1000
+
+#: Change of (x, y) per action.
+MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+RIGHT, UP, LEFT, DOWN = range(len(MOVES))
+
+#: Both to learn from and to be tested on: there are no others, and each episode shows which of them it is. What a test
+#: asks is not whether a policy meets something new, but whether it still knows after L steps.
+IDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Maze:
+    """The rules of one corridor of ``length`` L. See `Grid` for shapes."""
+
+    length: int
+
+    def move(
+        self, position: Ints, phase: Ints, time: Ints, action: Ints, hidden: Ints
+    ) -> tuple[Ints, Ints, NDArray[np.float64]]:
+        """One step of N mazes; a wall stops a move."""
+        wanted = position + MOVES[action]
+        x, y = wanted.T
+        free = ((y == 0) & (x >= 0) & (x <= self.length)) | ((x == self.length) & (np.abs(y) <= 1))
+        position = np.where(free[:, None], wanted, position)
+        x, y = position.T
+        penalty = np.where(x < time, -1 / self.length, 0.0)
+        return position, phase, np.where(time > self.length, y == _side(hidden), penalty)
+
+    def show(self, position: Ints, time: Ints, hidden: Ints) -> NDArray[np.float32]:
+        """``[N, 2]``: whether at the far end, and the side."""
+        x, y = position.T
+        return np.stack([x == self.length, np.where(time == 0, _side(hidden), y)], axis=-1).astype(np.float32)
+
+
+def expert(observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
+    """The action ``[N]``: along the corridor; at its end to the paying side, against whose wall it stays."""
+    del phase
+    return np.where(observation[:, 0] == 0, RIGHT, np.where(hidden == 1, UP, DOWN))
+
+
+def _side(hidden: Ints) -> Ints:
+    return 2 * hidden - 1
+
+
+@functools.cache
+def task(length: int) -> Task:
+    """The task of memory length L."""
+    maze = Maze(length)
+    spec = TaskSpec(
+        name=f"tmaze-{length}",
+        observation=(
+            Element(name="far_end", low=0, high=1, levels=2),
+            Element(name="side", low=-1, high=1, levels=3),
+        ),
+        action=DiscreteAction(names=("right", "up", "left", "down"), safe=LEFT),
+        reward=Reward(
+            meaning="1 for ending in the arm that the sign showed; before, minus 1/L for every step that is behind",
+            low=-1 / length,
+            high=1,
+        ),
+        rate_hz=50,
+        horizon=length + 1,
+        target_return=1,
+    )
+    return grid_task(
+        Grid(spec, len(IDS), (0, 0), maze.move, maze.show),
+        train_ids=IDS,
+        test_ids=IDS,
+        expert=expert,
+        histories_per_task=8,  # few: the same corridor again and again, at whose end a belief is right or wrong
+        episodes_per_history=3,
+    )
+
+
+def find(name: str) -> Task | None:
+    """The task that a name of the form ``tmaze-<L>`` means; None if it is of another form.
+
+    Raises:
+        ConfigError: L is out of range.
+    """
+    match = re.fullmatch(r"tmaze-(\d+)", name, re.ASCII)
+    if match is None:
+        return None
+    length = int(match[1])
+    if not SHORTEST <= length <= LONGEST or name != f"tmaze-{length}":
+        raise ConfigError(
+            f"task {name!r}: got memory length {match[1]}, expected a whole number from {SHORTEST} to {LONGEST:,}"
+        )
+    return task(length)
+
+
+TASK = task(DEFAULT)
+register("tmaze", TASK.spec.name, TASK.spec.horizon)
