@@ -35,7 +35,14 @@ app = typer.Typer(
 
 GUARD_STOPPED = 3
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="darkroom or dark-reacher.")]
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="[large-]darkroom, [large-]darkroom-hard, [large-]darkroom-dynamic, [large-]key-to-door, tmaze-LENGTH, "
+        "dark-reacher or dark-payload.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
@@ -81,8 +88,11 @@ def data(
 @app.command()
 def train(
     task: TaskName,
-    data: Annotated[Path, typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task [made in memory]."),
+    ] = None,
     model: Annotated[str, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc.")] = "dm-h",
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002

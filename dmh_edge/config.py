@@ -7,8 +7,9 @@ model.width=64``); what was used is written beside the result, in the form that 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,19 +102,34 @@ class _Task:
     return_conditioned: bool = False
 
 
+_SMALL = TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50)
+_SMALL_ROOM = _Task(chunk=5, data=DataConfig(batch=16, episodes_per_context=12), training=_SMALL)
+_LARGE_ROOM = _Task(chunk=20, data=DataConfig(batch=8, episodes_per_context=4), training=_SMALL)
+_ARM = _Task(
+    chunk=5,
+    reward_scale=2,
+    state_size=16,
+    data=DataConfig(batch=8, episodes_per_context=20),
+    training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
+)
+#: By family: `load` takes ``tmaze-1000`` for a ``tmaze``.
 _TASKS = {
-    "darkroom": _Task(
-        chunk=5,
-        data=DataConfig(batch=16, episodes_per_context=12),
-        training=TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50),
+    "darkroom": _SMALL_ROOM,
+    "darkroom-hard": _SMALL_ROOM,
+    "darkroom-dynamic": _SMALL_ROOM,
+    "key-to-door": replace(_SMALL_ROOM, data=DataConfig(batch=16, episodes_per_context=8)),
+    "large-darkroom": _LARGE_ROOM,
+    "large-darkroom-hard": _LARGE_ROOM,
+    "large-darkroom-dynamic": _LARGE_ROOM,
+    "large-key-to-door": replace(_LARGE_ROOM, data=DataConfig(batch=4, episodes_per_context=4)),
+    "tmaze": _Task(
+        chunk=20,
+        return_conditioned=True,
+        data=DataConfig(batch=4, episodes_per_context=1),
+        training=_SMALL.model_copy(update={"updates": 300}),
     ),
-    "dark-reacher": _Task(
-        chunk=5,
-        reward_scale=2,
-        state_size=16,
-        data=DataConfig(batch=8, episodes_per_context=20),
-        training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
-    ),
+    "dark-reacher": _ARM,
+    "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),
 }
 
 
@@ -135,7 +151,11 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
         case "dm":
             model, data = DMConfig(**mamba, **common), data.model_copy(update={"target_return": "episode"})
         case "dt":
-            model, data = DTConfig(**attention, **common), data.model_copy(update={"target_return": "episode"})
+            window = 1_000_000 if task == "tmaze" else 20  # there the whole episode must be seen
+            model, data = (
+                DTConfig(window=window, **attention, **common),
+                data.model_copy(update={"target_return": "episode"}),
+            )
         case "ad-mamba":
             model = ADMambaConfig(**mamba, **common)
         case "ad-transformer":
@@ -162,8 +182,9 @@ def load(task: str, model: str = "dm-h", config_file: Path | None = None, settin
     Raises:
         ConfigError: there is no such preset, field or file, or a value cannot be used.
     """
+    family = re.sub(r"^tmaze-\d+$", "tmaze", task)
     try:
-        preset = PRESETS[task, model]
+        preset = PRESETS[family, model].model_copy(update={"task": task})
     except KeyError:
         raise ConfigError(unknown("preset", f"{task} {model}", map(" ".join, PRESETS))) from None
     content = preset.model_dump(mode="json")

@@ -26,6 +26,7 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.generate import generated
 from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
@@ -61,12 +62,12 @@ class Summary:
         )
 
 
-def train(config: RunConfig, data: Path, out: Path, resume: bool = False) -> Summary:
+def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False) -> Summary:
     """Train a policy.
 
     Args:
         config: the settings.
-        data: folder of a Minari data set of the task.
+        data: folder of a Minari data set of the task; None makes in memory what `dmh-edge data` would write.
         out: folder of the run; made if need be.
         resume: go on from the checkpoint in ``out``, or start where there is none yet.
 
@@ -79,13 +80,14 @@ def train(config: RunConfig, data: Path, out: Path, resume: bool = False) -> Sum
     task = tasks.find(config.task)
     device = choose_device(config.training.device)
     checkpoint = _earlier(config, out, resume)
-    episodes = Episodes.load(data, task.spec)
+    episodes = generated(task) if data is None else Episodes.load(data, task.spec)
     if checkpoint is not None:
         checkpoint.require_task(task.spec)
         if checkpoint.header.data_sha256 != episodes.sha256:
             raise DataError(
-                f"{data} holds other data than the run in {out} was started with (SHA-256 {episodes.sha256[:12]}, then "
-                f"{checkpoint.header.data_sha256[:12]}); resume with the same data, or start a run in another --out"
+                f"{data or 'what was made in memory'} holds other data than the run in {out} was started with "
+                f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same data, "
+                "or start a run in another --out"
             )
     chosen = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
     learner = Learner(config, task.spec, chosen, episodes.sha256, device)
