@@ -86,8 +86,8 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
         if checkpoint.header.data_sha256 != episodes.sha256:
             raise DataError(
                 f"{data or 'what was made in memory'} holds other data than the run in {out} was started with "
-                f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same data, "
-                "or start a run in another --out"
+                f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same "
+                "data, or start a run in another --out"
             )
     chosen = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
     learner = Learner(config, task.spec, chosen, episodes.sha256, device)
