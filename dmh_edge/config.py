@@ -40,6 +40,8 @@ class DataConfig(Spec):
     """Share of each hidden task's episodes that is learned from: those of the highest returns."""
     hold_out: int = Field(default=0, ge=0)
     """Hidden tasks of the data that are not learned from, to choose settings on: `dmh-edge eval --tasks validation`."""
+    workers: int = Field(default=1, ge=0)
+    """Threads that make batches ahead; 0 makes each when it is needed."""
 
 
 class TrainingConfig(Spec):
@@ -55,6 +57,9 @@ class TrainingConfig(Spec):
     """Updates over which the learning rate rises linearly."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """AdamW's."""
+    beta2: float = Field(default=0.999, gt=0, lt=1)
+    """AdamW's memory of squared gradients. Where one step in a thousand matters, those of the first updates must be
+    forgotten soon."""
     clip_norm: float = Field(default=0.25, gt=0)
     """Largest norm of the gradient; a larger one is scaled down."""
     seed: int = Field(default=0, ge=0)
@@ -65,6 +70,8 @@ class TrainingConfig(Spec):
     """Updates between checkpoints; a multiple of ``log_every``."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; ``auto`` takes a CUDA device where there is one."""
+    autocast: Literal["auto", "off", "bfloat16"] = "auto"
+    """Matrix products in bfloat16, all that is delicate in float32; ``auto`` does so on CUDA."""
 
     @model_validator(mode="after")
     def _rows_end_at_checkpoints(self) -> TrainingConfig:
@@ -126,7 +133,7 @@ _TASKS = {
         chunk=20,
         return_conditioned=True,
         data=DataConfig(batch=4, episodes_per_context=1),
-        training=_SMALL.model_copy(update={"updates": 300}),
+        training=_SMALL.model_copy(update={"updates": 300, "beta2": 0.95}),
     ),
     "dark-reacher": _ARM,
     "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),

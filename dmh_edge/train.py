@@ -24,9 +24,10 @@ from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig, load
 from dmh_edge.contract import TaskSpec
 from dmh_edge.data import batches
-from dmh_edge.data.contexts import ContextSampler
+from dmh_edge.data.contexts import ContextSampler, LabelledChunks
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generated
+from dmh_edge.data.prefetch import prefetched
 from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
@@ -43,7 +44,7 @@ class Summary:
         first, updates: gradient steps before it and after it.
         loss: mean over the last row of the log; NaN where there was nothing left to do.
         seconds: wall time of the updates, checkpoints and logs included.
-        data_share: part of it that went into making batches.
+        data_share: part of it that was spent waiting for data.
     """
 
     first: int
@@ -58,7 +59,7 @@ class Summary:
         speed = (self.updates - self.first) / self.seconds
         return (
             f"{self.updates - self.first:,} updates in {self.seconds:.0f} s: {speed:.2f} per second, of which "
-            f"{self.data_share:.1%} making batches; loss {self.loss:.4f}"
+            f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}"
         )
 
 
@@ -127,26 +128,25 @@ class Learner:
         self.model.encoder.fit(observation.mean(0), observation.std(0))
         self.model.to(device).train()
         self._parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        training = config.training
         self._optimizer = torch.optim.AdamW(
-            self._parameters.values(), weight_decay=config.training.weight_decay, fused=True
+            self._parameters.values(), betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
         )
+        self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
 
-    def update(self, sampler: ContextSampler) -> tuple[dict[str, float], float]:
-        """One gradient step.
+    def update(self, arrays: LabelledChunks) -> dict[str, float]:
+        """One gradient step on a batch of contexts.
 
         Returns:
-            the numbers of a row of the log, and the seconds that making the batch took.
+            the numbers of a row of the log.
 
         Raises:
             ConfigError: the loss or its gradient is not finite. The weights are as they were.
         """
         training = self.config.training
-        started = time.perf_counter()
-        arrays = sampler.draw(training.seed, self.step, self.config.data.batch)
         chunks, lesson = batches.lessons(arrays, self.model.chunk_noise, self.device)
-        data_seconds = time.perf_counter() - started
-
-        parts = self.model.loss(chunks, lesson)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            parts = self.model.loss(chunks, lesson)
         self._optimizer.zero_grad()
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
@@ -162,7 +162,7 @@ class Learner:
             group["lr"] = numbers["learning_rate"]
         self._optimizer.step()
         self.step += 1
-        return numbers, data_seconds
+        return numbers
 
     def checkpoint(self) -> Checkpoint:
         """All that is needed to go on from here."""
@@ -234,27 +234,33 @@ def _run(learner: Learner, sampler: ContextSampler, out: Path) -> Summary:
     columns = ("learning_rate", "loss", *learner.model.loss_parts, "gradient_norm")
     log, display = TrainingLog(out, columns, first), Display(first, training.updates)
     window: list[dict[str, float]] = []
-    loss, data_seconds, started = math.nan, 0.0, time.perf_counter()
+    loss, waiting, started = math.nan, 0.0, time.perf_counter()
+    data = learner.config.data
+    drawn = prefetched(
+        lambda update: sampler.draw(training.seed, update, data.batch), range(first, training.updates), data.workers
+    )
     try:
         while learner.step < training.updates:
-            numbers, spent = learner.update(sampler)
-            window.append(numbers)
-            data_seconds += spent
+            asked = time.perf_counter()
+            arrays = next(drawn)
+            waiting += time.perf_counter() - asked
+            window.append(learner.update(arrays))
             last = learner.step == training.updates
             if last or learner.step % training.log_every == 0:
                 mean = {name: math.fsum(row[name] for row in window) / len(window) for name in columns}
                 window.clear()
                 loss, elapsed = mean["loss"], time.perf_counter() - started
                 speed = (learner.step - first) / elapsed
-                log.write(learner.step, mean, {"updates_per_s": speed, "data_share": data_seconds / elapsed})
+                log.write(learner.step, mean, {"updates_per_s": speed, "data_share": waiting / elapsed})
                 display.show(learner.step, loss, speed)
             if last or learner.step % training.checkpoint_every == 0:
                 log.sync()
                 learner.checkpoint().save(out / CHECKPOINT_NAME)
     finally:
+        drawn.close()
         display.close()
         log.close()
     seconds = time.perf_counter() - started
-    summary = Summary(first, learner.step, loss, seconds, data_seconds / seconds)
+    summary = Summary(first, learner.step, loss, seconds, waiting / seconds)
     display.say(str(summary))
     return summary

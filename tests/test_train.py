@@ -16,8 +16,10 @@ from dmh_edge.contract import Element
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generate
+from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ArtifactError, ConfigError, DataError
 from dmh_edge.files import TEMPORARY_PREFIX
+from dmh_edge.models import mamba
 from dmh_edge.tasks import darkroom
 from dmh_edge.train import Learner, learning_rate, train
 from dmh_edge.training_log import EVENTS_NAME, LOG_NAME, TrainingLog
@@ -268,6 +270,57 @@ def test_cuda_is_refused_where_there_is_none(data, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="sees no CUDA device"):
         train(tiny("training.device=cuda"), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_change_nothing_but_the_time_that_is_waited(workers, reference, data, tmp_path):
+    train(tiny(f"data.workers={workers}"), data, tmp_path)
+    assert (tmp_path / LOG_NAME).read_bytes() == (reference / LOG_NAME).read_bytes()
+
+
+def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
+    on_disk, in_memory = tmp_path / "on-disk", tmp_path / "in-memory"
+    generate(darkroom.TASK, tmp_path / "data", None, None, 0, lambda done, total: None)
+    for folder, source in ((on_disk, tmp_path / "data"), (in_memory, None)):
+        train(tiny("training.updates=2"), source, folder)
+    one, other = (Checkpoint.load(folder) for folder in (on_disk, in_memory))
+    assert one.header.data_sha256 == other.header.data_sha256
+    assert one.weights_sha256 == other.weights_sha256
+
+
+def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_are(data, tmp_path, monkeypatch):
+    seen = []
+    original = ContextSampler.__init__
+
+    def watched(self, episodes, **settings):
+        seen.append(set(episodes.hidden.tolist()))
+        original(self, episodes, **settings)
+
+    monkeypatch.setattr(ContextSampler, "__init__", watched)
+    train(tiny("training.updates=1"), data, tmp_path / "all")
+    train(tiny("training.updates=1", "data.hold_out=20"), data, tmp_path / "few")
+    held_out = set(validation_ids(darkroom.TRAIN_IDS, 20))
+    assert seen[1] == seen[0] - held_out
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("all", "few"))
+    assert one.header.data_sha256 == other.header.data_sha256
+
+
+def test_products_in_bfloat16_leave_the_scan_and_the_weights_in_float32(data, tmp_path, monkeypatch):
+    types = set()
+    original = mamba.selective_scan
+
+    def watched(*tensors):
+        types.update(tensor.dtype for tensor in tensors)
+        return original(*tensors)
+
+    monkeypatch.setattr(mamba, "selective_scan", watched)
+    train(tiny("training.updates=4", "training.autocast=bfloat16"), data, tmp_path / "half")
+    train(tiny("training.updates=4", "training.autocast=off"), data, tmp_path / "full")
+    assert types == {torch.float32}
+    assert {tensor.dtype for tensor in Checkpoint.load(tmp_path / "half").model.values()} == {torch.float32}
+    half, full = rows(tmp_path / "half"), rows(tmp_path / "full")
+    assert half[0]["loss"] != full[0]["loss"]
+    assert half[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.02)
 
 
 def test_without_the_second_branch_no_sub_goal_is_logged(data, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.data.episodes import Episodes
-from dmh_edge.errors import ConfigError
+from dmh_edge.errors import ConfigError, DataError
 
 
 def validation_ids(train_ids: Sequence[int], count: int) -> tuple[int, ...]:
@@ -31,8 +31,15 @@ def learnable(episodes: Episodes, held_out: Sequence[int], top_fraction: float) 
         held_out: hidden tasks to leave out.
         top_fraction: share of each hidden task's episodes, at least one: those of the highest returns, the later ones
             on ties.
+
+    Raises:
+        DataError: every hidden task of the data is held out.
     """
     keep = ~np.isin(episodes.hidden, held_out)
+    if not keep.any():
+        raise DataError(
+            f"data.hold_out holds out all {len(np.unique(episodes.hidden))} hidden tasks of the data; hold out fewer"
+        )
     if top_fraction < 1:
         keep &= _among_the_best(episodes, top_fraction)
     return episodes if keep.all() else episodes.select(keep)

@@ -3,7 +3,7 @@ import pytest
 
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.selection import learnable, validation_ids
-from dmh_edge.errors import ConfigError
+from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.tasks import darkroom
 
 
@@ -48,6 +48,8 @@ def test_the_best_share_is_taken_of_each_hidden_task():
 def test_tasks_that_are_held_out_are_not_learned_from():
     data = episodes([1, 2, 1, 3], [1, 2, 3, 4])
     assert learnable(data, (1,), 1.0).hidden.tolist() == [2, 3]
+    with pytest.raises(DataError, match="holds out all 3 hidden tasks"):
+        learnable(data, (1, 2, 3), 1.0)
 
 
 def test_validation_tasks_are_some_of_the_training_tasks_and_always_the_same():
