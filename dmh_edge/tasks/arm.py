@@ -88,7 +88,7 @@ def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) 
     return error
 
 
-def arm_task(spec: TaskSpec, environment: str, expert: Expert) -> Task:
+def arm_task(spec: TaskSpec, environment: str, expert: Expert, histories_per_task: int) -> Task:
     """A task of arms; ``environment`` names their class in `arm_env`, which needs MuJoCo."""
     if spec.name not in gymnasium.registry:
         entry_point = f"dmh_edge.tasks.arm_env:{environment}"
@@ -100,4 +100,4 @@ def arm_task(spec: TaskSpec, environment: str, expert: Expert) -> Task:
 
         return SyncVectorEnv([maker(number) for number in hidden], autoreset_mode=AutoresetMode.DISABLED)
 
-    return Task(spec, TRAIN_IDS, TEST_IDS, vector, expert, histories_per_task=1, episodes_per_history=30)
+    return Task(spec, TRAIN_IDS, TEST_IDS, vector, expert, histories_per_task, episodes_per_history=30)

@@ -66,4 +66,4 @@ def expert(
     return control(observation, PAYLOAD_KG[hidden], STRENGTH[hidden])
 
 
-TASK = arm_task(SPEC, "DarkPayloadEnv", expert)
+TASK = arm_task(SPEC, "DarkPayloadEnv", expert, histories_per_task=1)

@@ -33,4 +33,4 @@ def expert(
     return np.clip(STIFFNESS * error - DAMPING * velocity, -1, 1).astype(np.float32)
 
 
-TASK = arm_task(SPEC, "DarkReacherEnv", expert)
+TASK = arm_task(SPEC, "DarkReacherEnv", expert, histories_per_task=4)
