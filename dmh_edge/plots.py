@@ -45,7 +45,7 @@ def learning_in_context(evaluation: Evaluation, path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
-    axes.set_title(f"{evaluation.task}: {tasks} held-out tasks, {seeds} seeds, mean and 95% interval", fontsize=10)
+    axes.set_title(f"{evaluation.task}: {tasks} hidden tasks, {seeds} seeds, mean and 95% interval", fontsize=10)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)

@@ -26,7 +26,7 @@ from dmh_edge.trace import Trace
 
 SMALL = {
     "model": {"width": 8, "heads": 2, "subgoal_size": 4, "state_size": 4, "memory_layers": 1, "actor_layers": 1},
-    "data": {"batch": 4, "episodes_per_context": 2},
+    "data": {"batch": 4, "episodes_per_context": 2, "hold_out": 3},
     "training": {"warm_up": 1, "log_every": 1, "checkpoint_every": 2, "device": "cpu"},
 }
 
@@ -132,15 +132,22 @@ def test_train_goes_on_with_the_settings_that_it_wrote(data, run):
     assert "nothing to do: all 4 updates were made before" in done.err
 
 
-@pytest.mark.parametrize("tasks", ["held-out", "training"])
-def test_eval_of_a_run_shows_and_keeps_what_it_found(run, tmp_path, tasks):
+@pytest.mark.parametrize(("tasks", "count"), [("held-out", 16), ("validation", 3), ("training", 62)])
+def test_eval_of_a_run_shows_and_keeps_what_it_found(run, tmp_path, tasks, count):
     settings = ("--episodes", 2, "--seeds", 1, "--tasks", tasks, "--out", tmp_path)
     done = well("eval", run, *settings)
     for agent in ("dm-h", "memory zeroed at each episode", "expert", "random", "darkroom, torch"):
         assert agent in done.out
     found = parse(Evaluation, (tmp_path / "evaluation.json").read_text(), "evaluation.json")
-    assert len(found.hidden) == (16 if tasks == "held-out" else 65)
+    assert len(found.hidden) == count
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_asks_for_validation_tasks_where_there_are_none(data, small, tmp_path):
+    run = tmp_path / "run"
+    well("train", "darkroom", "--data", data, "--out", run, "--config", small, "--set", "training.updates=1",
+         "--set", "data.hold_out=0")  # fmt: skip
+    assert "train with --set data.hold_out=10" in refused("eval", run, "--tasks", "validation")
 
 
 def test_eval_of_an_engine_finds_what_eval_of_its_run_finds(run, copy, tmp_path):

@@ -36,7 +36,7 @@ def test_the_picture_is_a_png_that_shows_every_agent_with_its_interval(evaluatio
         assert list(line.get_ydata()) == [point.mean for point in curve.per_episode]
         edges = set(band.get_paths()[0].vertices[:, 1])
         assert edges >= {point.low for point in curve.per_episode} | {point.high for point in curve.per_episode}
-    assert "room: 3 held-out tasks, 2 seeds" in axes.get_title()
+    assert "room: 3 hidden tasks, 2 seeds" in axes.get_title()
 
 
 def test_a_single_episode_can_be_drawn(evaluation, tmp_path):
