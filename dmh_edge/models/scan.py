@@ -8,22 +8,36 @@
     dt       [B, L, D]    step size, positive
     A        [D, N]       negative decay rates
     B_, C    [B, L, N]    how the input enters the state, and how the state is read
-    h        [B, D, N]    state; the scan keeps all L of them, so memory is linear in the length
+    h        [B, N, D]    state; D last, so that what differs by channel alone is read in long runs
+    T                     steps of a tile
 
 Source: Gu and Dao, "Mamba", 2023, eq. 2 with A by zero-order hold and B by its Euler approximation.
 
-Both passes walk over time-major tensors, and do all that one step needs while its ``[B, D, N]`` lies in the processor's
-cache: done for the whole sequence at once, the same products go through memory a dozen times. Autograd through such a
-loop would be far slower: it keeps and visits every slice.
+Both passes walk over the sequence in tiles of T steps, ``[T, B, N, D]``, small enough for the processor's cache: done
+for the whole sequence at once, the same products go through memory a dozen times. All but the recurrence itself is done
+for a tile at once; the recurrence is one multiply-and-add per step. The forward pass keeps the state before each tile
+and nothing else of that size: the backward pass computes a tile's states again, which is cheaper than reading them.
+Nothing is ever divided by a decay, so a state that has decayed to 0 is no special case. Autograd through such a loop
+would be far slower: it keeps and visits every slice.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+#: Numbers in a tile, for each of at most so many threads. The four tiles of float32 that are in use are then 8 MB per
+#: thread: more no longer fit into its cache, and with fewer the calls cost more than their work.
+TILE_NUMBERS = 1 << 19
+TILE_THREADS = 4
+
+#: Numbers in one step of a tile. PyTorch leaves so few to one thread: at every step, waiting for others takes longer
+#: than their help saves, and a hundred times longer where another process keeps a core busy.
+STEP_NUMBERS = 1 << 15
 
 
 def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
@@ -39,45 +53,104 @@ def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
     Returns:
         ``[B, L, D]``.
     """
-    y: Tensor = _SelectiveScan.apply(x, dt, A, B, C)  # type: ignore[no-untyped-call]
-    return y
+    rows = max(1, STEP_NUMBERS // A.numel()) if x.device.type == "cpu" else len(x)
+    parts = zip(*(torch.split(tensor, rows) for tensor in (x, dt, B, C)), strict=True)
+    return torch.cat([_SelectiveScan.apply(x, dt, A, B, C) for x, dt, B, C in parts])  # type: ignore[no-untyped-call]
 
 
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         x, dt, B, C = (tensor.transpose(0, 1).contiguous() for tensor in (x, dt, B, C))  # [L, B, .]
-        states = x.new_empty(*x.shape, A.shape[-1])  # [L, B, D, N]
-        y, weighted = torch.empty_like(x), dt * x
-        for t in range(len(x)):
-            h = torch.mul(weighted[t].unsqueeze(-1), B[t].unsqueeze(-2), out=states[t])  # [B, D, N]
-            if t > 0:
-                h.addcmul_(_decay(dt[t], A), states[t - 1])
-            torch.bmm(h, C[t].unsqueeze(-1), out=y[t].unsqueeze(-1))
-        ctx.save_for_backward(x, dt, A, B, C, states)
+        A = A.t().contiguous()  # [N, D]
+        scan = _Tiles(x, dt, A, B, TILE_NUMBERS * min(torch.get_num_threads(), TILE_THREADS))
+        y, before = torch.empty_like(x), x.new_empty(scan.count, *scan.state_shape)
+        scan.states[0].zero_()
+        for tile, state in enumerate(before):
+            state.copy_(scan.states[0])
+            steps = scan.run(tile)
+            h = scan.h[1 : 1 + len(C[steps])]  # [T, B, N, D]
+            torch.bmm(_rows(C[steps]), h.flatten(0, 1), out=_rows(y[steps]))
+            scan.states[0].copy_(h[-1])
+        ctx.save_for_backward(x, dt, A, B, C, before)
+        ctx.numbers = scan.decay.numel()
         return y.transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-        x, dt, A, B, C, states = ctx.saved_tensors
-        dy, weighted = dy.transpose(0, 1).contiguous(), dt * x
-        dweighted, ddt, dA, dB, dC = (torch.zeros_like(tensor) for tensor in (x, dt, A, B, C))
-        dh = torch.zeros_like(states[0])  # [B, D, N]
-        for t in reversed(range(len(x))):
-            torch.bmm(dy[t].unsqueeze(-2), states[t], out=dC[t].unsqueeze(-2))
-            dh.addcmul_(dy[t].unsqueeze(-1), C[t].unsqueeze(-2))
-            torch.bmm(dh, B[t].unsqueeze(-1), out=dweighted[t].unsqueeze(-1))
-            torch.bmm(weighted[t].unsqueeze(-2), dh, out=dB[t].unsqueeze(-2))
-            if t > 0:  # the first step has no state before it
-                dh.mul_(_decay(dt[t], A))
-                dexponent = dh * states[t - 1]  # gradient of dt A
-                torch.sum(dexponent * A, -1, out=ddt[t])
-                dA += dexponent.mul_(dt[t].unsqueeze(-1)).sum(0)
+        x, dt, A, B, C, before = ctx.saved_tensors
+        dy = dy.transpose(0, 1).contiguous()
+        scan = _Tiles(x, dt, A, B, ctx.numbers)
+        dweighted, ddt, dB, dC = (torch.empty_like(tensor) for tensor in (x, dt, B, C))
+        dA = x.new_zeros(1, A.numel() * x.shape[1])  # [1, B * N * D]
+        gradients = torch.empty_like(scan.decay)
+        per_step, ones = gradients.unbind(), x.new_ones(1, len(gradients))
+        passed_on = torch.zeros_like(before[0])  # gradient of a tile's last state by all that follows
+        for tile in reversed(range(scan.count)):
+            scan.states[0].copy_(before[tile])
+            steps = scan.run(tile)
+            length = len(dy[steps])
+            decay, h_before, h = scan.decay[:length], scan.h[:length], scan.h[1 : 1 + length]
+            dh = gradients[:length]  # [T, B, N, D]
+            torch.mul(dy[steps].unsqueeze(2), C[steps].unsqueeze(3), out=dh)
+            per_step[length - 1].add_(passed_on)
+            for t in range(length - 1, 0, -1):
+                per_step[t - 1].addcmul_(scan.decays[t], per_step[t])
+            torch.mul(scan.decays[0], per_step[0], out=passed_on)
+            # A row times a transposed matrix: a matrix times a column, the same sums, is ten times slower here.
+            torch.bmm(_rows(dy[steps]), h.flatten(0, 1).transpose(1, 2), out=_rows(dC[steps]))
+            torch.bmm(_rows(scan.weighted[steps]), dh.flatten(0, 1).transpose(1, 2), out=_rows(dB[steps]))
+            torch.bmm(_rows(B[steps]), dh.flatten(0, 1), out=_rows(dweighted[steps]))
+            dexponent = dh.mul_(decay).mul_(h_before)  # gradient of dt A
+            product = torch.mul(dexponent, dt[steps].unsqueeze(2), out=decay)
+            dA.addmm_(ones[:, :length], product.flatten(1))
+            torch.sum(dexponent.mul_(A), 2, out=ddt[steps])
         ddt.addcmul_(dweighted, x)
-        dx, ddt, dB, dC = (tensor.transpose(0, 1) for tensor in (dweighted * dt, ddt, dB, dC))
-        return dx, ddt, dA, dB, dC
+        dx, ddt, dB, dC = (tensor.transpose(0, 1) for tensor in (dweighted.mul_(dt), ddt, dB, dC))
+        return dx, ddt, dA.view(scan.state_shape).sum(0).t(), dB, dC
 
 
-def _decay(dt: Tensor, A: Tensor) -> Tensor:
-    return (dt.unsqueeze(-1) * A).exp_()  # [B, D, N]
+class _Tiles:
+    """The states of a sequence, tile by tile, in memory that every tile uses again.
+
+    Args:
+        x, dt: ``[L, B, D]``.
+        A: ``[N, D]``.
+        B: ``[L, B, N]``.
+        numbers: how many a tile may hold, if not those of a single step.
+
+    Attributes:
+        count: number of tiles.
+        state_shape: B, N, D.
+        weighted: dt x, ``[L, B, D]``.
+        decay: exp(dt A), ``[T, B, N, D]``; as single steps, ``decays``.
+        h: the state before a tile, which the caller sets, and those in it, ``[1 + T, B, N, D]``; ``states``.
+    """
+
+    def __init__(self, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, numbers: int) -> None:
+        length, batch, _ = x.shape
+        self.state_shape = (batch, *A.shape)
+        self._length = max(1, min(length, numbers // (batch * A.numel())))  # T
+        self.count = -(-length // self._length)
+        self._dt, self._B, self.weighted = dt, B, dt * x
+        self._rates = A / math.log(2)  # for powers of 2: where MKL does not know the processor, exp takes twice as long
+        self.decay = x.new_empty(self._length, *self.state_shape)
+        self.h = x.new_empty(1 + self._length, *self.state_shape)
+        self.decays, self.states = self.decay.unbind(), self.h.unbind()
+
+    def run(self, tile: int) -> slice:
+        """Compute decays and states of a tile, and say which steps it covers; the last tile may be shorter."""
+        steps = slice(tile * self._length, (tile + 1) * self._length)
+        dt, weighted = self._dt[steps], self.weighted[steps]
+        decay = torch.mul(dt.unsqueeze(2), self._rates, out=self.decay[: len(dt)])
+        torch.exp2(decay, out=decay)
+        torch.mul(weighted.unsqueeze(2), self._B[steps].unsqueeze(3), out=self.h[1 : 1 + len(dt)])
+        for t in range(len(dt)):
+            self.states[t + 1].addcmul_(self.decays[t], self.states[t])
+        return steps
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """``[T, B, n] -> [T * B, 1, n]``, the same memory."""
+    return tensor.view(-1, 1, tensor.shape[-1])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from dmh_edge.models import scan as module
 from dmh_edge.models.scan import selective_scan
 
 
@@ -40,6 +41,35 @@ def test_the_gradients_written_by_hand_are_those_of_the_equations(length):
     assert torch.autograd.gradcheck(selective_scan, tensors(length=length))
 
 
+@pytest.fixture(params=[(1, 1), (2, 1), (3, 1), (3, 2), (100, 2)], ids="tiles of {0[0]} steps, {0[1]} rows".format)
+def tiles(request, monkeypatch):
+    """The scan cut into short tiles and few rows of the batch, which at the sizes of tests it is not."""
+    steps, rows = request.param
+    state = 3 * 4  # [D, N] of `tensors`
+    monkeypatch.setattr(module, "STEP_NUMBERS", rows * state)
+    monkeypatch.setattr(module, "TILE_NUMBERS", steps * rows * state)
+    monkeypatch.setattr(module, "TILE_THREADS", 1)
+
+
+@pytest.mark.usefixtures("tiles")
+@pytest.mark.parametrize("length", [1, 6, 7])
+def test_wherever_it_is_cut_the_scan_and_its_gradients_are_those_of_the_equations(length):
+    inputs = tensors(batch=3, length=length)
+    expected = scan_by_the_equations(*(tensor.detach().numpy() for tensor in inputs))
+    assert np.abs(selective_scan(*inputs).detach().numpy() - expected).max() < 1e-12
+    assert torch.autograd.gradcheck(selective_scan, inputs)
+
+
+def test_a_state_that_decays_to_nothing_at_once_is_no_special_case():
+    x, dt, _, B, C = (tensor.detach().float() for tensor in tensors())
+    dt[:, ::2] *= 1e3  # exp(-16e3) is 0 in every format
+    inputs = [tensor.requires_grad_() for tensor in (x, dt, -torch.linspace(1, 16, 12).view(3, 4), B, C)]
+    y = selective_scan(*inputs)
+    expected = scan_by_the_equations(*(tensor.detach().double().numpy() for tensor in inputs))
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(y.sum(), inputs))
+
+
 def test_gradients_agree_with_autograd_through_the_naive_loop_in_float32():
     inputs = tensors(batch=3, length=40, channels=8, states=4, dtype=torch.float32)
     weight = torch.randn(3, 40, 8, generator=torch.Generator().manual_seed(1))
@@ -57,7 +87,7 @@ def test_gradients_agree_with_autograd_through_the_naive_loop_in_float32():
 
 
 def saved_for_backward(length):
-    """Bytes that the scan keeps for its backward pass."""
+    """Bytes that the scan keeps for its backward pass, with one row of the paper's sizes."""
     kept = 0
 
     def pack(tensor):
@@ -66,12 +96,12 @@ def saved_for_backward(length):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        selective_scan(*tensors(length=length))
+        selective_scan(*tensors(batch=1, length=length, channels=256, states=16, dtype=torch.float32))
     return kept
 
 
-def test_memory_grows_linearly_with_the_length():
-    short, middle, long = (saved_for_backward(length) for length in (100, 200, 400))
+def test_memory_grows_linearly_with_the_length_and_holds_few_of_the_states():
+    short, middle, long = (saved_for_backward(length) for length in (512, 1024, 2048))
     assert long - middle == 2 * (middle - short)
-    states = 100 * 2 * 3 * 4 * 8  # one float64 state [B, D, N] per step of the shortest
-    assert states < short < 3 * states
+    inputs, states = 2048 * (2 * 256 + 2 * 16) * 4, 2048 * 256 * 16 * 4
+    assert inputs < long < inputs + states / 32
