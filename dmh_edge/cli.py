@@ -1,4 +1,4 @@
-"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run``.
+"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | bench``.
 
 Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
 is quick and a robot without torch can run everything that a robot needs.
@@ -32,6 +32,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+bench = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 GUARD_STOPPED = 3
 
@@ -245,6 +248,36 @@ def run(
     console.say(f"wrote {records}")
     if summary.stopped_by == "guard":
         raise typer.Exit(GUARD_STOPPED)
+
+
+@bench.command(name="train")
+def bench_train(
+    task: Annotated[str, typer.Argument(metavar="[TASK]", help="darkroom or dark-reacher.")] = "darkroom",
+    model: Annotated[str, typer.Option(help="Which model.")] = "dm-h",
+    set: Annotated[list[str] | None, typer.Option(help="One setting over the preset's: model.width=64.")] = None,  # noqa: A002
+    updates: Annotated[int, typer.Option(min=1, help="To measure.")] = 20,
+    turns: Annotated[int, typer.Option(min=1, help="Forward and backward passes of each Mamba.")] = 5,
+    against: Annotated[list[str] | None, typer.Option(help="mambapy or transformers; repeatable [both].")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Length for the Mambas; the updates' if not said.")] = None,
+) -> None:
+    """Where the time of a training step goes on the CPU, and our Mamba beside other plain-PyTorch ones."""
+    _require("training", "train", "torch", "safetensors", "minari", "tensorboard")
+    from dmh_edge import bench_mamba, console, tasks
+    from dmh_edge import bench_train as steps
+    from dmh_edge import config as settings
+
+    used = settings.load(task, model, settings=set or ())
+    rivals = bench_mamba.installed(against or ())
+    with console.bars() as told:
+        profile = steps.profile(used, tasks.find(task), updates, told)
+    console.out.print(profile.table())
+    if not rivals:
+        console.say('no other Mamba to compare with: pip install "dmh-edge[bench]" brings mambapy and transformers')
+        return
+    for sizes in bench_mamba.sizes(used.model, profile.batch, tokens or profile.tokens):
+        with console.bars() as told:
+            comparison = bench_mamba.compare(sizes, rivals, turns, told)
+        console.out.print(comparison.table())
 
 
 def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, Callable[[int], Session]]:

@@ -86,8 +86,8 @@ def test_gradients_agree_with_autograd_through_the_naive_loop_in_float32():
         torch.testing.assert_close(our, their, rtol=1e-4, atol=1e-5)
 
 
-def saved_for_backward(length):
-    """Bytes that the scan keeps for its backward pass, with one row of the paper's sizes."""
+def saved_for_backward(length, batch=1):
+    """Bytes that the scan keeps for its backward pass, at the paper's sizes."""
     kept = 0
 
     def pack(tensor):
@@ -96,7 +96,7 @@ def saved_for_backward(length):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        selective_scan(*tensors(batch=1, length=length, channels=256, states=16, dtype=torch.float32))
+        selective_scan(*tensors(batch=batch, length=length, channels=256, states=16, dtype=torch.float32))
     return kept
 
 
@@ -105,3 +105,8 @@ def test_memory_grows_linearly_with_the_length_and_holds_few_of_the_states():
     assert long - middle == 2 * (middle - short)
     inputs, states = 2048 * (2 * 256 + 2 * 16) * 4, 2048 * 256 * 16 * 4
     assert inputs < long < inputs + states / 32
+
+
+def test_many_rows_are_scanned_a_few_at_a_time_so_that_tiles_stay_long():
+    inputs, states = 16 * 64 * (2 * 256 + 2 * 16) * 4, 16 * 64 * 256 * 16 * 4
+    assert inputs < saved_for_backward(64, batch=16) < inputs + states / 15
