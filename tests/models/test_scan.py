@@ -110,3 +110,26 @@ def test_memory_grows_linearly_with_the_length_and_holds_few_of_the_states():
 def test_many_rows_are_scanned_a_few_at_a_time_so_that_tiles_stay_long():
     inputs, states = 16 * 64 * (2 * 256 + 2 * 16) * 4, 16 * 64 * 256 * 16 * 4
     assert inputs < saved_for_backward(64, batch=16) < inputs + states / 15
+
+
+@pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 1), (4, 4)])
+def test_few_threads_do_not_wait_for_each_other_and_are_given_back(given, used, monkeypatch):
+    before, seen, run = torch.get_num_threads(), [], module._Tiles.run
+
+    def watched(self, tile):
+        seen.append(torch.get_num_threads())
+        if len(seen) == 3:
+            raise RuntimeError("in the middle")
+        return run(self, tile)
+
+    monkeypatch.setattr(module._Tiles, "run", watched)
+    try:
+        torch.set_num_threads(given)
+        selective_scan(*tensors()).sum().backward()
+        assert torch.get_num_threads() == given
+        with pytest.raises(RuntimeError, match="in the middle"):
+            selective_scan(*tensors())
+        assert torch.get_num_threads() == given
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [used] * 3
