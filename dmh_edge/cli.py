@@ -1,4 +1,4 @@
-"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run``.
+"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | bench``.
 
 Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
 is quick and a robot without torch can run everything that a robot needs.
@@ -33,6 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+bench = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
 GUARD_STOPPED = 3
 
 TaskName = Annotated[
@@ -43,6 +46,7 @@ TaskName = Annotated[
         "dark-reacher or dark-payload.",
     ),
 ]
+ModelName = Annotated[str, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
@@ -93,7 +97,7 @@ def train(
         Path | None,
         typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task [made in memory]."),
     ] = None,
-    model: Annotated[str, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc.")] = "dm-h",
+    model: ModelName = "dm-h",
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
@@ -263,6 +267,39 @@ def run(
     console.say(f"wrote {records}")
     if summary.stopped_by == "guard":
         raise typer.Exit(GUARD_STOPPED)
+
+
+@bench.command(name="train")
+def bench_train(
+    task: TaskName = "darkroom",
+    model: ModelName = "dm-h",
+    set: Annotated[list[str] | None, typer.Option(help="One setting over the preset's: model.width=64.")] = None,  # noqa: A002
+    updates: Annotated[int, typer.Option(min=1, help="To measure.")] = 20,
+    turns: Annotated[int, typer.Option(min=1, help="Forward and backward passes of each Mamba.")] = 5,
+    against: Annotated[list[str] | None, typer.Option(help="mambapy or transformers; repeatable [both].")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Length for the Mambas; the updates' if not said.")] = None,
+) -> None:
+    """Where the time of a training step goes on the CPU, and our Mamba beside other plain-PyTorch ones."""
+    _require("training", "train", "torch", "safetensors", "minari", "tensorboard")
+    from dmh_edge import config as settings
+    from dmh_edge import console, tasks
+    from dmh_edge.bench import mambas, training
+
+    used = settings.load(task, model, settings=set or ())
+    rivals = mambas.installed(against or ())
+    with console.bars() as told:
+        profile = training.profile(used, tasks.find(task), updates, told)
+    console.out.print(profile.table())
+    if not rivals:
+        console.say('no other Mamba to compare with: pip install "dmh-edge[bench]" brings mambapy and transformers')
+        return
+    if profile.tokens == 0 and tokens is None:
+        console.say(f"{model} has no Mamba to compare; say with --tokens at which length to compare one all the same")
+        return
+    for sizes in mambas.sizes(used.model, profile.batch, tokens or profile.tokens):
+        with console.bars() as told:
+            comparison = mambas.compare(sizes, rivals, turns, told)
+        console.out.print(comparison.table())
 
 
 def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[[int], Session]]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig, load
-from dmh_edge.contract import TaskSpec
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler, LabelledChunks
 from dmh_edge.data.episodes import Episodes
@@ -33,6 +32,7 @@ from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
 from dmh_edge.models.build import build
 from dmh_edge.schema import differences
+from dmh_edge.tasks.task import Task
 from dmh_edge.training_log import Display, TrainingLog
 
 
@@ -90,40 +90,33 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
                 f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same "
                 "data, or start a run in another --out"
             )
-    chosen = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
-    learner = Learner(config, task.spec, chosen, episodes.sha256, device)
-    sampler = ContextSampler(
-        chosen,
-        chunk=learner.model.chunk_steps(int(chosen.length.max())),
-        episodes_per_context=config.data.episodes_per_context,
-        expert_labels=config.data.label == "expert",
-        target="best" if config.data.target_return == "context" else "own",
-    )
+    learner = Learner(config, task, episodes, device)
     write_text(out / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
     if checkpoint is not None:
         learner.restore(checkpoint)
-    return _run(learner, sampler, out)
+    return _run(learner, out)
 
 
 class Learner:
-    """A model, its optimiser, and how far they are.
+    """A model, its optimiser, and how far they are; and what they learn from.
 
     Args:
         config: the run's settings.
-        spec: the task.
-        episodes: what is learned from; their statistics go into the model.
-        data_sha256: digest of the whole data set.
+        task: what is learned.
+        episodes: the data. The statistics of those that are learned from go into the model.
         device: where to train.
+
+    Raises:
+        ConfigError, DataError: too few hidden tasks or episodes are left to learn from.
     """
 
-    def __init__(
-        self, config: RunConfig, spec: TaskSpec, episodes: Episodes, data_sha256: str, device: torch.device
-    ) -> None:
-        self.config, self.spec, self.device = config, spec, device
+    def __init__(self, config: RunConfig, task: Task, episodes: Episodes, device: torch.device) -> None:
+        self.config, self.spec, self.device = config, task.spec, device
         self.step = 0
-        self._data_sha256 = data_sha256
+        self._data_sha256 = episodes.sha256
+        episodes = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
         torch.manual_seed(config.training.seed)
-        self.model = build(config.model, spec)
+        self.model = build(config.model, task.spec)
         observation = torch.from_numpy(episodes.observation).double()
         self.model.encoder.fit(observation.mean(0), observation.std(0))
         self.model.to(device).train()
@@ -132,7 +125,18 @@ class Learner:
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
         )
+        self._sampler = ContextSampler(
+            episodes,
+            chunk=self.model.chunk_steps(int(episodes.length.max())),
+            episodes_per_context=config.data.episodes_per_context,
+            expert_labels=config.data.label == "expert",
+            target="best" if config.data.target_return == "context" else "own",
+        )
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
+
+    def draw(self, update: int) -> LabelledChunks:
+        """The contexts of an update: a pure function of its number."""
+        return self._sampler.draw(self.config.training.seed, update, self.config.data.batch)
 
     def update(self, arrays: LabelledChunks) -> dict[str, float]:
         """One gradient step on a batch of contexts.
@@ -228,17 +232,14 @@ def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
     return checkpoint
 
 
-def _run(learner: Learner, sampler: ContextSampler, out: Path) -> Summary:
+def _run(learner: Learner, out: Path) -> Summary:
     """Update until done, with logs, checkpoints and something to look at."""
     training, first = learner.config.training, learner.step
     columns = ("learning_rate", "loss", *learner.model.loss_parts, "gradient_norm")
     log, display = TrainingLog(out, columns, first), Display(first, training.updates)
     window: list[dict[str, float]] = []
     loss, waiting, started = math.nan, 0.0, time.perf_counter()
-    data = learner.config.data
-    drawn = prefetched(
-        lambda update: sampler.draw(training.seed, update, data.batch), range(first, training.updates), data.workers
-    )
+    drawn = prefetched(learner.draw, range(first, training.updates), learner.config.data.workers)
     try:
         while learner.step < training.updates:
             asked = time.perf_counter()

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from dmh_edge.models.encoding import ActionCodec
 from dmh_edge.models.layers import Linear
-from dmh_edge.models.mamba import Mamba
+from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.transformer import Transformer
-from dmh_edge.schema import Spec
 
 
-class DMHConfig(Spec):
+class DMHConfig(MambaSizes):
     """Sizes of a DM-H policy; the defaults are the paper's."""
 
     kind: Literal["dm-h"] = "dm-h"
@@ -31,12 +30,6 @@ class DMHConfig(Spec):
     """Z. The released code takes the size of the observation."""
     memory_layers: int = Field(default=2, ge=1)
     """Mamba blocks."""
-    expand: int = Field(default=2, ge=1)
-    """Inner channels of a Mamba block per width."""
-    conv_size: int = Field(default=4, ge=2)
-    """Taps of its causal convolution."""
-    state_size: int = Field(default=16, ge=1)
-    """State per channel."""
     actor_layers: int = Field(default=3, ge=1)
     """Transformer blocks."""
     heads: int = Field(default=4, ge=1)

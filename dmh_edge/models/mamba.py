@@ -23,12 +23,27 @@ import math
 from functools import cache
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dmh_edge.contract import Dimension, TensorSpec
 from dmh_edge.models.layers import Linear, RMSNorm
 from dmh_edge.models.scan import selective_scan
+from dmh_edge.schema import Spec
+
+
+class MambaSizes(Spec):
+    """What the configuration of a model with Mamba blocks says of them."""
+
+    width: int = Field(default=128, ge=1)
+    """d."""
+    expand: int = Field(default=2, ge=1)
+    """Inner channels of a Mamba block per width."""
+    conv_size: int = Field(default=4, ge=2)
+    """Taps of its causal convolution."""
+    state_size: int = Field(default=16, ge=1)
+    """State per channel."""
 
 
 class MambaBlock(nn.Module):

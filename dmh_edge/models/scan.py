@@ -24,6 +24,8 @@ would be far slower: it keeps and visits every slice.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +36,10 @@ from torch.autograd.function import once_differentiable
 #: thread: more no longer fit into its cache, and with fewer the calls cost more than their work.
 TILE_NUMBERS = 1 << 19
 TILE_THREADS = 4
+
+#: Where PyTorch has fewer threads, one does all. Two are at best twice as fast, and where another process has the core
+#: of one of them, the other waits for it at every call, for milliseconds: the scan then took two to four times as long.
+ENOUGH_THREADS = 4
 
 #: Numbers in one step of a tile. PyTorch leaves so few to one thread: at every step, waiting for others takes longer
 #: than their help saves, and a hundred times longer where another process keeps a core busy.
@@ -61,6 +67,17 @@ def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+        with _no_waiting():
+            return _SelectiveScan._forward(ctx, x, dt, A, B, C)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+        with _no_waiting():
+            return _SelectiveScan._backward(ctx, dy)
+
+    @staticmethod
+    def _forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         x, dt, B, C = (tensor.transpose(0, 1).contiguous() for tensor in (x, dt, B, C))  # [L, B, .]
         A = A.t().contiguous()  # [N, D]
         scan = _Tiles(x, dt, A, B, TILE_NUMBERS * min(torch.get_num_threads(), TILE_THREADS))
@@ -77,8 +94,7 @@ class _SelectiveScan(torch.autograd.Function):
         return y.transpose(0, 1)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+    def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
         x, dt, A, B, C, before = ctx.saved_tensors
         dy = dy.transpose(0, 1).contiguous()
         scan = _Tiles(x, dt, A, B, ctx.numbers)
@@ -149,6 +165,20 @@ class _Tiles:
         for t in range(len(dt)):
             self.states[t + 1].addcmul_(self.decays[t], self.states[t])
         return steps
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Few threads are one for a while."""
+    threads = torch.get_num_threads()
+    if not 1 < threads < ENOUGH_THREADS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
 from dmh_edge.models.layers import Linear
-from dmh_edge.models.mamba import Mamba
+from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.policy import (
     CacheDType,
     Chunks,
@@ -67,14 +67,7 @@ class SequenceConfig(Spec):
         raise NotImplementedError
 
 
-class _MambaConfig(SequenceConfig):
-    expand: int = Field(default=2, ge=1)
-    """Inner channels of a Mamba block per width."""
-    conv_size: int = Field(default=4, ge=2)
-    """Taps of its causal convolution."""
-    state_size: int = Field(default=16, ge=1)
-    """State per channel."""
-
+class _MambaConfig(SequenceConfig, MambaSizes):
     def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has one size)
         mamba = Mamba(self.layers, self.width, self.expand, self.conv_size, self.state_size)
         return Recurrent(mamba, self.across_episodes)

@@ -86,8 +86,8 @@ def test_gradients_agree_with_autograd_through_the_naive_loop_in_float32():
         torch.testing.assert_close(our, their, rtol=1e-4, atol=1e-5)
 
 
-def saved_for_backward(length):
-    """Bytes that the scan keeps for its backward pass, with one row of the paper's sizes."""
+def saved_for_backward(length, batch=1):
+    """Bytes that the scan keeps for its backward pass, at the paper's sizes."""
     kept = 0
 
     def pack(tensor):
@@ -96,7 +96,7 @@ def saved_for_backward(length):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        selective_scan(*tensors(batch=1, length=length, channels=256, states=16, dtype=torch.float32))
+        selective_scan(*tensors(batch=batch, length=length, channels=256, states=16, dtype=torch.float32))
     return kept
 
 
@@ -105,3 +105,31 @@ def test_memory_grows_linearly_with_the_length_and_holds_few_of_the_states():
     assert long - middle == 2 * (middle - short)
     inputs, states = 2048 * (2 * 256 + 2 * 16) * 4, 2048 * 256 * 16 * 4
     assert inputs < long < inputs + states / 32
+
+
+def test_many_rows_are_scanned_a_few_at_a_time_so_that_tiles_stay_long():
+    inputs, states = 16 * 64 * (2 * 256 + 2 * 16) * 4, 16 * 64 * 256 * 16 * 4
+    assert inputs < saved_for_backward(64, batch=16) < inputs + states / 15
+
+
+@pytest.mark.parametrize(("given", "used"), [(1, 1), (2, 1), (4, 4)])
+def test_few_threads_do_not_wait_for_each_other_and_are_given_back(given, used, monkeypatch):
+    before, seen, run = torch.get_num_threads(), [], module._Tiles.run
+
+    def watched(self, tile):
+        seen.append(torch.get_num_threads())
+        if len(seen) == 3:
+            raise RuntimeError("in the middle")
+        return run(self, tile)
+
+    monkeypatch.setattr(module._Tiles, "run", watched)
+    try:
+        torch.set_num_threads(given)
+        selective_scan(*tensors()).sum().backward()
+        assert torch.get_num_threads() == given
+        with pytest.raises(RuntimeError, match="in the middle"):
+            selective_scan(*tensors())
+        assert torch.get_num_threads() == given
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [used] * 3

@@ -1,0 +1,195 @@
+"""Our Mamba block beside those that a user without a CUDA GPU could take instead, with the same weights, on the CPU.
+
+    name            what it is
+    mambapy         MambaBlock with its parallel scan (Blelloch) over padded powers of two
+    transformers    MambaMixer's path without kernels: a loop over time, unrolled by autograd
+
+A turn is a forward and a backward pass of each; turns are shared, so that the machine's mood is too. Before anything is
+timed, outputs and gradients must agree.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError, unknown
+from dmh_edge.models.mamba import MambaBlock, MambaSizes
+from dmh_edge.schema import Spec
+
+OURS = "dmh-edge"
+RIVALS = ("mambapy", "transformers")
+
+#: Largest difference of an output or a gradient that rounding explains, as part of the largest number in it.
+TOLERANCE = 1e-3
+
+Progress = Callable[[str, int, int], None]  # (what runs, how many done, how many in all)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A block, and what it reads."""
+
+    name: str
+    batch: int
+    tokens: int
+    width: int
+    expand: int
+    conv_size: int
+    state_size: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: batch {self.batch}, {self.tokens:,} tokens, width {self.width}, expand {self.expand}, "
+            f"conv {self.conv_size}, state {self.state_size}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Seconds of each side at some sizes.
+
+    Attributes:
+        sizes: at which.
+        threads: PyTorch's.
+        seconds: forward and backward pass of every turn, by side.
+    """
+
+    sizes: Sizes
+    threads: int
+    seconds: dict[str, list[tuple[float, float]]]
+
+    def ratio(self, side: str, of: Callable[[Sequence[float]], float]) -> float:
+        """How many times as long as ours a side takes, forward and backward."""
+        theirs, ours = (of([forward + backward for forward, backward in self.seconds[name]]) for name in (side, OURS))
+        return theirs / ours
+
+    def table(self) -> Table:
+        """For people."""
+        turns = len(self.seconds[OURS])
+        title = f"one Mamba block, {self.sizes}, threads: {self.threads}, turns: {turns}"
+        table = Table(title=title, title_justify="left")
+        table.add_column("side")
+        for heading in ("forward, ms: median", "min", "backward, ms: median", "min", "both, ratio: median", "of min"):
+            table.add_column(heading, justify="right")
+        for side, turns_of_side in self.seconds.items():
+            figures = [f"{of(way) * 1e3:.1f}" for way in zip(*turns_of_side, strict=True) for of in _OF]
+            table.add_row(side, *figures, *(f"{self.ratio(side, of):.2f}" for of in _OF))
+        return table
+
+
+_OF: tuple[Callable[[Sequence[float]], float], ...] = (statistics.median, min)
+
+
+def installed(wanted: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the rivals that are here, or those wanted.
+
+    Raises:
+        ConfigError: there is no such rival.
+        MissingExtraError: one that is wanted is not here.
+    """
+    for name in wanted:
+        if name not in RIVALS:
+            raise ConfigError(unknown("Mamba", name, RIVALS))
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(name, "bench", "the comparison")
+    return tuple(wanted) or tuple(name for name in RIVALS if importlib.util.find_spec(name) is not None)
+
+
+def sizes(model: Spec, batch: int, tokens: int) -> tuple[Sizes, ...]:
+    """A model's sizes, if it has a Mamba, and, where they differ, the paper's, at the same batch and length."""
+    of: dict[str, MambaSizes] = {"the paper's sizes": MambaSizes()}
+    if isinstance(model, MambaSizes):
+        of["the model's sizes"] = model
+    found = {(config.width, config.expand, config.conv_size, config.state_size): name for name, config in of.items()}
+    return tuple(Sizes(name, batch, tokens, *block) for block, name in reversed(found.items()))
+
+
+def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress) -> Comparison:
+    """Time ours and the rivals at some sizes.
+
+    Args:
+        sizes: of block and input.
+        rivals: names from `RIVALS`.
+        turns: forward and backward passes of each side.
+        progress: called with what runs, and how far it is.
+
+    Raises:
+        DmhEdgeError: a rival with our weights computes something else.
+    """
+    torch.manual_seed(0)
+    ours = MambaBlock(sizes.width, sizes.expand, sizes.conv_size, sizes.state_size)
+    sides: dict[str, nn.Module] = {OURS: ours} | {name: _BUILD[name](sizes) for name in rivals}
+    for side in sides.values():
+        side.load_state_dict(ours.state_dict())
+    u = torch.randn(sizes.batch, sizes.tokens, sizes.width, requires_grad=True)
+    weight = torch.randn(u.shape)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for turn in range(1 + turns):  # the first one warms up and checks
+        expected: list[Tensor] = []
+        for name, side in sides.items():
+            began = time.perf_counter()
+            y = side(u)
+            between = time.perf_counter()
+            parameters = [parameter for _, parameter in sorted(side.named_parameters())]
+            gradients = torch.autograd.grad((y * weight).sum(), (u, *parameters))
+            ended = time.perf_counter()
+            if turn > 0:
+                seconds[name].append((between - began, ended - between))
+            elif not expected:
+                expected = [y.detach(), *gradients]
+            else:
+                _require_equal(name, sizes, [y.detach(), *gradients], expected)
+            del y, gradients  # before the next side asks for memory
+        progress(f"turns, {sizes.name}", turn, turns)
+    return Comparison(sizes, torch.get_num_threads(), seconds)
+
+
+def _require_equal(name: str, sizes: Sizes, theirs: list[Tensor], ours: list[Tensor]) -> None:
+    worst = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(theirs, ours, strict=True))
+    if not worst <= TOLERANCE:
+        raise DmhEdgeError(
+            f"{name} with our weights differs by {worst:.1e} of the largest number, expected at most {TOLERANCE:.0e} "
+            f"({sizes}); its times would mean nothing"
+        )
+
+
+def _mambapy(sizes: Sizes) -> nn.Module:
+    from mambapy.mamba import MambaBlock as Block
+    from mambapy.mamba import MambaConfig
+
+    config = MambaConfig(
+        d_model=sizes.width,
+        n_layers=1,
+        d_state=sizes.state_size,
+        expand_factor=sizes.expand,
+        d_conv=sizes.conv_size,
+    )
+    block: nn.Module = Block(config)
+    return block
+
+
+def _transformers(sizes: Sizes) -> nn.Module:
+    import transformers
+    from transformers.models.mamba.modeling_mamba import MambaMixer
+
+    transformers.logging.set_verbosity_error()  # it says at every call that its CUDA kernels are missing
+    config = transformers.MambaConfig(
+        hidden_size=sizes.width,
+        num_hidden_layers=1,
+        state_size=sizes.state_size,
+        expand=sizes.expand,
+        conv_kernel=sizes.conv_size,
+    )
+    block: nn.Module = MambaMixer(config, layer_idx=0)
+    return block
+
+
+_BUILD: dict[str, Callable[[Sizes], nn.Module]] = {"mambapy": _mambapy, "transformers": _transformers}
