@@ -28,14 +28,21 @@ RANKS = (
     ("checkpoint", "training_log"),
     ("export", "evaluate"),
     ("train", "plots"),
-    ("console",),
+    ("console", "studies"),
     ("cli",),
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 # Everything else imports, and in part runs, where torch is not installed.
-NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "export")
-NEEDS_NO_TORCH = ("models", "export", "export.plans")  # the packages' own docstrings, and the TensorRT builder
+NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "export", "studies")
+NEEDS_NO_TORCH = (
+    "models",
+    "export",
+    "export.plans",
+    "studies",
+    "studies.paper",
+    "studies.page",
+)  # the packages' own docstrings, and the TensorRT builder
 
 # Who may know a backend by name. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {
