@@ -292,7 +292,7 @@ def study(
 
     page, written = conduct(find(name), budget, work, out, jobs, console.say)
     for verdict in page.verdicts:
-        console.out.print(verdict, highlight=False, markup=False)
+        console.out.print(verdict, highlight=False, markup=False, soft_wrap=True)
     console.say(f"wrote {', '.join(map(str, written))}")
 
 

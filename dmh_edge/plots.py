@@ -99,7 +99,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         for line in panel.lines:
             color, style, mark = styles[line.name]
             (handles[line.name],) = axes.plot(
-                line.x, line.y, color=color, linestyle=style, marker=mark, label=line.name
+                line.x, line.y, color=color, linestyle=style, marker=mark, markersize=5, label=line.name
             )
             axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
         axes.set_xlabel(panel.x_label)

@@ -10,6 +10,7 @@ import torch
 
 from dmh_edge import tasks
 from dmh_edge.contract import TaskSpec
+from dmh_edge.models.build import ModelConfig
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, SequencePolicy
 from dmh_edge.plots import Line, Panel
@@ -81,9 +82,11 @@ class Costs(Spec):
 def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
     """Time all sides at all lengths."""
     rows, load = [], os.getloadavg()[0]
+    sizes = _sizes(budget)
+    constant = {name: engines.session(engines.untrained(sizes[name], _task(_EPISODES))) for name in (_OURS, _MAMBA)}
     for steps in _LENGTHS[budget]:
         say(f"timing steps with a context of {steps:,} steps")
-        rows.append(AtLength(steps=steps, sides=in_turns(_sides(budget, steps))))
+        rows.append(AtLength(steps=steps, sides=in_turns(_sides(budget, steps, constant, sizes[_EXPORTED]))))
     return Costs(rows=rows, load=load)
 
 
@@ -103,6 +106,9 @@ def run(budget: Budget, workshop: Workshop) -> Page:
     lengths = [row.steps for row in costs.rows]
     lines = [_line(name, lengths, [_milliseconds(sides[name]) for sides in best]) for name in best[0]]
     shares = [_line(name, lengths, [ratio(sides[name], sides[_OURS]) for sides in best]) for name in (_MAMBA, *_RIVAL)]
+    if paper.TEST_CONTEXT in lengths:
+        point = [paper.TEST_RATIO]
+        shares.append(Line("the paper, on a GPU", [paper.TEST_CONTEXT], point, point, point))
     return Page(
         title="What a step costs",
         asked=_ASKED,
@@ -135,19 +141,30 @@ def run(budget: Budget, workshop: Workshop) -> Page:
     )
 
 
-def _sides(budget: Budget, steps: int) -> dict[str, Side]:
-    """All sides, with ``steps`` steps behind them."""
+def _sizes(budget: Budget) -> dict[str, ModelConfig]:
+    """The models by the name of a side."""
+    if budget == "smoke":
+        return {
+            _OURS: DMHConfig(width=8, memory_layers=1, actor_layers=1, heads=2),
+            _MAMBA: ADMambaConfig(width=8, layers=1),
+            _EXPORTED: ADTransformerConfig(width=8, layers=1, heads=2, window_episodes=_EPISODES),
+        }
+    return {_OURS: DMHConfig(), _MAMBA: ADMambaConfig(), _EXPORTED: ADTransformerConfig(window_episodes=_EPISODES)}
+
+
+def _sides(budget: Budget, steps: int, constant: dict[str, OrtSession], transformer: ModelConfig) -> dict[str, Side]:
+    """All sides, with ``steps`` steps behind them; ``constant`` are those whose graphs know no length."""
     spec = _task(steps)
     rounds, turn = _ROUNDS[budget], DMHConfig().chunk
     few = max(2, min(rounds, _REREAD[budget] // steps))
     sides = {}
-    for name, config in ((_OURS, DMHConfig()), (_MAMBA, ADMambaConfig())):
-        step = endless_episode(engines.session(engines.untrained(config, spec)))
+    for name, session in constant.items():
+        step = endless_episode(session)
         for _ in range(steps):
             step()
         sides[name] = Side(step, turn, rounds)
 
-    checkpoint = engines.untrained(ADTransformerConfig(window_episodes=_EPISODES), spec)
+    checkpoint = engines.untrained(transformer, spec)
     session = engines.session(checkpoint)
     _fill(session)
     sides[_EXPORTED] = Side(endless_episode(session), _turn(steps), rounds)
@@ -176,8 +193,7 @@ def _fill(session: OrtSession) -> None:
     """A cache full of steps that never were."""
     random = np.random.default_rng(0)
     state = session.state()
-    for name in ("key", "value"):
-        state[name] = random.standard_normal(state[name].shape, np.float32)
+    state |= {name: random.standard_normal(state[name].shape, np.float32) for name in ("key", "value")}
     state["life"][:] = _EPISODES
     session.restore(state)
 

@@ -15,7 +15,7 @@ STUDIES = {
 }
 _BUDGETS = {
     "smoke": "smoke: tiny models and next to no training, to see that everything works; the figures mean nothing",
-    "cpu": "cpu: small models, for two cores",
+    "cpu": "cpu: what two cores do in well under three hours",
     "full": "full: the paper's sizes and updates",
 }
 

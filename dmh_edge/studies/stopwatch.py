@@ -56,7 +56,7 @@ class Spread:
         return cls(float(median), float(low), float(high))
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{figure(self.median)} [{figure(self.low)}, {figure(self.high)}]"
 
 
 def in_turns(sides: Mapping[str, Side]) -> list[Times]:
@@ -75,6 +75,12 @@ def in_turns(sides: Mapping[str, Side]) -> list[Times]:
     finally:
         torch.set_num_threads(before)
     return [Times(name=name, seconds=taken) for name, taken in seconds.items()]
+
+
+def figure(value: float) -> str:
+    """Three digits that count, without an exponent."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
 
 def ratio(one: Times, other: Times) -> Spread:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import multiprocessing
 import resource
@@ -19,6 +21,7 @@ from dmh_edge.config import RunConfig, load
 from dmh_edge.evaluate import Interval, intervals
 from dmh_edge.models.build import build
 from dmh_edge.plots import Line, Panel
+from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.schema import Spec
 from dmh_edge.studies import engines, paper
 from dmh_edge.studies.cell import Cell, Outcome, Trial
@@ -40,6 +43,8 @@ _TRAINED: dict[Budget, dict[str, tuple[int, ...]]] = {
 _SEEDS = {"smoke": 1, "cpu": 3, "full": 3}
 _EPISODES = {"smoke": 1, "cpu": 2, "full": 20}
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
+#: Steps of a turn, and the length from which those of dt are few, as each of them is long.
+_MANY, _FEW, _LONG = 20, 4, 5_000
 #: Lengths at which an update of what is not trained is timed, to say what training it would take.
 _PROBED = {"smoke": (4, 8), "cpu": (1_000, 5_000), "full": (1_000, 5_000)}
 
@@ -156,7 +161,7 @@ def _cells(budget: Budget, model: str) -> list[Cell]:
                 episodes=_EPISODES[budget],
                 seeds=1,
                 deterministic=True,
-                exported=True,
+                exported=budget != "smoke",  # which has no time for it
                 alone=True,
             )
             for on in tried
@@ -230,34 +235,43 @@ def _probed(budget: Budget, length: int) -> dict[str, Any]:
 
 
 def _measure(budget: Budget, say: Callable[[str], None]) -> Costs:
-    steps, probes = [], []
-    for length in _PROBED[budget]:
-        say(f"timing an update of dt at a memory length of {length:,}")
-        task = f"tmaze-{length}"
-        wanted = _probed(budget, length) | {"training.updates": 1, "training.log_every": 1}
-        run = load(task, "dt", None, settings(task, "dt", wanted | {"training.checkpoint_every": 1}))
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # its memory is its own
-            probes.append(fresh.submit(_probe, run, length).result())
+    lengths = _PROBED[budget]
+    say(f"timing an update of dt at memory lengths of {' and '.join(f'{length:,}' for length in lengths)}")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # its memory is its own
+        probes = fresh.submit(_probe, [_one_update(budget, length) for length in lengths], lengths).result()
+    steps = []
+    kept: dict[str, OrtSession] = {}
     for length in _LENGTHS[budget]:
         say(f"timing steps at a memory length of {length:,}")
         spec = tasks.find(f"tmaze-{length}").spec
         sides, state = {}, {}
         for model in _SYSTEMS:
             config = load(spec.name, model, None, settings(spec.name, model, _settings(budget, length))).model
+            if model not in kept or model not in _CONSTANT:  # the others have the same graphs at every length
+                kept[model] = engines.session(engines.untrained(config, spec))
             state[model] = sum(tensor.zeros(1).nbytes for tensor in build(config, spec).model_spec().state)
-            step = endless_episode(engines.session(engines.untrained(config, spec)))
-            sides[model] = Side(step, 4 if model == "dt" and length > 5_000 else 20, _ROUNDS[budget])
+            turn = _FEW if model == "dt" and length > _LONG else _MANY
+            sides[model] = Side(endless_episode(kept[model]), turn, _ROUNDS[budget])
         steps.append(AtLength(length=length, state_bytes=state, sides=in_turns(sides)))
     return Costs(steps=steps, probes=probes)
 
 
-def _probe(run: RunConfig, length: int) -> Probe:
+def _one_update(budget: Budget, length: int) -> RunConfig:
+    task = f"tmaze-{length}"
+    once = {"training.updates": 1, "training.log_every": 1, "training.checkpoint_every": 1}
+    return load(task, "dt", None, settings(task, "dt", _probed(budget, length) | once))
+
+
+def _probe(runs: Sequence[RunConfig], lengths: Sequence[int]) -> list[Probe]:
+    """What an update takes at each length, the shorter ones first: memory is told by its high-water mark."""
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryDirectory() as scratch:
-        summary = train(run, None, Path(scratch))
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return Probe(length=length, seconds=summary.seconds, gigabytes=grown * 1024 / 1e9)
+    before, probes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    for run, length in zip(runs, lengths, strict=True):
+        with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
+            seconds = train(run, None, Path(scratch)).seconds
+        grown = max(1, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        probes.append(Probe(length=length, seconds=seconds, gigabytes=grown * 1024 / 1e9))
+    return probes
 
 
 def _milliseconds(times: Times) -> Spread:
