@@ -7,7 +7,9 @@ full    the paper's sizes and updates, for a GPU
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -26,6 +28,8 @@ from dmh_edge.studies.page import Page
 
 Budget: TypeAlias = Literal["smoke", "cpu", "full"]
 S = TypeVar("S", bound=Spec)
+
+_SET_PARENT_DEATH_SIGNAL = 1
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ class Workshop:
             for cell in cells:
                 yield cell, _timed(cell, self.work)
             return
-        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), _take_no_orders_but_the_parents)
+        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), _live_and_die_with_the_parent)
         waiting, running = list(reversed(cells)), dict[Future[float], Cell]()
         try:
             while waiting or running:
                 while waiting and len(running) < self.jobs:  # no more: what is handed over cannot be called back
                     cell = waiting.pop()
-                    running[pool.submit(_timed, cell, self.work)] = cell
+                    running[pool.submit(_timed_in_its_process, cell, self.work)] = cell
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     cell = running.pop(future)
                     yield cell, future.result()
@@ -177,7 +181,18 @@ def _timed(cell: Cell, work: Path) -> float:
     return time.monotonic() - began
 
 
-def _take_no_orders_but_the_parents() -> None:
-    """Ctrl-C reaches every process of a terminal: the parent alone answers it, and ends its children in good order."""
+def _timed_in_its_process(cell: Cell, work: Path) -> float:
+    try:
+        return _timed(cell, work)
+    except SystemExit:  # SIGTERM: the pool would wait for another cell
+        os._exit(1)
+
+
+def _live_and_die_with_the_parent() -> None:
+    """Of a process for cells: the parent alone answers Ctrl-C, which reaches both, and takes its children along.
+
+    However it ends: Linux sends them SIGTERM then, and they write down what they have spent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

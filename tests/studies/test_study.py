@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from dmh_edge.config import KINDS
@@ -77,3 +83,29 @@ def test_every_wanted_setting_is_one_of_some_model(kind, wanted):
 def test_an_unknown_study_names_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown study 'gridword' \(did you mean 'gridworld'\?\)"):
         find.find("gridword")
+
+
+def running(child: str) -> bool:
+    """Whether there is such a process, dead ones that nobody has buried aside."""
+    try:
+        return Path("/proc", child, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_however_a_study_ends_its_processes_end_too_and_it_can_go_on(tmp_path, end):
+    command = [sys.executable, "-c", "from dmh_edge.cli import main; main()", "study", "ablation-subgoal"]
+    folders = ["--work", str(tmp_path), "--out", str(tmp_path / "out")]
+    with subprocess.Popen([*command, *folders], stderr=subprocess.PIPE) as parent:
+        while len(list(tmp_path.glob("*/*/config.json"))) < 2:  # both processes are training
+            time.sleep(0.1)
+            assert parent.poll() is None
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        parent.send_signal(end)
+        assert parent.communicate(timeout=20)  # nobody holds the other end of the pipe any more
+    deadline = time.monotonic() + 20
+    while any(running(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(list(tmp_path.glob("*/*/spent.json"))) == 2
