@@ -1,4 +1,4 @@
-"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | bench``.
+"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | bench | study``.
 
 Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
 is quick and a robot without torch can run everything that a robot needs.
@@ -300,6 +300,37 @@ def bench_train(
         with console.bars() as told:
             comparison = mambas.compare(sizes, rivals, turns, told)
         console.out.print(comparison.table())
+
+
+@app.command()
+def study(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c or cost.")
+    ],
+    budget: Annotated[
+        Literal["smoke", "cpu", "full"],
+        typer.Option(
+            help="smoke: seconds, proves nothing; cpu: two cores, an hour or so; full: the paper's, for a GPU."
+        ),
+    ] = "cpu",
+    work: Annotated[Path, typer.Option(help="Folder of the runs; what is there is not done again.")] = Path(
+        "runs", "studies"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of the page, its plots and its CSV file.")] = Path(
+        "docs", "results"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Policies at once, one thread each.")] = 2,
+) -> None:
+    """Put our figures beside the paper's: train what is missing, measure, write a page. The same command goes on."""
+    _require("a study", "train", "torch", "safetensors", "minari", "tensorboard", "matplotlib")
+    _require("a study", "export", "onnx", "onnxscript", "onnxruntime")
+    from dmh_edge import console
+    from dmh_edge.studies.find import conduct, find
+
+    page, written = conduct(find(name), budget, work, out, jobs, console.say)
+    for verdict in page.verdicts:
+        console.out.print(verdict, highlight=False, markup=False, soft_wrap=True)
+    console.say(f"wrote {', '.join(map(str, written))}")
 
 
 def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[[int], Session]]:

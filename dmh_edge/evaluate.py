@@ -26,6 +26,9 @@ Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
 Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episodes in all)
 
+#: What the curve of the policy's forgetful twin is called.
+FORGETFUL = "memory zeroed at each episode"
+
 _RESAMPLES = 10_000
 _EDGE = 3  # episodes at either end that "first" and "last" mean
 
@@ -90,8 +93,8 @@ class Evaluation(Spec):
     """Hidden tasks."""
     seeds: list[int]
     """Seeds of noise and environments."""
-    curves: list[Curve] = Field(min_length=4)
-    """The policy, the same without memory across episodes, the expert, a random policy."""
+    curves: list[Curve] = Field(min_length=1)
+    """The policy; unless it was alone, the same without memory across episodes, the expert, a random policy."""
 
 
 def evaluate(
@@ -102,6 +105,7 @@ def evaluate(
     seeds: Sequence[int],
     deterministic: bool = False,
     progress: Progress = lambda name, done, total: None,  # noqa: ARG005
+    alone: bool = False,
 ) -> Evaluation:
     """Run a policy and its rivals on hidden tasks.
 
@@ -113,6 +117,7 @@ def evaluate(
         seeds: one pass over all tasks each.
         deterministic: without noise.
         progress: told after every episode.
+        alone: leave out its rivals.
     """
     session = open_session(len(hidden))
     environments = task.vector(hidden)
@@ -161,12 +166,13 @@ def evaluate(
         return roll_out(environments, lambda *_: environments.action_space.sample(), episodes, seed)
 
     try:
-        curves = [
-            passes(session.contract.model.kind, policy(forgetful=False)),
-            passes("memory zeroed at each episode", policy(forgetful=True)),
-            passes("expert", expert),
-            passes("random", random),
-        ]
+        curves = [passes(session.contract.model.kind, policy(forgetful=False))]
+        if not alone:
+            curves += [
+                passes(FORGETFUL, policy(forgetful=True)),
+                passes("expert", expert),
+                passes("random", random),
+            ]
     finally:
         environments.close()
         session.close()

@@ -2,19 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dmh_edge.errors import MissingExtraError
-from dmh_edge.evaluate import Evaluation
+from dmh_edge.evaluate import Evaluation, Interval
 from dmh_edge.files import replacing
 
-_STYLES = (("C0", "-"), ("C1", "-"), ("0.35", "--"), ("0.6", ":"))
+_STYLES = {"expert": ("0.35", "--", "."), "random": ("0.6", ":", ".")}
+_MARKS = ".sv^D*"
+_ACROSS = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One side of a comparison.
+
+    Attributes:
+        name: the same name has the same colour in all panels of a picture.
+        x: where.
+        y, low, high: how much, and the band around it.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+    @classmethod
+    def of(cls, name: str, x: Sequence[float], points: Sequence[Interval]) -> Line:
+        """Means with their intervals."""
+        mean, low, high = ([getattr(point, side) for point in points] for side in ("mean", "low", "high"))
+        return cls(name, x, mean, low, high)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: above it.
+        x_label, y_label: what the axes count, with the unit.
+        lines: what is compared.
+        log: whether both axes are logarithmic.
+        log_x: whether x alone is; where neither is, x counts.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Sequence[Line]
+    log: bool = False
+    log_x: bool = False
 
 
 def learning_in_context(evaluation: Evaluation, path: Path) -> None:
     """Return per episode of every agent, with 95% intervals, as a PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        ArtifactError: the file cannot be written.
+    """
+    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
+    title = f"{evaluation.task}: {tasks} hidden tasks, {seeds} seeds, mean and 95% interval"
+    draw([per_episode(title, {curve.name: curve.per_episode for curve in evaluation.curves})], path)
+
+
+def per_episode(title: str, curves: dict[str, list[Interval]]) -> Panel:
+    """Return by episode of some agents."""
+    lines = [Line.of(name, range(1, len(points) + 1), points) for name, points in curves.items()]
+    return Panel(title, "episode on a hidden task, no updates", "return", lines)
+
+
+def draw(panels: Sequence[Panel], path: Path) -> None:
+    """Panels side by side, so many to a row, with one legend for all, as a PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -25,27 +88,38 @@ def learning_in_context(evaluation: Evaluation, path: Path) -> None:
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise MissingExtraError("matplotlib", "train", "drawing curves") from error
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for curve, (color, style) in zip(evaluation.curves, _STYLES, strict=False):
-        episode = np.arange(1, len(curve.per_episode) + 1)
-        axes.plot(
-            episode,
-            [point.mean for point in curve.per_episode],
-            color=color,
-            linestyle=style,
-            marker=".",
-            label=curve.name,
-        )
-        low, high = ([getattr(point, side) for point in curve.per_episode] for side in ("low", "high"))
-        axes.fill_between(episode, low, high, color=color, alpha=0.15, linewidth=0)
-    axes.set_xlabel("episode on a hidden task, no updates")
-    axes.set_ylabel("return")
-    axes.set_xlim(1, max(2, len(evaluation.curves[0].per_episode)))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
-    axes.set_title(f"{evaluation.task}: {tasks} hidden tasks, {seeds} seeds, mean and 95% interval", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    across = min(len(panels), _ACROSS)
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(7 if across == 1 else 4.6 * across, 4.2 * down), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    styles, handles = _styles(panels), {}
+    for axes, panel in zip(grid, panels, strict=False):
+        for line in panel.lines:
+            color, style, mark = styles[line.name]
+            (handles[line.name],) = axes.plot(
+                line.x, line.y, color=color, linestyle=style, marker=mark, markersize=5, label=line.name
+            )
+            axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
+        axes.set_xlabel(panel.x_label)
+        axes.set_ylabel(panel.y_label)
+        axes.set_title(panel.title, fontsize=10)
+        axes.grid(alpha=0.3)
+        if panel.log or panel.log_x:
+            axes.set_xscale("log")
+        else:
+            axes.set_xlim(1, max(2, *(max(line.x) for line in panel.lines)))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if panel.log:
+            axes.set_yscale("log")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
+
+
+def _styles(panels: Sequence[Panel]) -> dict[str, tuple[str, str, str]]:
+    """Colour, stroke and mark by name: those of the yardsticks are fixed, the others are dealt out in turn."""
+    names = dict.fromkeys(line.name for panel in panels for line in panel.lines if line.name not in _STYLES)
+    dealt = {name: (f"C{k % 10}", "-", _MARKS[k % len(_MARKS)]) for k, name in enumerate(names)}
+    return _STYLES | dealt

@@ -29,14 +29,15 @@ RANKS = (
     ("export", "evaluate"),
     ("train", "plots"),
     ("bench",),
-    ("console",),
+    ("console", "studies"),
     ("cli",),
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 # Everything else imports, and in part runs, where torch is not installed.
-NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench", "export")
-NEEDS_NO_TORCH = ("models", "bench", "export", "export.plans")  # the packages' own docstrings, and the TensorRT builder
+NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench", "export", "studies")
+# The packages' own docstrings, the TensorRT builder, and what a page is made of.
+NEEDS_NO_TORCH = ("models", "bench", "export", "export.plans", "studies", "studies.paper", "studies.page")
 
 # Who may know a backend by name. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {

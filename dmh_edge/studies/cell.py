@@ -1,0 +1,224 @@
+"""A cell of a study: one policy, trained and tried. What is done is not done again, whichever study asks.
+
+WORK/TASK/MODEL-DIGEST/     named by all its settings: with other settings it is another cell
+    config.json, checkpoint.safetensors, log.csv, tensorboard/     the run, as `dmh-edge train` leaves it
+    trial-DIGEST.json       what a trial found: an `Evaluation`
+    spent.json              on which machine, and how long it took
+    messages.txt            what training and export said
+    lock                    held by the process that works here
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from dmh_edge import tasks
+from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
+from dmh_edge.config import RunConfig, load
+from dmh_edge.evaluate import Evaluation, evaluate
+from dmh_edge.export.pipeline import draft_contract
+from dmh_edge.export.torch_session import TorchSession
+from dmh_edge.files import named_faults, write_text
+from dmh_edge.runtime.session import Session
+from dmh_edge.schema import Spec, parse
+from dmh_edge.studies import engines
+from dmh_edge.studies.machine import machine, versions
+from dmh_edge.train import train
+
+
+class Trial(Spec):
+    """How a trained policy is tried. Without any update, as always."""
+
+    task: str
+    """Name of the task; of another length, perhaps, than the one trained on."""
+    tasks: int = Field(ge=1)
+    """Of the held-out hidden tasks at most so many."""
+    episodes: int = Field(ge=1)
+    """On each of them, in a row."""
+    seeds: int = Field(ge=1)
+    """Passes over all of them."""
+    deterministic: bool = False
+    """Without noise."""
+    exported: bool = False
+    """Through ONNX Runtime; else stepped by PyTorch."""
+    alone: bool = False
+    """Without its forgetful twin, the expert and a random policy beside it."""
+
+
+class Cell(Spec):
+    """One policy of a study."""
+
+    name: str
+    """What the study's page calls it; its seed aside."""
+    task: str
+    """Name of the task that it is trained on."""
+    model: str
+    """Kind of model."""
+    settings: tuple[str, ...]
+    """Over the preset's, as `dmh-edge train --set` takes them."""
+    seed: int = Field(ge=0)
+    """Of its training."""
+    trials: tuple[Trial, ...] = Field(min_length=1)
+    """How it is tried."""
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.name}, seed {self.seed}"
+
+    @property
+    def config(self) -> RunConfig:
+        """All settings of its run."""
+        return load(self.task, self.model, None, (*self.settings, f"training.seed={self.seed}"))
+
+    def folder(self, work: Path) -> Path:
+        """Where it lies."""
+        return work / self.task / f"{self.model}-{_digest(self.config)}"
+
+    def finished(self, work: Path) -> bool:
+        """Whether nothing is left to do."""
+        return all(_trial_file(self.folder(work), trial).exists() for trial in self.trials)
+
+
+class Spent(Spec):
+    """What something cost."""
+
+    machine: str
+    """Where the last of it was done."""
+    versions: str
+    """Of what did it."""
+    seconds: float = Field(ge=0)
+    """Altogether."""
+
+
+class Outcome(Spec):
+    """A cell that is done."""
+
+    cell: Cell
+    """Which one."""
+    evaluations: tuple[Evaluation, ...]
+    """What its trials found, in their order."""
+    spent: Spent
+    """What it cost."""
+
+
+def finish(cell: Cell, work: Path) -> Outcome:
+    """Do what is left of a cell, on one thread; a second process that wants the same cell waits for the first.
+
+    Raises:
+        DmhEdgeError: it cannot be trained, or a file cannot be written.
+    """
+    folder = cell.folder(work)
+    if not cell.finished(work):
+        with _alone_in(folder), _messages_to(folder / "messages.txt"), _one_thread(), _clocked(folder):
+            if not _trained(folder, cell.config):
+                train(cell.config, None, folder, resume=True)
+            for trial in cell.trials:
+                if not (file := _trial_file(folder, trial)).exists():
+                    write_text(file, _try_out(folder, trial).model_dump_json() + "\n")
+    return outcome(cell, work)
+
+
+def outcome(cell: Cell, work: Path) -> Outcome:
+    """What a finished cell found, from its files.
+
+    Raises:
+        ContractError: a file is truncated or altered.
+    """
+    folder = cell.folder(work)
+    files = [_trial_file(folder, trial) for trial in cell.trials]
+    return Outcome(
+        cell=cell,
+        evaluations=tuple(parse(Evaluation, file.read_text(encoding="utf-8"), str(file)) for file in files),
+        spent=_spent(folder),
+    )
+
+
+def _try_out(folder: Path, trial: Trial) -> Evaluation:
+    task = tasks.find(trial.task)
+    checkpoint = engines.moved(Checkpoint.load(folder), task.spec)
+    contract = draft_contract(checkpoint, folder, task.spec.name)
+
+    def open_session(batch: int) -> Session:
+        if trial.exported:
+            return engines.session(checkpoint, batch)
+        return TorchSession(checkpoint.build(), contract, batch)
+
+    return evaluate(
+        open_session,
+        task,
+        task.test_ids[: trial.tasks],
+        trial.episodes,
+        range(trial.seeds),
+        trial.deterministic,
+        alone=trial.alone,
+    )
+
+
+def _trained(folder: Path, config: RunConfig) -> bool:
+    newest = folder / CHECKPOINT_NAME
+    return newest.exists() and Checkpoint.load(newest).header.step >= config.training.updates
+
+
+def _trial_file(folder: Path, trial: Trial) -> Path:
+    return folder / f"trial-{_digest(trial)}.json"
+
+
+def _digest(spec: Spec) -> str:
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:10]
+
+
+def _spent(folder: Path) -> Spent:
+    file = folder / "spent.json"
+    if not file.exists():  # nothing was done here before
+        return Spent(machine=machine(), versions=versions(), seconds=0)
+    return parse(Spent, file.read_text(encoding="utf-8"), str(file))
+
+
+@contextlib.contextmanager
+def _clocked(folder: Path) -> Iterator[None]:
+    """Add to what the cell has cost, also where the work is cut short."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds = _spent(folder).seconds + time.monotonic() - began
+        spent = Spent(machine=machine(), versions=versions(), seconds=seconds)
+        write_text(folder / "spent.json", spent.model_dump_json(indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system lets go of however the process ends."""
+    with named_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _messages_to(file: Path) -> Iterator[None]:
+    """Progress of one cell would only hide that of the others."""
+    with named_faults(file):
+        messages = file.open("a", encoding="utf-8")
+    with messages, contextlib.redirect_stderr(messages):
+        yield
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for PyTorch: so many cells at once as there are cores are done sooner than one after the other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,55 @@
+"""Every study by its name, and the way from there to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dmh_edge.errors import ConfigError, unknown
+from dmh_edge.studies import ablations, cost, gridworld, tmaze
+from dmh_edge.studies.page import Colophon, Page, write
+from dmh_edge.studies.study import Budget, Study, Workshop
+
+STUDIES = {
+    study.name: study for study in (gridworld.STUDY, tmaze.STUDY, ablations.SUBGOAL, ablations.CHUNK, cost.STUDY)
+}
+_BUDGETS = {
+    "smoke": "smoke: tiny models and next to no training, to see that everything works; the figures mean nothing",
+    "cpu": "cpu: what two cores do in well under three hours",
+    "full": "full: the paper's sizes and updates",
+}
+
+
+def find(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest one.
+    """
+    if name not in STUDIES:
+        raise ConfigError(unknown("study", name, STUDIES))
+    return STUDIES[name]
+
+
+def conduct(
+    study: Study, budget: Budget, work: Path, out: Path, jobs: int, say: Callable[[str], None]
+) -> tuple[Page, list[Path]]:
+    """Do what is left of a study, and write its page.
+
+    Returns:
+        the page, and its files.
+
+    Raises:
+        DmhEdgeError: a policy cannot be trained or tried, or a file cannot be written.
+    """
+    workshop = Workshop(work, jobs, say)
+    page = study.run(budget, workshop)
+    spent = workshop.spent
+    colophon = Colophon(
+        command=f"dmh-edge study {study.name} --budget {budget} --jobs {jobs}",
+        budget=_BUDGETS[budget],
+        machines=sorted({one.machine for one in spent}),
+        versions=sorted({one.versions for one in spent}),
+        seconds=sum(one.seconds for one in spent),
+    )
+    return page, write(study.name, page, colophon, out)

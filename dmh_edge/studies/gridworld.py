@@ -1,0 +1,85 @@
+"""Does DM-H learn faster in context than its rivals, on the same data and with as many updates?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmh_edge.studies import grid, paper
+from dmh_edge.studies.page import Page, table
+from dmh_edge.studies.study import Budget, Study, Workshop, by_name
+
+_RIVALS = {
+    "smoke": ("ad-mamba", "ad-transformer"),
+    "cpu": ("ad-mamba", "ad-transformer"),
+    "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
+}
+_OURS = "dm-h"
+
+_ABOUT_RETURNS = (
+    "Means and 95% intervals, bootstrapped over training seeds and hidden tasks, in the first episode and in the last "
+    f"{grid.LAST}. *Memory zeroed*: the same policy made to forget at each episode; what it cannot do then, it had "
+    "learned in context. The expert knows what is hidden: the optimum. The paper's figures are read off its plots at "
+    "episode 20."
+)
+_ABOUT_DIFFERENCES = (
+    f"In the last {grid.LAST} episodes, hidden task by hidden task. With so few training seeds a bootstrap is narrow: "
+    "it cannot know what another seed would do."
+)
+
+
+def run(budget: Budget, workshop: Workshop) -> Page:
+    """Train each system on each task, and set them side by side."""
+    tasks, systems = grid.TASKS[budget], (_OURS, *_RIVALS[budget])
+    cells = [cell for task in tasks for model in systems for cell in grid.cells(budget, task, model, model)]
+    outcomes = workshop.finish(cells)
+    found = by_name(outcomes)
+
+    def returns() -> Iterator[tuple[str, ...]]:
+        for task in tasks:
+            for model in systems:
+                sides = found[task, model]
+                figure = paper.GRID_WORLD.get(task, {}).get(model)
+                yield (
+                    task,
+                    model,
+                    str(grid.first(sides)),
+                    str(grid.last(sides)),
+                    str(grid.last(sides, 1)),
+                    "-" if figure is None else f"{figure:g}",
+                )
+            for name, curve in (("expert", 2), ("random", 3)):
+                yield task, name, "", str(grid.last(found[task, _OURS], curve)), "", ""
+
+    def differences() -> Iterator[tuple[str, ...]]:
+        for task in tasks:
+            for rival in _RIVALS[budget]:
+                above = grid.difference(found[task, _OURS], found[task, rival])
+                yield task, rival, str(above), grid.verdict(above)
+
+    verdicts = [
+        grid.sentence(task, "DM-H", rival, grid.difference(found[task, _OURS], found[task, rival]))
+        for task in tasks
+        for rival in _RIVALS[budget]
+    ]
+    headings = ("task", "system", "episode 1", f"last {grid.LAST}", f"last {grid.LAST}, memory zeroed", "paper")
+    panels = [grid.panel(task, {model: found[task, model] for model in systems}, yardsticks=True) for task in tasks]
+    return Page(
+        title="Grid World: learning in context",
+        asked=f"Return per episode of DM-H and its rivals: {grid.sample(outcomes)}. All systems of a task have the "
+        f"same data and as many updates: {grid.training(outcomes)}.",
+        verdicts=verdicts,
+        body=[
+            "## Return",
+            table(headings, returns()),
+            _ABOUT_RETURNS,
+            "## DM-H minus rival",
+            table(("task", "rival", "difference", "DM-H is"), differences()),
+            _ABOUT_DIFFERENCES,
+        ],
+        pictures={"gridworld": ("Return per episode by task", panels)},
+        columns=grid.CSV_COLUMNS,
+        rows=grid.csv_rows(outcomes),
+    )
+
+
+STUDY = Study("gridworld", run)

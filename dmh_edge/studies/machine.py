@@ -1,0 +1,35 @@
+"""What computed a figure: processor, cores and GPU, and the versions of what ran on them. No names, no paths."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+
+import torch
+
+import dmh_edge
+
+
+def machine() -> str:
+    """Processor, cores that this process may use, GPU."""
+    try:
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    processor = found[1] if found else platform.machine()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{processor}, {cores()} cores, {gpu}"
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def versions() -> str:
+    """Of this package, Python and the engines."""
+    engines = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
+    return f"dmh-edge {dmh_edge.__version__}, Python {platform.python_version()}, {engines}"

@@ -1,0 +1,198 @@
+"""What a study is: for a budget, cells to be finished in a workshop, perhaps something to be measured, and a page.
+
+smoke   seconds: every step of the way, at sizes that prove nothing; the tests run it
+cpu     what two cores do in well under three hours
+full    the paper's sizes and updates, for a GPU
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from dmh_edge.config import load
+from dmh_edge.files import write_text
+from dmh_edge.schema import Spec, parse
+from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
+from dmh_edge.studies.machine import machine, versions
+from dmh_edge.studies.page import Page
+
+Budget: TypeAlias = Literal["smoke", "cpu", "full"]
+S = TypeVar("S", bound=Spec)
+
+_SET_PARENT_DEATH_SIGNAL = 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """A claim of the paper, and how it is looked into.
+
+    Attributes:
+        name: what the command line calls it.
+        run: does what the budget says in a workshop, and writes up what came of it.
+    """
+
+    name: str
+    run: Callable[[Budget, Workshop], Page]
+
+
+@dataclass
+class Workshop:
+    """Where the parts of a study are made, each of them once.
+
+    Attributes:
+        work: folder of all cells.
+        jobs: cells at once, each in a process of its own where that is more than one.
+        say: told what is done.
+        spent: what everything that the study used has cost, now or at an earlier time.
+    """
+
+    work: Path
+    jobs: int
+    say: Callable[[str], None]
+    spent: list[Spent] = field(default_factory=list)
+
+    def finish(self, cells: Sequence[Cell]) -> list[Outcome]:
+        """Do what is left of the cells, as many at once as there are jobs.
+
+        Whatever ends this early, Ctrl-C too, leaves finished cells as they are and the others to be gone on with.
+
+        Raises:
+            DmhEdgeError: a cell cannot be finished.
+        """
+        left = [cell for cell in cells if not cell.finished(self.work)]
+        if done := len(cells) - len(left):
+            self.say(f"{done} of {len(cells)} policies are there")
+        began = time.monotonic()
+        for number, (cell, seconds) in enumerate(self._each(left), 1):
+            rest = (time.monotonic() - began) / number * (len(left) - number)
+            self.say(
+                f"{done + number} of {len(cells)}: {cell} took {seconds:.0f} s; {len(left) - number} left, about "
+                f"{rest / 60:.0f} min"
+            )
+        outcomes = [outcome(cell, self.work) for cell in cells]
+        self.spent += [one.spent for one in outcomes]
+        return outcomes
+
+    def kept(self, name: str, kind: type[S], measure: Callable[[], S]) -> S:
+        """What was measured under that name before; else measure it now, and keep it.
+
+        Raises:
+            ContractError: what was kept is truncated or altered.
+        """
+        file, note = self.work / f"{name}.json", self.work / f"{name}.spent.json"
+        if not (file.exists() and note.exists()):
+            began = time.monotonic()
+            found = measure()
+            spent = Spent(machine=machine(), versions=versions(), seconds=time.monotonic() - began)
+            write_text(file, found.model_dump_json(indent=1) + "\n")
+            write_text(note, spent.model_dump_json(indent=1) + "\n")
+        else:
+            self.say(f"{file} is there: delete it to measure again")
+        self.spent.append(parse(Spent, note.read_text(encoding="utf-8"), str(note)))
+        return parse(kind, file.read_text(encoding="utf-8"), str(file))
+
+    def _each(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, float]]:
+        """Cells as they are finished, and how long each took."""
+        if self.jobs == 1:
+            for cell in cells:
+                yield cell, _timed(cell, self.work)
+            return
+        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), _live_and_die_with_the_parent)
+        waiting, running = list(reversed(cells)), dict[Future[float], Cell]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:  # no more: what is handed over cannot be called back
+                    cell = waiting.pop()
+                    running[pool.submit(_timed_in_its_process, cell, self.work)] = cell
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    cell = running.pop(future)
+                    yield cell, future.result()
+        finally:
+            for process in multiprocessing.active_children() if running else ():
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+
+
+def settings(task: str, model: str, wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of the wanted settings that the model has, in the form of ``--set``."""
+    known = load(task, model).model_dump()
+    return tuple(
+        f"{name}={value}" for name, value in wanted.items() if (parts := name.split("."))[1] in known[parts[0]]
+    )
+
+
+#: The smallest models, and updates that teach them nothing.
+SMOKE = {
+    "model.width": 8,
+    "model.heads": 2,
+    "model.layers": 1,
+    "model.memory_layers": 1,
+    "model.actor_layers": 1,
+    "model.state_size": 2,
+    "model.subgoal_size": 4,
+    "model.window_episodes": 2,
+    "data.batch": 2,
+    "data.episodes_per_context": 2,
+    "training.updates": 2,
+    "training.log_every": 1,
+    "training.checkpoint_every": 1,
+    "training.device": "cpu",
+}
+#: The paper's: its table of hyperparameters, and the most updates that its released code makes.
+FULL = {
+    "model.width": 128,
+    "model.layers": 3,
+    "model.memory_layers": 2,
+    "model.actor_layers": 3,
+    "model.state_size": 16,
+    "model.subgoal_size": 16,
+    "model.dropout": 0.1,
+    "data.batch": 128,
+    "training.updates": 100_000,
+    "training.learning_rate": 1e-4,
+    "training.schedule": "constant",
+    "training.warm_up": 1_000,
+    "training.log_every": 100,
+    "training.checkpoint_every": 1_000,
+}
+
+
+def by_name(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    """Outcomes by task and name, those of all seeds together, in the order in which they came."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for one in outcomes:
+        groups.setdefault((one.cell.task, one.cell.name), []).append(one)
+    return groups
+
+
+def _timed(cell: Cell, work: Path) -> float:
+    began = time.monotonic()
+    finish(cell, work)
+    return time.monotonic() - began
+
+
+def _timed_in_its_process(cell: Cell, work: Path) -> float:
+    try:
+        return _timed(cell, work)
+    except SystemExit:  # SIGTERM: the pool would wait for another cell
+        os._exit(1)
+
+
+def _live_and_die_with_the_parent() -> None:
+    """Of a process for cells: the parent alone answers Ctrl-C, which reaches both, and takes its children along.
+
+    However it ends: Linux sends them SIGTERM then, and they write down what they have spent.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

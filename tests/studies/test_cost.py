@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from dmh_edge.studies import cost, paper
+from dmh_edge.studies.cost import AtLength, Costs
+from dmh_edge.studies.stopwatch import Side, Spread, Times, in_turns, ratio
+
+
+def test_sides_take_turns_and_are_timed_per_step():
+    made: list[str] = []
+    sides = {
+        "many": Side(lambda: made.append("m"), steps=3, turns=3),
+        "few": Side(lambda: made.append("f"), steps=1, turns=2),
+    }
+    times = in_turns(sides)
+    assert "".join(made) == "mmmfmmmfmmm"
+    assert [(one.name, len(one.seconds)) for one in times] == [("many", 3), ("few", 2)]
+
+
+def test_ratios_are_taken_round_by_round_where_both_were_timed():
+    one, other = Times(name="one", seconds=[2, 9, 4]), Times(name="other", seconds=[1, 3, 2, 99])
+    assert ratio(one, other) == Spread(2, 2, 2.5)
+    assert str(Spread(12.3456, 1, 1000)) == "12.3 [1, 1,000]"
+
+
+@pytest.fixture
+def costs():  # type: ignore[no-untyped-def]
+    """DM-H takes 1 ms at every length; the fastest way to run AD a given time at the longest."""
+
+    def make(fastest_s: float) -> Costs:
+        def sides(scale: float) -> list[Times]:
+            seconds = {
+                "dm-h, exported": 1e-3,
+                "ad-mamba, exported": 2e-3,
+                "ad-transformer, context re-read, 1 threads": 9 * scale,
+                "ad-transformer, context re-read, 2 threads": 5 * scale,
+                "ad-transformer, KV cache, exported": 2 * scale,
+                "ad-transformer, KV cache, in place, 1 threads": scale,
+                "ad-transformer, KV cache, in place, 2 threads": 3 * scale,
+            }
+            return [Times(name=name, seconds=[taken] * 3) for name, taken in seconds.items()]
+
+        rows = [
+            AtLength(steps=paper.TEST_CONTEXT, sides=sides(fastest_s / 4)),
+            AtLength(steps=16_000, sides=sides(fastest_s)),
+        ]
+        return Costs(rows=rows, load=0.5)
+
+    return make
+
+
+@pytest.mark.parametrize(("fastest_s", "said"), [(0.03, "28 times is passed"), (0.014, "missed by a factor of 2.")])
+def test_the_verdict_compares_dm_h_with_the_fastest_way_to_run_ad(costs, fastest_s, said):
+    class Kept:
+        spent: list[object] = []  # noqa: RUF012
+
+        def kept(self, name, kind, measure):  # type: ignore[no-untyped-def]
+            return costs(fastest_s)
+
+    page = cost.run("cpu", Kept())  # type: ignore[arg-type]
+    reread, fastest, growth, mamba = page.verdicts
+    assert f"costs {5 * fastest_s / 4 / 1e-3:.3g} [" in reread
+    assert "the paper has 28" in reread
+    assert "(ad-transformer, KV cache, in place)" in fastest
+    assert said in fastest
+    assert "DM-H changes by a factor of 1.00, that of the fastest way to run AD with a transformer by 4" in growth
+    assert "costs 2 [2, 2] times as much" in mamba
+
+
+def test_the_page_shows_what_was_measured_and_measures_once(conduct, monkeypatch):
+    done = conduct("cost")
+    rows = list(csv.DictReader(done.text("cost.csv").splitlines()))
+    assert {row["context_steps"] for row in rows} == {"8", "16"}
+    ours = [float(row["seconds_per_step"]) for row in rows if row["side"] == "dm-h, exported"]
+    assert len(ours) == 4
+    assert f"| 16 | {1000 * np.median(ours[2:]):.3g} [" in done.text("cost.md")
+    monkeypatch.setattr(cost, "measure", None)
+    assert conduct("cost").text("cost.md") == done.text("cost.md")
