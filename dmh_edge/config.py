@@ -107,11 +107,13 @@ class _Task:
     state_size: int = 8
     reward_scale: float = 1.0
     return_conditioned: bool = False
+    levels: Literal["one-hot", "scale"] = "one-hot"
 
 
-_SMALL = TrainingConfig(updates=1_000, learning_rate=3e-3, schedule="cosine", warm_up=50)
-_SMALL_ROOM = _Task(chunk=5, data=DataConfig(batch=16, episodes_per_context=12), training=_SMALL)
-_LARGE_ROOM = _Task(chunk=20, data=DataConfig(batch=8, episodes_per_context=4), training=_SMALL)
+_SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
+#: In a room, numbers on a scale say more of a cell where no goal has been than one-hot vectors (docs/performance.md).
+_SMALL_ROOM = _Task(chunk=5, levels="scale", data=DataConfig(batch=16, episodes_per_context=12), training=_SMALL)
+_LARGE_ROOM = _Task(chunk=20, levels="scale", data=DataConfig(batch=8, episodes_per_context=4), training=_SMALL)
 _ARM = _Task(
     chunk=5,
     reward_scale=2,
@@ -141,7 +143,7 @@ _TASKS = {
 
 
 def _preset(task: str, of: _Task, kind: str) -> RunConfig:
-    common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale}
+    common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale, "levels": of.levels}
     mamba, attention = {"layers": 2, "state_size": of.state_size}, {"layers": 2}
     model: Any
     data = of.data

@@ -169,7 +169,8 @@ TASKS = (
         target_return=20,
         train=65,
         test=16,
-        episodes_per_history=50,
+        histories_per_task=10,
+        episodes_per_history=20,
     ),
     _task(
         "darkroom-hard",
@@ -178,7 +179,8 @@ TASKS = (
         target_return=1,
         train=65,
         test=16,
-        episodes_per_history=50,
+        histories_per_task=10,
+        episodes_per_history=20,
     ),
     _task(
         "darkroom-dynamic",
