@@ -50,6 +50,8 @@ test-light:
 	$(LIGHT_VENV)/bin/pytest -n 2 $(wildcard $(LIGHT_TESTS))
 
 # --resume: a demo that was interrupted goes on, and one that has ended does not train again.
+# One thread: a second one helps these small models little, and where a core is busy the two wait for each other.
+demo: export OMP_NUM_THREADS := 1
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(INSTALLED)
 	dmh-edge data darkroom --out data/darkroom
