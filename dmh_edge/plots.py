@@ -85,7 +85,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     """
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
+        from matplotlib.ticker import MaxNLocator, NullLocator
     except ImportError as error:
         raise MissingExtraError("matplotlib", "train", "drawing curves") from error
     across = min(len(panels), _ACROSS)
@@ -108,6 +108,9 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         axes.grid(alpha=0.3)
         if panel.log or panel.log_x:
             axes.set_xscale("log")
+            places = max((line.x for line in panel.lines), key=len)
+            axes.set_xticks(places, [f"{place:,}" for place in places])
+            axes.xaxis.set_minor_locator(NullLocator())
         else:
             axes.set_xlim(1, max(2, *(max(line.x) for line in panel.lines)))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

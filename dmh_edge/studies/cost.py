@@ -58,8 +58,8 @@ _ABOUT_THE_PAPER = (
     f"{paper.TEST_MINUTES['ad-mamba']:g} with AD (Mamba) and {paper.TEST_MINUTES['dm-h']:g} with DM-H for ten episodes "
     f"of HalfCheetah at a context of {paper.TEST_CONTEXT:,} steps, on a GPU, environment included: {paper.TEST_RATIO} "
     "times as long with a transformer as with DM-H. An episode being of 1,000 steps, that is "
-    f"{6 * paper.TEST_MINUTES['ad-transformer']:,.0f} and {6 * paper.TEST_MINUTES['dm-h']:.0f} ms per step: what is "
-    "around the model weighs more there than here, and makes the ratio smaller."
+    f"{6 * paper.TEST_MINUTES['ad-transformer']:,.0f} and {6 * paper.TEST_MINUTES['dm-h']:.0f} ms per step: a "
+    "GPU reads a whole context at once, and what is around the model counts as well, so that the ratio is smaller."
 )
 
 

@@ -29,7 +29,8 @@ from dmh_edge.studies.page import Page
 Budget: TypeAlias = Literal["smoke", "cpu", "full"]
 S = TypeVar("S", bound=Spec)
 
-_SET_PARENT_DEATH_SIGNAL = 1
+#: Of `prctl`; and the seconds that a process for cells has to leave in good order.
+_SET_PARENT_DEATH_SIGNAL, _LAST_S = 1, 10
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,16 @@ def _timed_in_its_process(cell: Cell, work: Path) -> float:
         os._exit(1)
 
 
+def _leave(*_: object) -> None:
+    signal.alarm(_LAST_S)  # which ends the process even where the exception is swallowed
+    sys.exit(1)
+
+
 def _live_and_die_with_the_parent() -> None:
     """Of a process for cells: the parent alone answers Ctrl-C, which reaches both, and takes its children along.
 
     However it ends: Linux sends them SIGTERM then, and they write down what they have spent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
     ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

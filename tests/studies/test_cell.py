@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,17 @@ def test_a_cell_that_was_cut_short_goes_on_and_remembers_what_it_has_cost(cell, 
 
 
 def test_who_wants_a_cell_that_another_works_on_waits(cell, tmp_path):
+    finish(cell(seed=1), tmp_path)
+    began = time.monotonic()
+    finish(cell(seed=2), tmp_path)
+    long_enough_s = 3 * (time.monotonic() - began)
     folder: Path = cell().folder(tmp_path)
     folder.mkdir(parents=True)
     waiting = threading.Thread(target=finish, args=(cell(), tmp_path))
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting.start()
-        waiting.join(1)
+        waiting.join(long_enough_s)
         assert waiting.is_alive()
         assert not (folder / "config.json").exists()
     waiting.join(60)

@@ -21,7 +21,7 @@ def test_the_page_says_where_each_system_was_trained_and_what_grows(conduct):
     short, long = (next(row for row in success.splitlines() if row.startswith(f"| {length} | ")) for length in (4, 8))
     assert short.count("[") == 3
     assert long.count("trained at 4") == 2
-    assert "not trained: 0 h for 2 updates" in long
+    assert "not trained: over 0.0 h for 2 updates of one episode" in long
     assert "out of memory" in text
 
     rows = list(csv.DictReader(done.text("tmaze.csv").splitlines()))
