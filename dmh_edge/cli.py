@@ -42,11 +42,13 @@ TaskName = Annotated[
     str,
     typer.Argument(
         metavar="TASK",
-        help="[large-]darkroom, [large-]darkroom-hard, [large-]darkroom-dynamic, [large-]key-to-door, tmaze-LENGTH, "
-        "dark-reacher or dark-payload.",
+        help="[large-]darkroom, [large-]darkroom-hard, [large-]darkroom-dynamic, [large-]key-to-door, tmaze-LENGTH "
+        "(1000 if not said), dark-reacher or dark-payload.",
     ),
 ]
-ModelName = Annotated[str, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc.")]
+ModelName = Annotated[
+    str | None, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc [that of --config, or dm-h].")
+]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
@@ -97,7 +99,7 @@ def train(
         Path | None,
         typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task [made in memory]."),
     ] = None,
-    model: ModelName = "dm-h",
+    model: ModelName = None,
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
@@ -176,7 +178,8 @@ def export(
             raise ConfigError(
                 f"{source} is exported already: add --trt to build its plans in place, and drop --out and --precision"
             )
-        build_plans(Policy.load(source), targets, console.say)
+        note = build_plans(Policy.load(source), targets, console.say)
+        console.say(f"wrote {', '.join(note.plans)} in {source}, in place of any that were there")
         return
     if out is None:
         raise ConfigError("say with --out where the policy's folder shall be")
@@ -272,7 +275,7 @@ def run(
 @bench.command(name="train")
 def bench_train(
     task: TaskName = "darkroom",
-    model: ModelName = "dm-h",
+    model: ModelName = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over the preset's: model.width=64.")] = None,  # noqa: A002
     updates: Annotated[int, typer.Option(min=1, help="To measure.")] = 20,
     turns: Annotated[int, typer.Option(min=1, help="Forward and backward passes of each Mamba.")] = 5,
@@ -294,7 +297,9 @@ def bench_train(
         console.say('no other Mamba to compare with: pip install "dmh-edge[bench]" brings mambapy and transformers')
         return
     if profile.tokens == 0 and tokens is None:
-        console.say(f"{model} has no Mamba to compare; say with --tokens at which length to compare one all the same")
+        console.say(
+            f"{used.model.kind} has no Mamba to compare; say with --tokens at which length to compare one all the same"
+        )
         return
     for sizes in mambas.sizes(used.model, profile.batch, tokens or profile.tokens):
         with console.bars() as told:
@@ -337,6 +342,8 @@ def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[
     """What a run or a policy was trained for, how many tasks it held out, and how to open it for some robots."""
     from dmh_edge.contract import CONTRACT_NAME
 
+    if not policy.exists():
+        raise ConfigError(f"{policy} does not exist; name the folder of a run, or a policy's folder or engine file")
     if policy.suffix == ".safetensors" or (policy.is_dir() and not (policy / CONTRACT_NAME).exists()):
         _require("evaluating a run", "train", "torch", "safetensors")
         from dmh_edge.checkpoint import Checkpoint

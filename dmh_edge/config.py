@@ -169,7 +169,7 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
             model = ADMambaConfig(**mamba, **common)
         case "ad-transformer":
             model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **common)
-        case _:
+        case "bc":
             model, data = BCConfig(layers=2, **common), data.model_copy(update={"label": "behaviour"})
     return RunConfig(task=task, model=model, data=data, training=of.training)
 
@@ -179,30 +179,39 @@ KINDS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
 PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
 
 
-def load(task: str, model: str = "dm-h", config_file: Path | None = None, settings: Iterable[str] = ()) -> RunConfig:
+def load(
+    task: str, model: str | None = None, config_file: Path | None = None, settings: Iterable[str] = ()
+) -> RunConfig:
     """Settings of a run: the preset, changed by a file, changed by single settings.
 
     Args:
         task: name of the task.
-        model: kind of model.
+        model: kind of model; None for that of the file or, where there is none, DM-H.
         config_file: JSON with any of the fields of `RunConfig`.
         settings: ``data.batch=64``; values are JSON, and what is no JSON is taken as text.
 
     Raises:
         ConfigError: there is no such preset, field or file, or a value cannot be used.
     """
+    change = {} if config_file is None else _read(config_file)
+    of_file = part.get("kind") if isinstance(part := change.get("model"), dict) else None
+    if None not in (model, of_file) and model != of_file:
+        raise ConfigError(f"{config_file} is for model {of_file!r}, but {model!r} was asked for")
+    model = model or of_file or "dm-h"
     family = re.sub(r"^tmaze-\d+$", "tmaze", task)
-    try:
-        preset = PRESETS[family, model].model_copy(update={"task": task})
-    except KeyError:
-        raise ConfigError(unknown("preset", f"{task} {model}", map(" ".join, PRESETS))) from None
+    if family not in _TASKS:
+        raise ConfigError(unknown("task", task, [*_TASKS, "tmaze-LENGTH"]))
+    if model not in KINDS:
+        raise ConfigError(unknown("model", model, KINDS))
+    preset = PRESETS[family, model].model_copy(update={"task": task})
     content = preset.model_dump(mode="json")
-    if config_file is not None:
-        content = _merged(content, _read(config_file))
-        if content["task"] != task:
-            raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")
+    content = _merged(content, change)
+    if content["task"] != task:
+        raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")
     for setting in settings:
         content = _merged(content, _nested(setting))
+    if isinstance(part := content["model"], dict) and part.get("kind") != model:
+        raise ConfigError(f"setting model.kind: got {part.get('kind')!r} for a {model}; choose the model with --model")
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:

@@ -60,13 +60,17 @@ def parity_table(figures: list[ParityFigure]) -> Table:
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """One row per agent."""
+    from dmh_edge.evaluate import edge_of
+
     tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
     title = (
         f"{evaluation.task}, {evaluation.backend}: return on {tasks} hidden tasks, {seeds} seeds, with 95% intervals"
     )
     table = Table(title=title, title_justify="left")
     table.add_column("agent")
-    for heading in ("first three episodes", "last three episodes", "improvement"):
+    edge = edge_of(len(evaluation.curves[0].per_episode))
+    some = {1: "episode", 2: "two episodes", 3: "three episodes"}[edge]
+    for heading in (f"first {some}", f"last {some}", "improvement"):
         table.add_column(heading, justify="right")
     for curve in evaluation.curves:
         table.add_row(curve.name, str(curve.first), str(curve.last), str(curve.improvement))

@@ -34,6 +34,11 @@ class MissingExtraError(DmhEdgeError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs {package}, which is not installed: pip install "dmh-edge[{extra}]"')
+        self._arguments = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """From a worker process it arrives whole."""
+        return MissingExtraError, self._arguments
 
 
 class DataError(DmhEdgeError):

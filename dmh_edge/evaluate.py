@@ -30,7 +30,12 @@ Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episode
 FORGETFUL = "memory zeroed at each episode"
 
 _RESAMPLES = 10_000
-_EDGE = 3  # episodes at either end that "first" and "last" mean
+_EDGE = 3  # episodes at either end that "first" and "last" mean, or fewer so that they never overlap
+
+
+def edge_of(episodes: int) -> int:
+    """How many of so many episodes are the first ones, and as many the last ones."""
+    return max(1, min(_EDGE, episodes // 2))
 
 
 class Interval(Spec):
@@ -57,16 +62,16 @@ class Curve(Spec):
     per_episode: list[Interval]
     """Of each episode."""
     first: Interval
-    """Of the first three episodes."""
+    """Of the first three episodes, or fewer: `edge_of`."""
     last: Interval
-    """Of the last three episodes."""
+    """Of as many at the end."""
     improvement: Interval
-    """Last three minus first three."""
+    """Last minus first."""
 
     @classmethod
     def of(cls, name: str, returns: Returns) -> Curve:
         """Summarise ``[seeds, tasks, episodes]``."""
-        edge = min(_EDGE, returns.shape[-1])
+        edge = edge_of(returns.shape[-1])
         first, last = returns[..., :edge].mean(-1), returns[..., -edge:].mean(-1)
         columns = [*np.moveaxis(returns, -1, 0), first, last, last - first]
         *per_episode, first_, last_, improvement = intervals(np.stack(columns, -1))

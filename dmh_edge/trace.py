@@ -111,6 +111,9 @@ def zipped_arrays(stream: BinaryIO) -> NpzFile[Any]:
     Raises:
         ValueError, EOFError, zipfile.BadZipFile: it is none, or is truncated.
     """
+    if not zipfile.is_zipfile(stream):  # numpy would speak of pickles, and how to trust them
+        raise ValueError("it is no zip archive")
+    stream.seek(0)
     file = np.load(stream, allow_pickle=False)
     if not isinstance(file, NpzFile):
         raise ValueError("it holds a single array")

@@ -257,6 +257,9 @@ def _run(learner: Learner, out: Path) -> Summary:
             if last or learner.step % training.checkpoint_every == 0:
                 log.sync()
                 learner.checkpoint().save(out / CHECKPOINT_NAME)
+    except KeyboardInterrupt:
+        display.say(f"interrupted after update {learner.step:,}; go on from the newest checkpoint with --resume")
+        raise
     finally:
         drawn.close()
         display.close()

@@ -60,6 +60,20 @@ def test_a_settings_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path
         config.load("darkroom", config_file=file)
 
 
-def test_an_unknown_preset_is_refused_with_the_nearest_known_one():
-    with pytest.raises(ConfigError, match="did you mean 'darkroom dm-h'"):
+def test_an_unknown_task_or_model_is_refused_with_the_nearest_known_one():
+    with pytest.raises(ConfigError, match=r"unknown task 'darkrom' .did you mean 'darkroom'.*tmaze-LENGTH"):
         config.load("darkrom")
+    with pytest.raises(ConfigError, match="unknown task 'tmaze-x'"):
+        config.load("tmaze-x")
+    with pytest.raises(ConfigError, match=r"unknown model 'dmh' .did you mean 'dm-h'"):
+        config.load("darkroom", "dmh")
+
+
+def test_a_file_says_which_model_it_is_for(tmp_path):
+    file = tmp_path / "used.json"
+    file.write_text(config.load("darkroom", "dt", settings=["model.window=7"]).model_dump_json())
+    assert config.load("darkroom", config_file=file).model.kind == "dt"
+    with pytest.raises(ConfigError, match=r"used.json is for model 'dt', but 'bc' was asked for"):
+        config.load("darkroom", "bc", file)
+    with pytest.raises(ConfigError, match="choose the model with --model"):
+        config.load("darkroom", settings=["model.kind=dt"])

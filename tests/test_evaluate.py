@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import TransformReward
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.evaluate import Curve, Evaluation, Interval, evaluate, intervals, roll_out
+from dmh_edge.evaluate import Curve, Evaluation, Interval, edge_of, evaluate, intervals, roll_out
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.schema import parse
@@ -121,9 +121,10 @@ def test_a_curve_compares_the_last_three_episodes_with_the_first_three():
     assert np.array(curve.returns).shape == (3, 2, 8)
 
 
-def test_a_curve_of_fewer_than_three_episodes_uses_what_there_is():
+def test_in_a_short_curve_the_first_and_the_last_episodes_do_not_overlap():
+    assert [edge_of(episodes) for episodes in (1, 2, 3, 4, 5, 6, 20)] == [1, 1, 1, 2, 2, 3, 3]
     curve = Curve.of("it", np.array([[[1.0, 5.0]]]))
-    assert curve.first.mean == curve.last.mean == 3
+    assert (curve.first.mean, curve.last.mean, curve.improvement.mean) == (1, 5, 4)
     assert Curve.of("it", np.array([[[7.0]]])).improvement == Interval(mean=0, low=0, high=0)
 
 

@@ -288,7 +288,7 @@ def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
     assert one.weights_sha256 == other.weights_sha256
 
 
-def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_are(data, tmp_path, monkeypatch):
+def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_are(tmp_path, monkeypatch):
     seen = []
     original = ContextSampler.__init__
 
@@ -297,12 +297,34 @@ def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_
         original(self, episodes, **settings)
 
     monkeypatch.setattr(ContextSampler, "__init__", watched)
-    train(tiny("training.updates=1"), data, tmp_path / "all")
-    train(tiny("training.updates=1", "data.hold_out=20"), data, tmp_path / "few")
+    generate(darkroom.TASK, tmp_path / "data", 1, 2, 0, lambda done, total: None)
+    train(tiny("training.updates=1"), tmp_path / "data", tmp_path / "all")
+    train(tiny("training.updates=1", "data.hold_out=20"), tmp_path / "data", tmp_path / "few")
     held_out = set(validation_ids(darkroom.TRAIN_IDS, 20))
     assert seen[1] == seen[0] - held_out
     one, other = (Checkpoint.load(tmp_path / name) for name in ("all", "few"))
     assert one.header.data_sha256 == other.header.data_sha256
+
+
+@pytest.mark.parametrize("setting", ["data.top_fraction=0.7", "data.label=behaviour", "training.beta2=0.5"])
+def test_a_setting_is_not_only_read_but_used(setting, reference, data, tmp_path):
+    train(tiny(setting), data, tmp_path)
+    assert rows(tmp_path)[-1]["loss"] != rows(reference)[-1]["loss"]
+
+
+def test_ctrl_c_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+    original = Learner.update
+
+    def interrupted(self, arrays):
+        if self.step == 9:
+            raise KeyboardInterrupt
+        return original(self, arrays)
+
+    monkeypatch.setattr(Learner, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), data, tmp_path)
+    assert "interrupted after update 9; go on from the newest checkpoint with --resume" in capsys.readouterr().err
+    assert Checkpoint.load(tmp_path).header.step == 8
 
 
 def test_products_in_bfloat16_leave_the_scan_and_the_weights_in_float32(data, tmp_path, monkeypatch):

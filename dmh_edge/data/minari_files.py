@@ -85,6 +85,8 @@ def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
         DataError: there is no such data set, or its metadata lack what we need.
     """
     path = folder / "data" / "metadata.json"
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; make a data set there with `dmh-edge data TASK --out {folder}`")
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         data_format, episodes = metadata["data_format"], int(metadata["total_episodes"])

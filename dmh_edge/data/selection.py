@@ -33,8 +33,13 @@ def learnable(episodes: Episodes, held_out: Sequence[int], top_fraction: float) 
             on ties.
 
     Raises:
-        DataError: every hidden task of the data is held out.
+        DataError: the data lack a task that is to be held out, or hold no other.
     """
+    if absent := sorted(set(held_out) - set(episodes.hidden.tolist())):
+        raise DataError(
+            f"data.hold_out: the data hold nothing of hidden task {absent[0]}, which was to be held out; they number "
+            "their tasks differently or lack some: set it to 0, or make the data with `dmh-edge data`"
+        )
     keep = ~np.isin(episodes.hidden, held_out)
     if not keep.any():
         raise DataError(

@@ -108,8 +108,10 @@ class Attentive(Backbone):
 
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:
         """``[R, T, G, d] -> [R, T, d]``."""
-        step = torch.arange(tokens.shape[1], device=tokens.device)
-        rotation = self._rotation(torch.remainder(step, 2 * self.steps)[None])
+        step = torch.arange(tokens.shape[1], device=tokens.device)[None]  # [1, T]
+        if self.episodes == 1:  # counted as `step` does: from 0 in each episode
+            step = step - torch.where(start, step, 0).cummax(1).values
+        rotation = self._rotation(torch.remainder(step, 2 * self.steps))
         answers = slice(self.tokens - 1, None, self.tokens)
         return self.transformer(tokens.flatten(1, 2), answers, self._visible(start), rotation)  # type: ignore[no-any-return]
 
@@ -129,7 +131,7 @@ class Attentive(Backbone):
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
         """``[B, G, d] -> [B, d]``."""
         start, place, life = tensors["episode_start"], tensors["place"], tensors["life"]  # [B], [B], [B, steps]
-        if self.episodes == 1:  # nothing is left to be seen: count as `forward` does, from 0 in each episode
+        if self.episodes == 1:  # nothing is left to be seen: an episode looks the same wherever it begins
             place = torch.where(start, 0, place)
         life = life - (start[:, None] & (life > 0)).long()
         ring = torch.arange(self.steps, device=place.device)

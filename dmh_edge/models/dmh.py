@@ -169,9 +169,7 @@ class DMH(PolicyModel):
 
     def _step_actor(self, tensors: Tensors) -> Tensors:
         due, place, to_go = self._clock(tensors)
-        kept = (~due)[
-            :, None, None, None
-        ]  # against [layers, B, ., ., .]; the committed state is finite, so 0 zeroes it
+        kept = (~due)[:, None, None, None]  # against [layers, B, ., ., .]; the state is finite, so 0 zeroes it
         answer, key, value = self.actor.step(
             tensors["subgoal"],
             self.encoder(tensors["observation"]),

@@ -152,16 +152,16 @@ class MambaBlock(nn.Module):
         assert self.conv1d.bias is not None
         channels_first = causal_conv1d_fn(channels_first, weight, self.conv1d.bias.to(x.dtype), activation="silu")
         dt, B, C = self._selection(channels_first.transpose(1, 2))
-        y: Tensor = selective_scan_fn(
-            channels_first,
-            dt.transpose(1, 2).to(x.dtype).contiguous(),
+        y: Tensor = selective_scan_fn(  # in float32 also under autocast: dt, B and C are what must not be rounded
+            channels_first.float(),
+            dt.transpose(1, 2).contiguous(),
             self._decay_rates(),
-            B.transpose(1, 2).to(x.dtype).contiguous(),
-            C.transpose(1, 2).to(x.dtype).contiguous(),
+            B.transpose(1, 2).contiguous(),
+            C.transpose(1, 2).contiguous(),
             self.D.float(),
-            z=gate.transpose(1, 2).contiguous(),
+            z=gate.transpose(1, 2).float().contiguous(),
         )
-        return y.transpose(1, 2)
+        return y.transpose(1, 2).to(gate.dtype)
 
 
 class Mamba(nn.Module):

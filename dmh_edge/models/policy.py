@@ -52,11 +52,11 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a rollout must be like to meet every corner of a model's state.
+    """What a rollout must be like to meet the corners of a model's state.
 
     Attributes:
         longest_episode: episodes last 1 tick to so many.
-        ticks: after so many the state has wrapped and restarted several times.
+        ticks: after so many, whatever is counted has wrapped and restarted.
     """
 
     longest_episode: int

@@ -176,11 +176,15 @@ class SequencePolicy(PolicyModel):
 
     @property
     def rollout(self) -> Rollout:
-        """Long enough for a window to wrap and to lose whole episodes."""
-        if isinstance(self.backbone, Attentive):
-            steps, episodes = self.backbone.steps, self.backbone.episodes
-            return Rollout(longest_episode=max(2, round(1.75 * steps / episodes)), ticks=round(1.3 * steps) + 20)
-        return Rollout(longest_episode=20, ticks=100)
+        """Long enough to go round a window's circle, also within one episode where it sees no more than that.
+
+        A circle of more than some 2,000 ticks is not closed: the proof would take longer than the training.
+        """
+        if not isinstance(self.backbone, Attentive):
+            return Rollout(longest_episode=20, ticks=100)
+        steps, episodes = self.backbone.steps, self.backbone.episodes
+        longest = 5 * steps if episodes == 1 else max(2, round(1.75 * steps / episodes))
+        return Rollout(longest, min(5_000, max(200, 6 * steps if episodes == 1 else round(4.2 * steps))))
 
     def forward(self, chunks: Chunks) -> Tensors:
         """``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""

@@ -50,10 +50,11 @@ def moved(checkpoint: Checkpoint, spec: TaskSpec) -> Checkpoint:
     if header.task == spec:
         return checkpoint
     here, there = (build(header.config.model, task).model_spec() for task in (header.task, spec))
-    if here != there:
+    alike = all(getattr(header.task, part) == getattr(spec, part) for part in ("observation", "action"))
+    if here != there or not alike:
         raise ConfigError(
-            f"a {header.config.model.kind} trained on {header.task.name} is another model on {spec.name}: the tensors "
-            "of its state differ; train it there"
+            f"a {header.config.model.kind} trained on {header.task.name} is another model on {spec.name}: what it "
+            "observes or does, or the tensors of its state, differ; train it there"
         )
     config = header.config.model_copy(update={"task": spec.name})
     return Checkpoint(

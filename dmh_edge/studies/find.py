@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dmh_edge.errors import ConfigError, unknown
@@ -15,8 +16,8 @@ STUDIES = {
 }
 _BUDGETS = {
     "smoke": "smoke: tiny models and next to no training, to see that everything works; the figures mean nothing",
-    "cpu": "cpu: what two cores do in well under three hours",
-    "full": "full: the paper's sizes and updates",
+    "cpu": "cpu: what two cores do in at most three hours",
+    "full": "full: the paper's sizes, and as many updates as a GPU makes in days",
 }
 
 
@@ -44,6 +45,8 @@ def conduct(
     """
     workshop = Workshop(work, jobs, say)
     page = study.run(budget, workshop)
+    if budget == "smoke":
+        page = replace(page, asked=f"**{_BUDGETS[budget]}, and sizes are not those named here.** {page.asked}")
     spent = workshop.spent
     colophon = Colophon(
         command=f"dmh-edge study {study.name} --budget {budget} --jobs {jobs}",

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from dmh_edge.config import load
+from dmh_edge.errors import DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.schema import Spec, parse
 from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
@@ -117,7 +119,15 @@ class Workshop:
                     running[pool.submit(_timed_in_its_process, cell, self.work)] = cell
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     cell = running.pop(future)
-                    yield cell, future.result()
+                    try:
+                        seconds = future.result()
+                    except BrokenProcessPool as error:
+                        raise DmhEdgeError(
+                            f"a worker was killed, perhaps for want of memory, while these were made: {cell}"
+                            f"{''.join(f', {other}' for other in running.values())}; what is finished is kept: try "
+                            "again with --jobs 1"
+                        ) from error
+                    yield cell, seconds
         finally:
             for process in multiprocessing.active_children() if running else ():
                 process.terminate()

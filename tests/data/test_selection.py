@@ -50,6 +50,8 @@ def test_tasks_that_are_held_out_are_not_learned_from():
     assert learnable(data, (1,), 1.0).hidden.tolist() == [2, 3]
     with pytest.raises(DataError, match="holds out all 3 hidden tasks"):
         learnable(data, (1, 2, 3), 1.0)
+    with pytest.raises(DataError, match="nothing of hidden task 4, which was to be held out"):
+        learnable(data, (1, 4), 1.0)
 
 
 def test_validation_tasks_are_some_of_the_training_tasks_and_always_the_same():

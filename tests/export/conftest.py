@@ -29,6 +29,12 @@ def _maker() -> ModuleType:
 make = _maker()
 
 
+@pytest.fixture(scope="session", name="make")
+def _make() -> ModuleType:
+    """What makes small policies."""
+    return make
+
+
 @pytest.fixture(scope="session", params=["discrete", "continuous"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     """A small policy for each kind of action."""

@@ -1,22 +1,67 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from dmh_edge.contract import PolicyContract
+from dmh_edge.data.ticks import longest_episode
 from dmh_edge.errors import ParityError
 from dmh_edge.export.parity import check_backend, check_step
+from dmh_edge.export.pipeline import draft_contract
+from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
+from dmh_edge.models.backbones import Attentive
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.sequence import (
+    ADMambaConfig,
+    ADTransformerConfig,
+    BCConfig,
+    DMConfig,
+    DTConfig,
+    SequenceConfig,
+)
 
 
 def test_forward_equals_step(model: PolicyModel, contract: PolicyContract) -> None:
     figures = check_step(model, contract, ticks=120)
     assert [figure.ticks for figure in figures] == [120, 120]
     assert all(figure.worst_error < 1e-10 for figure in figures)
+
+
+@pytest.mark.parametrize("kind", ["DISCRETE", "CONTINUOUS"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        DMConfig(width=8, layers=2, state_size=4),
+        DTConfig(width=8, layers=2, heads=2, window=4),
+        ADMambaConfig(width=8, layers=2, state_size=4),
+        ADTransformerConfig(width=8, layers=2, heads=2, window_episodes=1),
+        ADTransformerConfig(width=8, layers=2, heads=2, window_episodes=3),
+        BCConfig(width=8, layers=2),
+    ],
+    ids=lambda config: config.kind + str(getattr(config, "window_episodes", "")),
+)
+def test_forward_equals_step_for_every_rival_also_when_its_window_has_gone_round(
+    config: SequenceConfig, kind: str, make: ModuleType
+) -> None:
+    task = getattr(make, kind)
+    checkpoint = make.tiny_checkpoint(task, config)
+    model = checkpoint.build()
+    rollout = model.rollout
+    contract = draft_contract(checkpoint, Path("run"), config.kind)
+    figures = check_step(model, contract, rollout.ticks)
+    assert all(figure.worst_error < 1e-12 for figure in figures)
+    if isinstance(model.backbone, Attentive):
+        world = random_world(task, contract.model, rollout.longest_episode, rollout.ticks, 1)
+        circle = 2 * model.backbone.steps
+        around = longest_episode(world["episode_start"]) if model.backbone.episodes == 1 else rollout.ticks
+        assert around > circle
+        assert world["episode_start"].sum() > model.backbone.episodes
 
 
 def test_a_step_that_is_not_forward_is_found(

@@ -14,6 +14,7 @@ from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
 from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.export.pipeline import export_policy
+from dmh_edge.models.build import ModelConfig, build
 from dmh_edge.models.dmh import DMH, DMHConfig
 
 HERE = Path(__file__).parent
@@ -47,12 +48,13 @@ CONTINUOUS = TaskSpec(
 )
 
 
-def tiny_checkpoint(task: TaskSpec, sizes: DMHConfig = SIZES) -> Checkpoint:
+def tiny_checkpoint(task: TaskSpec, sizes: ModelConfig = SIZES) -> Checkpoint:
     """An untrained policy whose answers spread, as those of a trained one do."""
     torch.manual_seed(0)
-    model = DMH(sizes, task)
+    model = build(sizes, task)
+    head = model.actor.head if isinstance(model, DMH) else model.head
     with torch.no_grad():
-        model.actor.head.weight.mul_(8)  # logit spread of at least 1
+        head.weight.mul_(8)  # logit spread of at least 1
     config = RunConfig(task=task.name, model=sizes, data=DataConfig(), training=TrainingConfig())
     return Checkpoint(Header(step=0, config=config, task=task, data_sha256="0" * 64), model.state_dict(), {}, {})
 
