@@ -294,7 +294,7 @@ def test_unknown_names_are_refused_with_the_nearest_known_one(data, run, policy,
     assert "'darkrom' (did you mean 'darkroom'?)" in refused("data", "darkrom", "--out", tmp_path / "x")
     train = ("train", "darkroom", "--data", data, "--out", tmp_path / "x", "--config", small)
     assert "did you mean 'darkroom'" in refused("train", "darkrom", *train[2:])
-    assert "did you mean 'darkroom'" in refused(*train, "--model", "dmh")
+    assert "did you mean 'dm-h'" in refused("train", "darkroom", "--out", tmp_path / "x", "--model", "dmh")
     assert "model.widht: unknown field 'widht' (did you mean 'width'?)" in refused(*train, "--set", "model.widht=4")
     assert "unknown robot 'fakee' (did you mean 'fake'?)" in refused(
         "run", "--engine", policy, "--robot", "fakee", "--ticks", 1, "--out", tmp_path / "x"

@@ -153,7 +153,7 @@ def test_an_episode_without_steps_is_refused(copy: Path) -> None:
 
 
 def test_what_is_no_minari_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a Minari data set"):
+    with pytest.raises(DataError, match=r"nowhere is no folder; make a data set there with `dmh-edge data"):
         Episodes.load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="is not a Minari data set"):
         Episodes.load(tmp_path)
