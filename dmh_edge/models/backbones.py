@@ -23,7 +23,7 @@ from dmh_edge.contract import TensorSpec
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba
 from dmh_edge.models.policy import CacheDType, Tensors
-from dmh_edge.models.transformer import Rotation, Transformer
+from dmh_edge.models.transformer import Rotation, Transformer, penalty
 
 
 class Backbone(nn.Module, ABC):
@@ -142,7 +142,9 @@ class Attentive(Backbone):
         visible = torch.cat([older[:, None].expand(-1, self.tokens, -1), newer], -1)
         slots = self.tokens * torch.remainder(place, self.steps)[:, None] + within  # [B, G]
         rotation = self._rotation(place[:, None])
-        read, key, value = self.transformer.step(tokens, visible, slots, tensors["key"], tensors["value"], rotation)
+        read, key, value = self.transformer.step(
+            tokens, penalty(visible).to(tokens.dtype), slots, tensors["key"], tensors["value"], rotation
+        )
         return read, {
             "place": torch.remainder(place + 1, 2 * self.steps),
             "life": torch.where(here, self.episodes, life),

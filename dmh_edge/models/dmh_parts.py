@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dmh_edge.models.encoding import ActionCodec
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
-from dmh_edge.models.transformer import Transformer
+from dmh_edge.models.transformer import Transformer, penalty
 
 
 class DMHConfig(MambaSizes):
@@ -119,11 +119,19 @@ class Actor(nn.Module):
         self.observation_token = Linear(features, config.width)
         self.action_token = Linear(codec.size, config.width)
         self.reward_token = Linear(1, config.width)
+        # Which slots the four new tokens of a step take, and what they see, depends on the step's place in the chunk
+        # alone: looked up in two tables, it costs a tick a few operators instead of a score.
+        slots, visible = _places(config.chunk)
+        self.register_buffer("slots_at", slots, persistent=False)
+        self.register_buffer("penalty_at", penalty(visible), persistent=False)
         self.position = nn.Parameter(0.02 * torch.randn(self.slots, config.width))
         self.token_norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = Transformer(config.actor_layers, config.width, config.heads, config.dropout)
         self.head = Linear(config.width, codec.size)
+
+    slots_at: Tensor
+    penalty_at: Tensor
 
     def forward(self, subgoal: Tensor, features: Tensor, action: Tensor, reward: Tensor) -> Tensor:
         """Logits, or tanh outputs, at every step of N chunks: ``[N, c, A]``.
@@ -169,15 +177,9 @@ class Actor(nn.Module):
             self.subgoal_token(subgoal),
             self.observation_token(features),
         ]
-        first = 4 * place[:, None] - 2  # [B, 1]: slot of the first new token, below 0 where a chunk begins
-        offsets = torch.arange(4, device=place.device)
-        slots = torch.remainder(first + offsets, self.slots)  # [B, 4]
-        older = torch.arange(self.slots, device=place.device) < first  # [B, 4c]
-        # Among the new tokens: those before, but none of the step before where there is none.
-        newer = (offsets <= offsets[:, None]) & ((offsets[:, None] < 2) | (first[:, None] + offsets >= 0))  # [B, 4, 4]
-        visible = torch.cat([older[:, None].expand(-1, 4, -1), newer], -1)  # [B, 4, 4c + 4]
+        slots = self.slots_at[place]  # [B, 4]
         sequence = self.token_norm(torch.stack(tokens, 1) + self.position[slots])  # [B, 4, d]
-        read, key, value = self.transformer.step(sequence, visible, slots, key, value)
+        read, key, value = self.transformer.step(sequence, self.penalty_at[place], slots, key, value)
         return self._answer(read), key, value
 
     def _outcome(self, action: Tensor, reward: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -190,3 +192,15 @@ class Actor(nn.Module):
     def _answer(self, read: Tensor) -> Tensor:
         answer: Tensor = self.head(read)
         return answer if self.codec.discrete else torch.tanh(answer)
+
+
+def _places(chunk: int) -> tuple[Tensor, Tensor]:
+    """For each of c places in a chunk: the slots ``[c, 4]`` of the new tokens a, r, z, s, and what each sees, bool
+    ``[c, 4, 4c + 4]``: the cache, then the new tokens."""
+    first = 4 * torch.arange(chunk)[:, None] - 2  # [c, 1]: slot of the first new token, below 0 where a chunk begins
+    offsets = torch.arange(4)
+    slots = torch.remainder(first + offsets, 4 * chunk)
+    older = torch.arange(4 * chunk) < first  # [c, 4c]
+    # Among the new tokens: those before, but none of the step before where there is none.
+    newer = (offsets <= offsets[:, None]) & ((offsets[:, None] < 2) | (first[:, None] + offsets >= 0))  # [c, 4, 4]
+    return slots, torch.cat([older[:, None].expand(-1, 4, -1), newer], -1)

@@ -176,7 +176,7 @@ class Transformer(nn.Module):
     def step(
         self,
         x: Tensor,
-        visible: Tensor,
+        penalty: Tensor,
         slots: Tensor,
         key: Tensor,
         value: Tensor,
@@ -189,7 +189,7 @@ class Transformer(nn.Module):
 
         Args:
             x: ``[B, G, d]``.
-            visible: ``[B, G, S + G]``: which slots of the cache, and which of the new tokens, each new token sees.
+            penalty: ``[B, G, S + G]``: for slots of the cache and for the new tokens, 0 where a new token sees them.
             slots: where the new tokens go, int64 ``[B, G]``.
             key, value: caches ``[layers, B, H, S, d/H]``.
             rotation: of the new tokens' positions.
@@ -198,7 +198,7 @@ class Transformer(nn.Module):
             output ``[B, d]``, and both caches with the new tokens in them.
         """
         group, width = x.shape[1:]
-        penalty = _penalty(visible, x.dtype).unsqueeze(1)  # [B, 1, G, S + G]
+        penalty = penalty.unsqueeze(1)  # [B, 1, G, S + G]
         x = x.reshape(-1, width)
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
@@ -222,6 +222,6 @@ def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
-def _penalty(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores: 0 where a query may look, a large negative number elsewhere."""
-    return torch.where(visible, 0.0, _PENALTY).to(dtype)
+def penalty(visible: Tensor) -> Tensor:
+    """What is added to scores, float32: 0 where a query may look, a large negative number elsewhere."""
+    return torch.where(visible, 0.0, _PENALTY)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmh_edge.models.transformer import Transformer
+from dmh_edge.models.transformer import Transformer, penalty
 
 LAYERS, WIDTH, HEADS, SLOTS = 2, 8, 2, 12
 
@@ -34,7 +34,7 @@ def step(transformer, group, first, key, value, older=None):
     older = (torch.arange(SLOTS) < first).expand(batch, count, SLOTS) if older is None else older
     newer = torch.ones(count, count).tril().bool().expand(batch, -1, -1)
     slots = (first + torch.arange(count)).expand(batch, -1)
-    return transformer.step(group, torch.cat([older, newer], -1), slots, key, value)
+    return transformer.step(group, penalty(torch.cat([older, newer], -1)), slots, key, value)
 
 
 def transformer_by_the_definition(transformer, x):
@@ -98,7 +98,7 @@ def test_rows_may_be_at_different_places(transformer):
     older = (torch.arange(SLOTS) < first).unsqueeze(1).expand(2, 2, SLOTS)
     newer = torch.ones(2, 2).tril().bool().expand(2, -1, -1)
     group = torch.stack([x[0, 5:7], x[1, 7:9]])
-    output, *_ = transformer.step(group, torch.cat([older, newer], -1), first + torch.arange(2), key, value)
+    output, *_ = transformer.step(group, penalty(torch.cat([older, newer], -1)), first + torch.arange(2), key, value)
     again = torch.cat([x[1:, :3], x[1:, 7:9]], 1)
     assert (output[0] - transformer(x[:1])[0, 6]).abs().max() < 1e-12
     assert (output[1] - transformer(again)[0, 4]).abs().max() < 1e-12
@@ -183,5 +183,5 @@ def test_step_rotates_as_forward_does(transformer):
         newer = torch.ones(4, 4).tril().bool().expand(3, -1, -1)
         visible, slots = torch.cat([older, newer], -1), (first + torch.arange(4)).expand(3, -1)
         turned = cosine[:, :, group], sine[:, :, group]
-        read, key, value = transformer.step(x[:, group], visible, slots, key, value, turned)
+        read, key, value = transformer.step(x[:, group], penalty(visible), slots, key, value, turned)
         torch.testing.assert_close(read, expected[:, first + 3])
