@@ -224,6 +224,8 @@ def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
     used = checkpoint.header.config if checkpoint is not None else None
     if used is None and settings.exists():
         used = load(config.task, config.model.kind, settings)
+    if used is not None:  # how many workers make batches changes nothing that is learned
+        used = used.model_copy(update={"data": used.data.model_copy(update={"workers": config.data.workers})})
     if used is not None and (changed := differences(used, config)):
         raise ConfigError(
             f"the run in {out} was started with other settings: {'; '.join(changed)}. Resume with --config {settings}, "

@@ -278,6 +278,13 @@ def test_workers_change_nothing_but_the_time_that_is_waited(workers, reference, 
     assert (tmp_path / LOG_NAME).read_bytes() == (reference / LOG_NAME).read_bytes()
 
 
+def test_a_run_goes_on_with_another_number_of_workers(reference, data, tmp_path):
+    train(tiny("data.workers=0"), data, tmp_path)
+    assert train(tiny("data.workers=2"), data, tmp_path, resume=True).updates == 24
+    with pytest.raises(ConfigError, match=r"data.batch: 2, now 3"):
+        train(tiny("data.batch=3"), data, tmp_path, resume=True)
+
+
 def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
     on_disk, in_memory = tmp_path / "on-disk", tmp_path / "in-memory"
     generate(darkroom.TASK, tmp_path / "data", None, None, 0, lambda done, total: None)
