@@ -17,6 +17,7 @@ Distillation", 2022, on the across-episodic contexts of Huang et al., 2024.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
@@ -62,9 +63,9 @@ class SequenceConfig(Spec):
     levels: Literal["one-hot", "one-hot-joint", "scale"] = "one-hot"
     """How whole-number observations are read."""
 
+    @abstractmethod
     def backbone(self, horizon: int) -> Backbone:
         """The layers for a task of episodes of at most ``horizon`` steps."""
-        raise NotImplementedError
 
 
 class _MambaConfig(SequenceConfig, MambaSizes):
