@@ -36,6 +36,9 @@ class DataConfig(Spec):
     """Whose actions are imitated: the expert's, recorded beside those taken, or those taken."""
     target_return: Literal["episode", "context"] = "context"
     """What return-to-go starts from: the episode's own return, or the best of its context."""
+    balance_actions: bool = False
+    """Let each choice of action weigh as much in the loss as any other, however rare it is: where one step in a
+    thousand decides, the others would drown it."""
     top_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of each hidden task's episodes that is learned from: those of the highest returns."""
     hold_out: int = Field(default=0, ge=0)

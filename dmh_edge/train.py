@@ -22,6 +22,7 @@ from torch import Tensor
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig, load
+from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler, LabelledChunks
 from dmh_edge.data.episodes import Episodes
@@ -111,6 +112,11 @@ class Learner:
     """
 
     def __init__(self, config: RunConfig, task: Task, episodes: Episodes, device: torch.device) -> None:
+        if config.data.balance_actions and not isinstance(task.spec.action, DiscreteAction):
+            raise ConfigError(
+                f"data.balance_actions is for choices among actions, but those of {task.spec.name!r} are continuous; "
+                "leave it false"
+            )
         self.config, self.spec, self.device = config, task.spec, device
         self.step = 0
         self._data_sha256 = episodes.sha256
@@ -131,6 +137,7 @@ class Learner:
             episodes_per_context=config.data.episodes_per_context,
             expert_labels=config.data.label == "expert",
             target="best" if config.data.target_return == "context" else "own",
+            balance=config.data.balance_actions,
         )
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
 

@@ -30,6 +30,8 @@ def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:
 def lessons(arrays: LabelledChunks, chunk_noise: int, device: torch.device) -> tuple[Chunks, Lesson]:
     """What a policy's ``loss`` reads, with one draw of noise per chunk from torch's generator of the CPU."""
     noise = torch.randn(*arrays.valid.shape[:2], chunk_noise).to(device, non_blocking=True)  # [B, J, Z]
-    label = torch.from_numpy(arrays.label).to(device, non_blocking=True)
-    subgoal = torch.from_numpy(arrays.subgoal_observation).to(device, non_blocking=True)
-    return chunks(arrays, noise), Lesson(label=label, subgoal_observation=subgoal)
+    lesson = {
+        name: torch.from_numpy(getattr(arrays, name)).to(device, non_blocking=True)
+        for name in ("label", "weight", "subgoal_observation")
+    }
+    return chunks(arrays, noise), Lesson(**lesson)

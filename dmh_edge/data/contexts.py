@@ -44,10 +44,12 @@ class LabelledChunks(ChunkArrays):
 
     Attributes:
         label: the action to be predicted, shaped like ``action``.
+        weight: ``[B, J, c]`` float32: how much a step counts; 1 on average over the data.
         subgoal_observation: ``[B, J, S]`` float32: the valuable sub-goal of each chunk.
     """
 
     label: NDArray[Any]
+    weight: NDArray[np.float32]
     subgoal_observation: NDArray[np.float32]
 
 
@@ -62,6 +64,7 @@ class ContextSampler:
         episodes_per_context: episodes of one hidden task in a context, n, all different.
         expert_labels: label with the expert's actions where the data have them; else with the actions taken.
         target: ask each episode for its own return, or for the best return of its context.
+        balance: let each choice of action count as much as any other; else each step does.
 
     Raises:
         DataError: a hidden task has fewer than n episodes.
@@ -75,6 +78,7 @@ class ContextSampler:
         episodes_per_context: int,
         expert_labels: bool = True,
         target: Literal["own", "best"] = "own",
+        balance: bool = False,
     ) -> None:
         tasks, counts = np.unique(episodes.hidden, return_counts=True)
         if counts.min() < episodes_per_context:
@@ -88,7 +92,7 @@ class ContextSampler:
         self._of_task = np.split(np.argsort(episodes.hidden, kind="stable"), np.cumsum(counts)[:-1])
         self._count = -(-episodes.length // chunk)  # chunks of each episode [E]
         self._first = np.cumsum(self._count) - self._count
-        self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels)
+        self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels, balance)
 
     def draw(self, seed: int, update: int, batch: int) -> LabelledChunks:
         """The contexts of one update: a pure function of its arguments.
@@ -123,7 +127,12 @@ class ContextSampler:
 
 
 def _chunk_table(
-    episodes: Episodes, chunk: int, count: NDArray[np.int64], first: NDArray[np.int64], expert_labels: bool
+    episodes: Episodes,
+    chunk: int,
+    count: NDArray[np.int64],
+    first: NDArray[np.int64],
+    expert_labels: bool,
+    balance: bool,
 ) -> dict[str, NDArray[Any]]:
     """Every chunk of the data ``[K + 1, ...]``; the last row is the chunk of nothing."""
     episode = np.repeat(np.arange(len(count)), count)  # [K]
@@ -131,7 +140,7 @@ def _chunk_table(
     step = begin[:, None] + np.arange(chunk)  # [K, c], within the episode
     valid = step < episodes.length[episode, None]
     row = np.where(valid, episodes.start[episode, None] + step, 0)
-    has_expert = expert_labels and episodes.expert_action is not None
+    label = episodes.expert_action if expert_labels and episodes.expert_action is not None else episodes.action
     subgoal = episodes.start[episode] + episode + valuable_subgoals(episodes, chunk)
 
     def laid_out(column: NDArray[Any], rows: NDArray[np.int64] = row) -> NDArray[Any]:
@@ -142,10 +151,20 @@ def _chunk_table(
     table = {
         "observation": laid_out(episodes.observation, row + episode[:, None]),
         "action": laid_out(episodes.action),
-        "label": laid_out(episodes.expert_action if has_expert else episodes.action),  # type: ignore[arg-type]
+        "label": laid_out(label),
+        "weight": laid_out(_weights(label, balance)),
         "reward": laid_out(episodes.reward),
         "valid": valid,
         "episode_start": begin == 0,
         "subgoal_observation": episodes.observation[subgoal],
     }
     return {name: np.concatenate([column, np.zeros_like(column[:1])]) for name, column in table.items()}
+
+
+def _weights(label: NDArray[Any], balance: bool) -> NDArray[np.float32]:
+    """How much each step counts ``[N]``, 1 on average: as any other, or so that all choices do alike."""
+    if not balance:
+        return np.ones(len(label), np.float32)
+    _, choice, count = np.unique(label, return_inverse=True, return_counts=True)
+    weights: NDArray[np.float32] = (len(label) / (len(count) * count)).astype(np.float32)[choice]
+    return weights

@@ -75,12 +75,12 @@ class DMH(PolicyModel):
         reaching. Nothing else aligns the two.
         """
         read = self(chunks)
-        parts = {"memory": self.imitation(read["answer"], lesson.label, chunks.valid)}
+        parts = {"memory": self.imitation(read["answer"], lesson, chunks.valid)}
         parts["loss"] = parts["memory"]
         if self.config.subgoal_weight > 0:
             valuable = self.goal_map(self.encoder(lesson.subgoal_observation))  # [B, J, Z]
             answer = self._act(valuable.to(read["answer"].dtype), self.encoder(chunks.observation), chunks)
-            parts["subgoal"] = self.imitation(answer, lesson.label, chunks.valid)
+            parts["subgoal"] = self.imitation(answer, lesson, chunks.valid)
             parts["loss"] = parts["loss"] + self.config.subgoal_weight * parts["subgoal"]
         return parts
 

@@ -47,6 +47,7 @@ class Lesson:
     """What a chunk should teach, beside the `Chunks` themselves."""
 
     label: Tensor  # like Chunks.action: the action to imitate
+    weight: Tensor  # [B, J, c]: how much each step counts, relative to the others
     subgoal_observation: Tensor  # [B, J, S]: the valuable sub-goal of each chunk
 
 
@@ -92,7 +93,7 @@ class PolicyModel(nn.Module, ABC):
 
     def loss(self, chunks: Chunks, lesson: Lesson) -> Tensors:
         """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist."""
-        return {"loss": self.imitation(self(chunks)["answer"], lesson.label, chunks.valid)}
+        return {"loss": self.imitation(self(chunks)["answer"], lesson, chunks.valid)}
 
     @abstractmethod
     def step(self, graph: str, tensors: Tensors) -> Tensors:
@@ -129,11 +130,14 @@ class PolicyModel(nn.Module, ABC):
             return {"action": self.codec.decode(answer)}
         return {"action": self.codec.choose(answer, noise), "logits": answer}
 
-    def imitation(self, answer: Tensor, label: Tensor, valid: Tensor) -> Tensor:
-        """Cross-entropy, or mean squared error in units of half the action's range, over valid steps."""
+    def imitation(self, answer: Tensor, lesson: Lesson, valid: Tensor) -> Tensor:
+        """Cross-entropy, or mean squared error in units of half the action's range: a weighted mean of valid steps."""
+        label, weight, answer = lesson.label[valid], lesson.weight[valid], answer[valid].float()
         if self.codec.discrete:
-            return functional.cross_entropy(answer[valid].float(), label[valid])
-        return functional.mse_loss(answer[valid].float(), self.codec.encode(label[valid], answer.dtype).float())
+            losses = functional.cross_entropy(answer, label, reduction="none")
+        else:
+            losses = (answer - self.codec.encode(label, answer.dtype)).square().mean(-1)
+        return (losses * weight).sum() / weight.sum()
 
 
 def numbers(name: str) -> TensorSpec:
