@@ -137,8 +137,8 @@ _TASKS = {
     "tmaze": _Task(
         chunk=20,
         return_conditioned=True,
-        data=DataConfig(batch=4, episodes_per_context=1),
-        training=_SMALL.model_copy(update={"updates": 300, "beta2": 0.95}),
+        data=DataConfig(batch=8, episodes_per_context=1, balance_actions=True),
+        training=TrainingConfig(updates=1_000, learning_rate=1e-3, warm_up=50, beta2=0.95),
     ),
     "dark-reacher": _ARM,
     "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),

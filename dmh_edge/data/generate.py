@@ -86,21 +86,27 @@ def generated(
         columns = list(_histories(task, environments, plan))
     action_type = np.int64 if isinstance(task.spec.action, DiscreteAction) else np.float32
 
-    def flat(name: str, dtype: type[Any], steps: slice = slice(None)) -> NDArray[Any]:
-        parts = [column[name][:, steps].astype(dtype) for column in columns]
-        return np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
+    def flat(name: str, dtype: type[Any], final: int = 0) -> NDArray[Any]:
+        """The steps of all episodes, and so many more of each."""
+        parts = []
+        for column in columns:
+            values, length = column[name], column["length"]
+            parts.append(values[np.arange(values.shape[1]) < length[:, None] + final].astype(dtype))
+        return np.concatenate(parts)
 
     return Episodes(
         spec=task.spec,
-        observation=flat("observations", np.float32),
+        observation=flat("observations", np.float32, final=1),
         action=flat("actions", action_type),
-        expert_action=flat("expert_action", action_type, slice(-1)),  # no step follows the final observation
+        expert_action=flat("expert_action", action_type),  # not at the final observation, which no step follows
         reward=flat("rewards", np.float32),
-        terminated=flat("terminations", np.bool_, slice(-1, None)),
+        terminated=np.concatenate(
+            [column["terminations"][np.arange(len(plan.hidden)), column["length"] - 1] for column in columns]
+        ),
         hidden=np.tile(plan.hidden, plan.episodes),
         history=np.tile(plan.history, plan.episodes),
         number=np.repeat(np.arange(plan.episodes), len(plan.hidden)),
-        length=np.concatenate([np.full(len(plan.hidden), column["rewards"].shape[1]) for column in columns]),
+        length=np.concatenate([column["length"] for column in columns]),
     )
 
 
@@ -144,7 +150,9 @@ def _histories(task: Task, environments: Any, plan: _Plan) -> Iterator[dict[str,
 def _roll_out(
     task: Task, environments: Any, hidden: NDArray[np.int64], noise: float, rng: np.random.Generator, seed: int | None
 ) -> dict[str, NDArray[Any]]:
-    """One episode in every environment, as Minari's columns with rows first: ``[N, T or T+1, ...]``."""
+    """One episode in every environment, as Minari's columns with rows first, ``[N, T or T+1, ...]``, of which each row
+    has as many steps as ``length`` ``[N]`` says.
+    """
     count, horizon = len(hidden), task.spec.horizon
     observation, info = environments.reset(seed=seed)
     phase = phase_of(info, count)
@@ -160,15 +168,14 @@ def _roll_out(
     columns["observations"][:, 0], columns["expert_action"][:, 0] = observation, advice
     training = np.array(task.train_ids, np.int64)
     belief = _believe(training, hidden, noise, rng)
-    over = np.zeros(count, bool)
+    length, over = np.zeros(count, np.int64), np.zeros(count, bool)
     steps = 0
     while not over.all():
         action = task.expert(observation, belief, phase)
         observation, reward, terminated, truncated, info = environments.step(action)
         phase = phase_of(info, count)
-        over = terminated | truncated
-        if over.any() != over.all():
-            raise ConfigError(f"task {task.spec.name!r}: episodes of different lengths; data need one length")
+        length += ~over
+        over |= terminated | truncated
         columns["actions"][:, steps], columns["rewards"][:, steps] = action, reward
         columns["terminations"][:, steps], columns["truncations"][:, steps] = terminated, truncated
         steps += 1
@@ -176,8 +183,7 @@ def _roll_out(
         columns["expert_action"][:, steps] = task.expert(observation, hidden, phase)
         doubts = rng.random(count) < BELIEFS_PER_EPISODE / horizon
         belief = np.where(doubts, _believe(training, hidden, noise, rng), belief)
-    short = horizon - steps
-    return {name: column[:, : column.shape[1] - short] for name, column in columns.items()}
+    return columns | {"length": length}
 
 
 def _believe(
@@ -195,8 +201,12 @@ def _buffers(columns: dict[str, NDArray[Any]], plan: _Plan, number: int) -> list
         raise MissingExtraError("minari", "train", "writing a data set") from error
     buffers = []
     for row in range(len(plan.hidden)):
-        own: dict[str, Any] = {name: column[row] for name, column in columns.items()}
-        infos = {"expert_action": own.pop("expert_action")}
+        length = int(columns["length"][row])
+        own: dict[str, Any] = {
+            name: columns[name][row, :length] for name in ("actions", "rewards", "terminations", "truncations")
+        }
+        own["observations"] = columns["observations"][row, : length + 1]
+        infos = {"expert_action": columns["expert_action"][row, : length + 1]}
         options = {"hidden": int(plan.hidden[row]), "history": int(plan.history[row]), "number": number}
         buffers.append(EpisodeBuffer(options=options, infos=infos, **own))
     return buffers

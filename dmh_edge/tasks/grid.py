@@ -41,6 +41,7 @@ class Grid:
         move: ``(position, phase, time, action, hidden) -> (position, phase, reward [N])``: one step, the one that takes
             the clock to ``time``.
         show: ``(position, time, hidden) -> observation [N, S]`` float32.
+        horizon: steps of an episode ``[N]`` of hidden tasks ``[N]``, at most the spec's; None where all have the same.
     """
 
     spec: TaskSpec
@@ -48,6 +49,7 @@ class Grid:
     start: tuple[int, int]
     move: Callable[[Ints, Ints, Ints, Ints, Ints], tuple[Ints, Ints, NDArray[np.float64]]]
     show: Callable[[Ints, Ints, Ints], NDArray[np.float32]]
+    horizon: Callable[[Ints], Ints] | None = None
 
 
 class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
@@ -70,6 +72,7 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
             if not 0 <= number < grid.hidden_tasks:
                 raise ConfigError(f"{grid.spec.name}: got hidden = {number}, expected 0 to {grid.hidden_tasks - 1}")
         self.num_envs = len(hidden)
+        self._horizon = grid.horizon(self._hidden) if grid.horizon else grid.spec.horizon
         low, high = ([getattr(element, side) for element in grid.spec.observation] for side in ("low", "high"))
         self.single_observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
         self.single_action_space = Discrete(grid.spec.action.size)
@@ -97,7 +100,7 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
         self._position, self._phase, reward = self._grid.move(
             self._position, self._phase, self._time, actions, self._hidden
         )
-        truncated = self._time >= self._grid.spec.horizon
+        truncated = self._time >= self._horizon
         observation = self._grid.show(self._position, self._time, self._hidden)
         return observation, reward, np.zeros(self.num_envs, bool), truncated, self._information()
 

@@ -26,7 +26,8 @@ class Task:
         train_ids: hidden tasks to learn from.
         test_ids: hidden tasks that no data set holds; T-maze, which has but two, says why they are the same.
         vector: environments for some hidden tasks at once, with autoreset disabled: ``reset(options={"reset_mask":
-            mask})`` starts new episodes where ``mask`` is true. The same hidden task may be there many times.
+            mask})`` starts new episodes where ``mask`` is true. The same hidden task may be there many times. Where
+            episodes differ in length, the environments of those that are over bear to be stepped on.
         expert: knows what is hidden and, of a task that is done in stages, how many of them are done: the phase, which
             an observation need not tell.
         histories_per_task: learning histories per hidden task that are enough to learn from.

@@ -12,8 +12,10 @@ first observation of an episode, the arm's own in an arm, and 0 elsewhere. It ha
 **Reward** is 1 for ending in the arm that the sign showed, and -1/L for every earlier step after which x is behind the
 step's number: who dawdles cannot arrive in time. The most that can be had is 1; who forgets the sign gets a half.
 
-``tmaze-<L>`` is the task of memory length L, ``tmaze`` that of the shortest in the paper, 1,000. Hidden task 0 pays in
-the lower arm, 1 in the upper.
+``tmaze-<L>`` is the task of memory length L, ``tmaze`` that of the shortest in the paper, 1,000. An even hidden task
+pays in the lower arm, an odd one in the upper. Tasks 0 and 1 have the whole corridor, and are those that a policy is
+tested on; the next two have half of it, and so on: of all corridors to learn from, the shortest teach first that the
+sign matters, and the others then that nothing on the way does.
 """
 
 from __future__ import annotations
@@ -37,16 +39,31 @@ DEFAULT = 1000
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 RIGHT, UP, LEFT, DOWN = range(len(MOVES))
 
-#: Both to learn from and to be tested on: there are no others, and each episode shows which of them it is. What a test
-#: asks is not whether a policy meets something new, but whether it still knows after L steps.
-IDS = (0, 1)
+#: Both to learn from and to be tested on: there are no others of that length, and each episode shows which of them it
+#: is. What a test asks is not whether a policy meets something new, but whether it still knows after L steps.
+WHOLE = (0, 1)
+#: No corridor is halved to less.
+_SHORTEST_HALF = 8
 
 
 @dataclass(frozen=True)
 class Maze:
-    """The rules of one corridor of ``length`` L. See `Grid` for shapes."""
+    """The rules of corridors of ``length`` L and its halves. See `Grid` for shapes."""
 
     length: int
+
+    @property
+    def hidden_tasks(self) -> int:
+        """Two of each length."""
+        return 2 * max(1, (self.length // _SHORTEST_HALF).bit_length())
+
+    def far_end(self, hidden: Ints) -> Ints:
+        """Length ``[N]`` of the corridor of each hidden task."""
+        return self.length >> (hidden // 2)
+
+    def horizon(self, hidden: Ints) -> Ints:
+        """Steps ``[N]`` of an episode: along the corridor and into an arm."""
+        return self.far_end(hidden) + 1
 
     def move(
         self, position: Ints, phase: Ints, time: Ints, action: Ints, hidden: Ints
@@ -54,26 +71,27 @@ class Maze:
         """One step of N mazes; a wall stops a move."""
         wanted = position + MOVES[action]
         x, y = wanted.T
-        free = ((y == 0) & (x >= 0) & (x <= self.length)) | ((x == self.length) & (np.abs(y) <= 1))
+        far_end = self.far_end(hidden)
+        free = ((y == 0) & (x >= 0) & (x <= far_end)) | ((x == far_end) & (np.abs(y) <= 1))
         position = np.where(free[:, None], wanted, position)
         x, y = position.T
         penalty = np.where(x < time, -1 / self.length, 0.0)
-        return position, phase, np.where(time > self.length, y == _side(hidden), penalty)
+        return position, phase, np.where(time > far_end, y == _side(hidden), penalty)
 
     def show(self, position: Ints, time: Ints, hidden: Ints) -> NDArray[np.float32]:
         """``[N, 2]``: whether at the far end, and the side."""
         x, y = position.T
-        return np.stack([x == self.length, np.where(time == 0, _side(hidden), y)], axis=-1).astype(np.float32)
+        return np.stack([x == self.far_end(hidden), np.where(time == 0, _side(hidden), y)], axis=-1).astype(np.float32)
 
 
 def expert(observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
     """The action ``[N]``: along the corridor; at its end to the paying side, against whose wall it stays."""
     del phase
-    return np.where(observation[:, 0] == 0, RIGHT, np.where(hidden == 1, UP, DOWN))
+    return np.where(observation[:, 0] == 0, RIGHT, np.where(hidden % 2 == 1, UP, DOWN))
 
 
 def _side(hidden: Ints) -> Ints:
-    return 2 * hidden - 1
+    return 2 * (hidden % 2) - 1
 
 
 @functools.cache
@@ -97,11 +115,11 @@ def task(length: int) -> Task:
         target_return=1,
     )
     return grid_task(
-        Grid(spec, len(IDS), (0, 0), maze.move, maze.show),
-        train_ids=IDS,
-        test_ids=IDS,
+        Grid(spec, maze.hidden_tasks, (0, 0), maze.move, maze.show, maze.horizon),
+        train_ids=tuple(range(maze.hidden_tasks)),
+        test_ids=WHOLE,
         expert=expert,
-        histories_per_task=8,  # few: the same corridor again and again, at whose end a belief is right or wrong
+        histories_per_task=4,  # few: the same corridor again and again, at whose end a belief is right or wrong
         episodes_per_history=3,
     )
 

@@ -49,6 +49,7 @@ def lay_out_by_hand(data: Episodes, chosen: list[int], target: list[float]) -> l
                 "observation": np.zeros((CHUNK, 8), np.float32),
                 "action": np.zeros((CHUNK, 2), np.float32),
                 "label": np.zeros((CHUNK, 2), np.float32),
+                "weight": np.zeros(CHUNK, np.float32),
                 "reward": np.zeros(CHUNK, np.float32),
                 "valid": np.zeros(CHUNK, bool),
                 "episode_start": np.array(first == 0),
@@ -59,6 +60,7 @@ def lay_out_by_hand(data: Episodes, chosen: list[int], target: list[float]) -> l
                 chunk["observation"][slot] = data.observation[seen + step]
                 chunk["action"][slot] = data.action[start + step]
                 chunk["label"][slot] = data.expert_action[start + step]
+                chunk["weight"][slot] = 1
                 chunk["reward"][slot] = data.reward[start + step]
                 chunk["valid"][slot] = True
             chunks.append(chunk)
@@ -140,8 +142,26 @@ def test_shapes_and_types_are_those_of_the_task(darkroom_episodes: Episodes) -> 
         "episode_start": ((2, 12), "bool"),
         "target_return": ((2, 12), "float32"),
         "label": ((2, 12, 5), "int64"),
+        "weight": ((2, 12, 5), "float32"),
         "subgoal_observation": ((2, 12, 2), "float32"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("expert_labels", [True, False])
+def test_balanced_choices_weigh_alike_over_the_data_however_rare(
+    darkroom_episodes: Episodes, expert_labels: bool
+) -> None:
+    data = darkroom_episodes
+    labels = data.expert_action if expert_labels else data.action
+    assert labels is not None
+    sampler = ContextSampler(data, chunk=5, episodes_per_context=4, expert_labels=expert_labels, balance=True)
+    context = sampler.draw(0, 0, 50)
+    choices, counts = np.unique(labels, return_counts=True)
+    assert counts.max() > 1.2 * counts.min()
+    for choice, count in zip(choices, counts, strict=True):
+        weights = context.weight[context.valid & (context.label == choice)]
+        assert weights == pytest.approx(len(labels) / (len(choices) * count))
+    assert not context.weight[~context.valid].any()
 
 
 def test_asking_for_more_episodes_than_a_task_has_is_refused(darkroom_episodes: Episodes) -> None:

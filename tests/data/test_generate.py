@@ -144,8 +144,30 @@ def test_a_maze_of_twenty_thousand_steps_is_made_in_seconds() -> None:
     before = time.process_time()
     data = generated(find("tmaze-20000"))
     assert time.process_time() - before < 20  # takes about 4
-    assert data.length.sum() == 20_001 * 2 * 8 * 3
-    assert data.returns[data.number == 2].tolist() == [1.0] * 16
+    assert data.length.max() == 20_001
+    assert data.length.sum() == sum((20_000 >> halved) + 1 for halved in range(12)) * 2 * 4 * 3
+    assert set(data.returns[data.number == 2]) == {1.0}
+
+
+def test_episodes_of_different_lengths_end_where_each_ends() -> None:
+    task = find("tmaze-40")
+    data = generated(task)
+    assert set(data.length) == {41, 21, 11}
+    observed = np.repeat(np.arange(len(data.length)), data.length + 1)
+    assert data.expert_action is not None
+    for episode, hidden in enumerate(data.hidden):
+        mazes = task.vector([int(hidden)])
+        expected, _ = mazes.reset()
+        seen = data.observation[observed == episode]
+        steps = slice(data.start[episode], data.start[episode] + data.length[episode])
+        assert np.array_equal(seen[0], expected[0])
+        for step, action in enumerate(data.action[steps]):
+            advice = task.expert(seen[step : step + 1], np.array([hidden]), np.zeros(1, np.int64))
+            assert data.expert_action[steps][step] == advice[0]
+            expected, reward, _, truncated, _ = mazes.step(np.array([action]))
+            assert np.array_equal(seen[step + 1], expected[0])
+            assert data.reward[steps][step] == reward[0].astype(np.float32)
+        assert truncated[0]
 
 
 def test_histories_of_one_task_differ(tmp_path: Path) -> None:

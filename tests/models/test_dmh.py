@@ -76,7 +76,8 @@ def context(task, lengths=(5, 3), padding=0):
     label, count = stacked.pop("label"), stacked["valid"].shape[1]
     target = torch.full((1, count), 5.0).double()
     noise, subgoals = torch.randn(1, count, SUBGOAL).double(), torch.randn(1, count, 2).double().round()
-    return Chunks(**stacked, target_return=target, noise=noise), Lesson(label, subgoals)
+    weight = 0.5 + torch.rand(1, count, CHUNK)
+    return Chunks(**stacked, target_return=target, noise=noise), Lesson(label, weight, subgoals)
 
 
 def empty_state(model):
@@ -225,8 +226,9 @@ def test_padding_changes_neither_answers_nor_loss(task):
     count = chunks.valid.shape[1]
     for name in ("noise", "target_return"):  # drawn for another number of chunks
         getattr(padded, name)[:, :count] = getattr(chunks, name)
-    padded_lesson.subgoal_observation[:, :count] = lesson.subgoal_observation
-    for garbage in (padded.observation, padded.action, padded_lesson.label):
+    for name in ("weight", "subgoal_observation"):
+        getattr(padded_lesson, name)[:, :count] = getattr(lesson, name)
+    for garbage in (padded.observation, padded.action, padded_lesson.label, padded_lesson.weight):
         garbage[~padded.valid] += 1  # even where padding is not zero
     for found, expected in zip(answers_of(model, padded), answers_of(model, chunks), strict=True):
         assert (found[:, :count] - expected).abs().max() < 1e-12
@@ -236,14 +238,16 @@ def test_padding_changes_neither_answers_nor_loss(task):
 
 
 def imitation_by_hand(model, answer, lesson, valid):
-    errors = []
+    errors, weights = [], []
     for j, place in valid[0].nonzero().tolist():
         y, label = answer[0, j, place], lesson.label[0, j, place]
+        weights.append(lesson.weight[0, j, place].double())
         if model.codec.discrete:
             errors.append(torch.logsumexp(y, -1) - y[label])
         else:
             errors.append(((y - (label - torch.tensor([0.0, 1.0])) / torch.tensor([1.0, 3.0])) ** 2).mean())
-    return torch.stack(errors).mean().item()
+    weight = torch.stack(weights)
+    return (torch.stack(errors) @ weight / weight.sum()).item()
 
 
 @TASKS
@@ -263,7 +267,8 @@ def test_the_loss_imitates_under_both_sub_goals(task, weight):
 
 def test_without_weight_the_second_branch_is_not_computed():
     model, (chunks, lesson) = policy(DISCRETE, subgoal_weight=0), context(DISCRETE)
-    parts = model.loss(chunks, Lesson(lesson.label, torch.full_like(lesson.subgoal_observation, math.nan)))
+    nowhere = torch.full_like(lesson.subgoal_observation, math.nan)
+    parts = model.loss(chunks, Lesson(lesson.label, lesson.weight, nowhere))
     assert parts.keys() == {"loss", "memory"}
     assert parts["loss"] == parts["memory"]
 

@@ -81,7 +81,8 @@ def context(model, task, lengths, padding=0):
         torch.full((2, count), 5.0).double(),
         noise,
     )
-    return chunks, Lesson(label, torch.randint(5, (2, count, 2)).double())
+    weight = 0.5 + torch.rand(exists.shape)
+    return chunks, Lesson(label, weight, torch.randint(5, (2, count, 2)).double())
 
 
 @KINDS
@@ -130,8 +131,8 @@ def test_padding_changes_neither_answers_nor_loss(kind, task):
     count = chunks.valid.shape[1]
     for name in ("observation", "action", "reward", "noise"):
         getattr(padded, name)[:, :count] = getattr(chunks, name)
-    padded_lesson.label[:, :count] = lesson.label
-    padded_lesson.subgoal_observation[:, :count] = lesson.subgoal_observation
+    for name in ("label", "weight", "subgoal_observation"):
+        getattr(padded_lesson, name)[:, :count] = getattr(lesson, name)
     valid = chunks.valid
     found, expected = model(padded)["answer"][:, :count][valid], model(chunks)["answer"][valid]
     assert (found - expected).abs().max() < 1e-12

@@ -4,14 +4,16 @@ import csv
 
 import pytest
 
-from dmh_edge.studies import tmaze
-from dmh_edge.studies.tmaze import Probe
+from dmh_edge.studies.tmaze_costs import Probe, estimate
 
 
 def test_what_training_would_take_follows_the_power_law_of_what_was_measured():
-    probes = [Probe(length=1_000, seconds=1, gigabytes=0.1), Probe(length=5_000, seconds=25, gigabytes=0.5)]
-    assert tmaze._estimate(probes, 5_000) == pytest.approx((25, 0.5))
-    assert tmaze._estimate(probes, 100_000) == pytest.approx((10_000, 10))
+    probes = [
+        Probe(system="dt", length=length, seconds=seconds, gigabytes=size)
+        for length, seconds, size in ((1_000, 1, 0.1), (5_000, 25, 0.5))
+    ]
+    assert estimate(probes, 5_000) == pytest.approx((25, 0.5))
+    assert estimate(probes, 100_000) == pytest.approx((10_000, 10))
 
 
 def test_the_page_says_where_each_system_was_trained_and_what_grows(conduct):
@@ -21,7 +23,7 @@ def test_the_page_says_where_each_system_was_trained_and_what_grows(conduct):
     short, long = (next(row for row in success.splitlines() if row.startswith(f"| {length} | ")) for length in (4, 8))
     assert short.count("[") == 3
     assert long.count("trained at 4") == 2
-    assert "not trained: over 0.0 h for 2 updates of one episode" in long
+    assert "not trained: over 0.0 h for 4 episodes" in long
     assert "out of memory" in text
 
     rows = list(csv.DictReader(done.text("tmaze.csv").splitlines()))

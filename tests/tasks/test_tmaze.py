@@ -10,7 +10,7 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.robots.find import find_robot
 from dmh_edge.tasks import find
 from dmh_edge.tasks.task import Task
-from dmh_edge.tasks.tmaze import DOWN, IDS, LEFT, RIGHT, UP
+from dmh_edge.tasks.tmaze import DOWN, LEFT, RIGHT, UP, WHOLE
 
 
 def walk(task: Task, actions: list[int], hidden: tuple[int, ...] = (0, 1)) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ def test_the_sign_is_seen_at_the_first_observation_of_an_episode_and_never_again
     observations, _ = walk(find("tmaze-3"), [LEFT, RIGHT, LEFT, RIGHT])
     assert observations[0].tolist() == [[0, -1], [0, 1]]
     assert not observations[1:].any()
-    mazes = find("tmaze-3").vector(IDS)
+    mazes = find("tmaze-3").vector(WHOLE)
     mazes.reset()
     mazes.step(np.array([RIGHT, RIGHT]))
     again, _ = mazes.reset(options={"reset_mask": np.array([False, True])})
@@ -111,3 +111,22 @@ def test_gymnasium_and_the_robots_make_one_of_any_length() -> None:
     robot = find_robot("gym:tmaze-77", task=task.spec, options={"hidden": 0})
     assert robot.task == task.spec
     assert gymnasium.make("tmaze-77").spec.max_episode_steps == 78
+
+
+def test_shorter_corridors_are_learned_from_beside_the_whole_one_and_only_the_whole_one_is_tested() -> None:
+    assert [find(f"tmaze-{length}").train_ids for length in (2, 15, 16)] == [(0, 1), (0, 1), (0, 1, 2, 3)]
+    task = find("tmaze-100")
+    assert (task.train_ids, task.test_ids) == (tuple(range(8)), (0, 1))
+    hidden = np.arange(8)
+    mazes = task.vector(hidden.tolist())
+    observation, _ = mazes.reset()
+    assert observation.tolist() == [[0, -1], [0, 1]] * 4
+    length, earned = np.zeros(8, int), np.zeros(8)
+    over = np.zeros(8, bool)
+    while not over.all():
+        observation, reward, _, truncated, _ = mazes.step(task.expert(observation, hidden, hidden))
+        length += ~over
+        earned += reward * ~over
+        over |= truncated
+    assert length.tolist() == [101, 101, 51, 51, 26, 26, 13, 13]
+    assert earned.tolist() == [1.0] * 8
