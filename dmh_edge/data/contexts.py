@@ -56,7 +56,9 @@ class LabelledChunks(ChunkArrays):
 class ContextSampler:
     """Draws across-episodic contexts from a data set.
 
-    All chunks of the data are laid out once; a draw only gathers them.
+    All chunks of the data are laid out once; a draw only gathers them. Where episodes differ much in length, the
+    contexts of one draw are about equally long, lest most of what is computed be padding: those of tasks whose longest
+    episodes share a power of two.
 
     Args:
         episodes: the data.
@@ -90,6 +92,9 @@ class ContextSampler:
         self._target = target
         self._returns = episodes.returns
         self._of_task = np.split(np.argsort(episodes.hidden, kind="stable"), np.cumsum(counts)[:-1])
+        scale = [int(episodes.length[own].max()).bit_length() for own in self._of_task]
+        self._alike = [np.flatnonzero(np.equal(scale, one)) for one in sorted(set(scale))]
+        self._share = np.array([len(group) for group in self._alike]) / len(scale)
         self._count = -(-episodes.length // chunk)  # chunks of each episode [E]
         self._first = np.cumsum(self._count) - self._count
         self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels, balance)
@@ -103,7 +108,8 @@ class ContextSampler:
             batch: contexts, B. Each draws its hidden task and n of its episodes, ordered ascending by return.
         """
         rng = np.random.default_rng((seed, update))
-        tasks = rng.integers(len(self._of_task), size=batch)
+        alike = self._alike[rng.choice(len(self._alike), p=self._share)] if len(self._alike) > 1 else self._alike[0]
+        tasks = alike[rng.integers(len(alike), size=batch)]
         chosen = np.stack([rng.choice(self._of_task[task], self._per_context, replace=False) for task in tasks])
         order = np.argsort(self._returns[chosen], axis=1, kind="stable")  # [B, n]; ties stay in random order
         chosen = np.take_along_axis(chosen, order, axis=1)
@@ -123,7 +129,13 @@ class ContextSampler:
         targets = np.zeros(used.shape, np.float32)
         targets[used] = np.repeat(target.ravel(), flat_count)
         gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._table.items()}
+        steps = int(gathered["valid"].any(axis=(0, 1)).sum())  # those of the longest chunk
+        for name in _PER_STEP:
+            gathered[name] = np.ascontiguousarray(gathered[name][:, :, :steps])
         return LabelledChunks(target_return=targets, **gathered)
+
+
+_PER_STEP = ("observation", "action", "label", "weight", "reward", "valid")
 
 
 def _chunk_table(

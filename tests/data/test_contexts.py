@@ -9,8 +9,10 @@ import pytest
 
 from dmh_edge.data.contexts import ContextSampler, LabelledChunks
 from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.generate import generated
 from dmh_edge.data.subgoals import valuable_subgoals
 from dmh_edge.errors import DataError
+from dmh_edge.tasks import find
 from dmh_edge.tasks.dark_reacher import SPEC
 
 CHUNK = 4
@@ -145,6 +147,21 @@ def test_shapes_and_types_are_those_of_the_task(darkroom_episodes: Episodes) -> 
         "weight": ((2, 12, 5), "float32"),
         "subgoal_observation": ((2, 12, 2), "float32"),
     }  # fmt: skip
+
+
+def test_contexts_of_one_draw_are_about_equally_long_and_all_tasks_have_their_turn() -> None:
+    maze = generated(find("tmaze-64"))
+    for chunk, axis in ((65, 2), (1, 1)):  # whole episodes, and single steps
+        sampler = ContextSampler(maze, chunk=chunk, episodes_per_context=1)
+        draws = [sampler.draw(0, update, 6) for update in range(400)]
+        lengths = [draw.valid.shape[axis] for draw in draws]
+        counts = {length: lengths.count(length) for length in (9, 17, 33, 65)}
+        assert sum(counts.values()) == 400
+        assert min(counts.values()) > 70
+        assert all(draw.valid.all() for draw in draws)
+        assert {draw.observation.shape[1:] for draw in draws} == {
+            (1, length, 2) if chunk > 1 else (length, 1, 2) for length in counts
+        }
 
 
 @pytest.mark.parametrize("expert_labels", [True, False])
