@@ -310,7 +310,7 @@ def bench_train(
 @app.command()
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c or cost.")
+        str, typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c, tuning or cost.")
     ],
     budget: Annotated[
         Literal["smoke", "cpu", "full"],

@@ -36,6 +36,8 @@ class DataConfig(Spec):
     """Whose actions are imitated: the expert's, recorded beside those taken, or those taken."""
     target_return: Literal["episode", "context"] = "context"
     """What return-to-go starts from: the episode's own return, or the best of its context."""
+    learn: Literal["all", "last"] = "all"
+    """Which episodes of a context are imitated; those before the last one are then only read."""
     balance_actions: bool = False
     """Let each choice of action weigh as much in the loss as any other, however rare it is: where one step in a
     thousand decides, the others would drown it."""

@@ -138,6 +138,7 @@ class Learner:
             expert_labels=config.data.label == "expert",
             target="best" if config.data.target_return == "context" else "own",
             balance=config.data.balance_actions,
+            last_only=config.data.learn == "last",
         )
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
 

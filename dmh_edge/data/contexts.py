@@ -67,6 +67,7 @@ class ContextSampler:
         expert_labels: label with the expert's actions where the data have them; else with the actions taken.
         target: ask each episode for its own return, or for the best return of its context.
         balance: let each choice of action count as much as any other; else each step does.
+        last_only: let only the last episode of each context count.
 
     Raises:
         DataError: a hidden task has fewer than n episodes.
@@ -81,6 +82,7 @@ class ContextSampler:
         expert_labels: bool = True,
         target: Literal["own", "best"] = "own",
         balance: bool = False,
+        last_only: bool = False,
     ) -> None:
         tasks, counts = np.unique(episodes.hidden, return_counts=True)
         if counts.min() < episodes_per_context:
@@ -90,6 +92,7 @@ class ContextSampler:
             )
         self._per_context = episodes_per_context
         self._target = target
+        self._last_only = last_only
         self._returns = episodes.returns
         self._of_task = np.split(np.argsort(episodes.hidden, kind="stable"), np.cumsum(counts)[:-1])
         scale = [int(episodes.length[own].max()).bit_length() for own in self._of_task]
@@ -129,6 +132,8 @@ class ContextSampler:
         targets = np.zeros(used.shape, np.float32)
         targets[used] = np.repeat(target.ravel(), flat_count)
         gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._table.items()}
+        if self._last_only:
+            gathered["weight"][np.arange(used.shape[1]) < (total - count[:, -1])[:, None]] = 0
         steps = int(gathered["valid"].any(axis=(0, 1)).sum())  # those of the longest chunk
         for name in _PER_STEP:
             gathered[name] = np.ascontiguousarray(gathered[name][:, :, :steps])

@@ -1,6 +1,7 @@
 """A cell of a study: one policy, trained and tried. What is done is not done again, whichever study asks.
 
-WORK/TASK/MODEL-DIGEST/     named by all its settings: with other settings it is another cell
+WORK/TASK/MODEL-DIGEST/     named by its settings, with others it is another cell; those with a default only where they
+                            are not as by default, so that a setting that is new makes no cell another
     config.json, checkpoint.safetensors, log.csv, tensorboard/     the run, as `dmh-edge train` leaves it
     trial-DIGEST.json       what a trial found: an `Evaluation`
     spent.json              on which machine, and how long it took
@@ -22,13 +23,15 @@ from pydantic import Field
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
-from dmh_edge.config import RunConfig, load
+from dmh_edge.config import CONFIG_NAME, RunConfig, load
+from dmh_edge.data.selection import validation_ids
+from dmh_edge.errors import ConfigError
 from dmh_edge.evaluate import Evaluation, evaluate
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.files import named_faults, write_text
 from dmh_edge.runtime.session import Session
-from dmh_edge.schema import Spec, parse
+from dmh_edge.schema import Spec, differences, parse
 from dmh_edge.studies import engines
 from dmh_edge.studies.machine import machine, versions
 from dmh_edge.train import train
@@ -41,6 +44,8 @@ class Trial(Spec):
     """Name of the task; of another length, perhaps, than the one trained on."""
     tasks: int = Field(ge=1)
     """Of the held-out hidden tasks at most so many."""
+    validation: bool = False
+    """Not of those, but of the ones that the run kept from its data to choose settings on."""
     episodes: int = Field(ge=1)
     """On each of them, in a row."""
     seeds: int = Field(ge=1)
@@ -130,8 +135,11 @@ def outcome(cell: Cell, work: Path) -> Outcome:
 
     Raises:
         ContractError: a file is truncated or altered.
+        ConfigError: it was made when other settings were the defaults.
     """
     folder = cell.folder(work)
+    if changed := differences(load(cell.task, cell.model, folder / CONFIG_NAME), cell.config):
+        raise ConfigError(f"{folder} was made with other defaults: {'; '.join(changed)}. Delete it to make it anew")
     files = [_trial_file(folder, trial) for trial in cell.trials]
     return Outcome(
         cell=cell,
@@ -150,10 +158,12 @@ def _try_out(folder: Path, trial: Trial) -> Evaluation:
             return engines.session(checkpoint, batch)
         return TorchSession(checkpoint.build(), contract, batch)
 
+    held_out = checkpoint.header.config.data.hold_out
+    hidden = validation_ids(task.train_ids, held_out) if trial.validation else task.test_ids
     return evaluate(
         open_session,
         task,
-        task.test_ids[: trial.tasks],
+        hidden[: trial.tasks],
         trial.episodes,
         range(trial.seeds),
         trial.deterministic,
@@ -171,7 +181,7 @@ def _trial_file(folder: Path, trial: Trial) -> Path:
 
 
 def _digest(spec: Spec) -> str:
-    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:10]
+    return hashlib.sha256(spec.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:10]
 
 
 def _spent(folder: Path) -> Spent:

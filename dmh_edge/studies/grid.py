@@ -112,7 +112,7 @@ def csv_rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[object, ...]]:
     """Every return of every episode: of the policies, and of their forgetful twins."""
     for one in outcomes:
         found = one.evaluations[0]
-        for curve, suffix in ((found.curves[0], ""), (found.curves[1], f", {FORGETFUL}")):
+        for curve, suffix in zip(found.curves, ("", f", {FORGETFUL}"), strict=False):  # no twin where it was alone
             for seed, by_task in zip(found.seeds, curve.returns, strict=True):
                 for hidden, row in zip(found.hidden, by_task, strict=True):
                     for episode, value in enumerate(row, 1):

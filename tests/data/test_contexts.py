@@ -181,6 +181,20 @@ def test_balanced_choices_weigh_alike_over_the_data_however_rare(
     assert not context.weight[~context.valid].any()
 
 
+def test_only_the_last_episode_of_a_context_counts_where_that_is_asked_for() -> None:
+    data = ragged()
+    context, all_of_it = (
+        ContextSampler(data, chunk=CHUNK, episodes_per_context=3, last_only=last_only).draw(1, 2, 8)
+        for last_only in (True, False)
+    )
+    for row in range(8):
+        (starts,) = np.flatnonzero(context.episode_start[row])[-1:]
+        assert not context.weight[row, :starts].any()
+        assert np.array_equal(context.weight[row, starts:], all_of_it.weight[row, starts:])
+        assert context.weight[row, starts:].any()
+    assert np.array_equal(context.observation, all_of_it.observation)
+
+
 def test_asking_for_more_episodes_than_a_task_has_is_refused(darkroom_episodes: Episodes) -> None:
     with pytest.raises(DataError, match="hidden task 0 has 4 episodes, but a context needs 5"):
         ContextSampler(darkroom_episodes, chunk=5, episodes_per_context=5)

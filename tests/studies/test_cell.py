@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ConfigError
 from dmh_edge.studies import cell as cells
 from dmh_edge.studies.cell import finish
@@ -98,3 +100,24 @@ def test_a_run_is_what_its_settings_say(cell, tmp_path):
     finish(cell(seed=5), tmp_path)
     header = Checkpoint.load(cell(seed=5).folder(tmp_path)).header
     assert (header.config.training.seed, header.config.model.width, header.step) == (5, 8, 2)
+
+
+def test_a_setting_that_is_new_makes_no_cell_another_and_another_default_is_told(cell, tmp_path):
+    made = cell()
+    finish(made, tmp_path)
+    file = made.folder(tmp_path) / "config.json"
+    used = json.loads(file.read_text())
+    del used["data"]["learn"]  # as of before that setting was there
+    file.write_text(json.dumps(used))
+    assert finish(made, tmp_path).evaluations
+    used["data"]["workers"] = 3
+    file.write_text(json.dumps(used))
+    with pytest.raises(ConfigError, match=r"made with other defaults: .*workers.*Delete it to make it anew"):
+        finish(made, tmp_path)
+
+
+def test_a_trial_can_be_on_what_the_run_kept_from_its_data(cell, tmp_path):
+    made = cell(task="tmaze-16", tried_on=("tmaze-16",), validation=True, alone=True)
+    made = made.model_copy(update={"settings": (*made.settings, "data.hold_out=1")})
+    (found,) = finish(made, tmp_path).evaluations
+    assert found.hidden == list(validation_ids(tasks.find("tmaze-16").train_ids, 1))

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import csv
+
+from dmh_edge.studies import tuning
+
+
+def test_every_system_has_as_many_trials_as_dm_h() -> None:
+    counts = {model: len(tuning._changes("cpu", model)) for model in ("dm-h", "ad-mamba", "ad-transformer")}
+    assert len(set(counts.values())) == 1
+    assert counts["dm-h"] == 10
+
+
+def test_the_page_holds_each_change_against_the_preset(conduct):
+    done = conduct("tuning")
+    text = done.text("tuning.md")
+    for model in ("dm-h", "ad-mamba", "ad-transformer"):
+        section = text.split(f"## {model}\n")[1].split("\n## ")[0]
+        rows = [row for row in section.splitlines() if row.startswith("| ")]
+        assert [row.split("|")[1].strip() for row in rows[-2:]] == ["the preset", "labels: the behaviour's own actions"]
+        assert rows[-1].count("[") == 2
+    assert [verdict.split(":")[0] for verdict in done.page.verdicts] == ["dm-h", "ad-mamba", "ad-transformer"]
+    returns = list(csv.DictReader(done.text("tuning.csv").splitlines()))
+    assert len(returns) == 3 * 2 * 2 * 3  # systems, changes, hidden tasks, episodes
