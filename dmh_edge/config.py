@@ -113,6 +113,7 @@ class _Task:
     reward_scale: float = 1.0
     return_conditioned: bool = False
     levels: Literal["one-hot", "scale"] = "one-hot"
+    selection_gain: float = 1.0
 
 
 _SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
@@ -139,8 +140,9 @@ _TASKS = {
     "tmaze": _Task(
         chunk=20,
         return_conditioned=True,
+        selection_gain=8,
         data=DataConfig(batch=8, episodes_per_context=1, balance_actions=True),
-        training=TrainingConfig(updates=1_000, learning_rate=1e-3, warm_up=50, beta2=0.95),
+        training=TrainingConfig(updates=500, learning_rate=1e-3, warm_up=50, beta2=0.95),
     ),
     "dark-reacher": _ARM,
     "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),
@@ -149,7 +151,8 @@ _TASKS = {
 
 def _preset(task: str, of: _Task, kind: str) -> RunConfig:
     common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale, "levels": of.levels}
-    mamba, attention = {"layers": 2, "state_size": of.state_size}, {"layers": 2}
+    selective = {"state_size": of.state_size, "selection_gain": of.selection_gain}
+    mamba, attention = {"layers": 2, **selective}, {"layers": 2}
     model: Any
     data = of.data
     match kind:
@@ -157,7 +160,7 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
             model = DMHConfig(
                 chunk=of.chunk,
                 subgoal_size=64,
-                state_size=of.state_size,
+                **selective,
                 actor_layers=1,
                 return_conditioned=of.return_conditioned,
                 **common,

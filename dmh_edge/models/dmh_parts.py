@@ -64,7 +64,7 @@ class Memory(nn.Module):
         self.return_token = Linear(1, config.width) if config.return_conditioned else None
         self.observation_token = Linear(features, config.width)
         self.token_norm = nn.LayerNorm(config.width)
-        self.mamba = Mamba(config.memory_layers, config.width, config.expand, config.conv_size, config.state_size)
+        self.mamba = Mamba(config.memory_layers, config)
         self.head = Linear(config.width, 2 * config.subgoal_size)
 
     def forward(self, features: Tensor, previous: Tensor, start: Tensor, to_go: Tensor, noise: Tensor) -> Tensor:

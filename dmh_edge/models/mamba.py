@@ -44,6 +44,9 @@ class MambaSizes(Spec):
     """Taps of its causal convolution."""
     state_size: int = Field(default=16, ge=1)
     """State per channel."""
+    selection_gain: float = Field(default=1.0, gt=0)
+    """How many times as large as usual B and C are to begin with. What comes through the state is then a thousandth of
+    what passes it by; where nothing but a distant past tells what to do, 8 makes it heard from the start."""
 
 
 class MambaBlock(nn.Module):
@@ -55,10 +58,17 @@ class MambaBlock(nn.Module):
         conv_size: K.
         state_size: N.
         dt_rank: R; None for ceil(d / 16).
+        selection_gain: B and C begin so many times as large as usual.
     """
 
     def __init__(
-        self, width: int, expand: int = 2, conv_size: int = 4, state_size: int = 16, dt_rank: int | None = None
+        self,
+        width: int,
+        expand: int = 2,
+        conv_size: int = 4,
+        state_size: int = 16,
+        dt_rank: int | None = None,
+        selection_gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.inner = inner = expand * width
@@ -73,6 +83,8 @@ class MambaBlock(nn.Module):
         self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = Linear(inner, width, bias=False)
         self._reset_step_size()
+        with torch.no_grad():
+            self.x_proj.weight[self.dt_rank :] *= selection_gain
 
     def _reset_step_size(self) -> None:
         """Start with dt log-uniform in [0.001, 0.1], as section 3.6 of the paper recommends."""
@@ -169,20 +181,28 @@ class Mamba(nn.Module):
 
     Args:
         layers: number of blocks.
-        width: d.
-        expand, conv_size, state_size: of each `MambaBlock`.
+        sizes: of each `MambaBlock`.
     """
 
-    def __init__(self, layers: int, width: int, expand: int = 2, conv_size: int = 4, state_size: int = 16) -> None:
+    def __init__(self, layers: int, sizes: MambaSizes) -> None:
         super().__init__()
-        inner = expand * width
+        inner = sizes.expand * sizes.width
         self._state_shapes: tuple[tuple[Dimension, ...], tuple[Dimension, ...]] = (
-            (layers, "batch", conv_size - 1, inner),
-            (layers, "batch", inner, state_size),
+            (layers, "batch", sizes.conv_size - 1, inner),
+            (layers, "batch", inner, sizes.state_size),
         )
-        self.blocks = nn.ModuleList(MambaBlock(width, expand, conv_size, state_size) for _ in range(layers))
-        self.norms = nn.ModuleList(RMSNorm(width) for _ in range(layers))
-        self.final_norm = RMSNorm(width)
+        self.blocks = nn.ModuleList(
+            MambaBlock(
+                sizes.width,
+                sizes.expand,
+                sizes.conv_size,
+                sizes.state_size,
+                selection_gain=sizes.selection_gain,
+            )
+            for _ in range(layers)
+        )
+        self.norms = nn.ModuleList(RMSNorm(sizes.width) for _ in range(layers))
+        self.final_norm = RMSNorm(sizes.width)
 
     def state(self, prefix: str) -> tuple[TensorSpec, TensorSpec]:
         """The tensors that `step` carries, ``<prefix>_conv`` and ``<prefix>_ssm``."""

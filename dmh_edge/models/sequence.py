@@ -70,8 +70,7 @@ class SequenceConfig(Spec):
 
 class _MambaConfig(SequenceConfig, MambaSizes):
     def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has one size)
-        mamba = Mamba(self.layers, self.width, self.expand, self.conv_size, self.state_size)
-        return Recurrent(mamba, self.across_episodes)
+        return Recurrent(Mamba(self.layers, self), self.across_episodes)
 
 
 class _TransformerConfig(SequenceConfig):

@@ -21,7 +21,7 @@ SEEDS = {"smoke": 1, "cpu": 3, "full": 3}
 EPISODES = {"smoke": 1, "cpu": 2, "full": 20}
 #: Contexts per update, updates, and the highest learning rate of the budget `cpu`: what one to three trials of each
 #: needed to learn, and half as much again.
-_CPU = {"dm-h": (1, 3_000, 1e-3), "dm": (4, 1_500, 3e-3), "dt": (4, 600, 1e-3)}
+_CPU = {"dm-h": (2, 1_000, 1e-3), "dm": (16, 700, 2e-3), "dt": (8, 400, 1e-3)}
 
 
 def serves(budget: Budget, model: str, length: int) -> int | None:

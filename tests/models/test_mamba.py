@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmh_edge.models.mamba import Mamba, MambaBlock
+from dmh_edge.models.mamba import Mamba, MambaBlock, MambaSizes
 
 WIDTH, EXPAND, CONV, STATES, RANK = 6, 2, 4, 5, 3
 INNER = EXPAND * WIDTH
@@ -107,7 +107,7 @@ def test_all_gradients_of_the_block_are_exact(block):
 
 def test_layers_are_residual_behind_a_norm_and_step_as_forward():
     torch.manual_seed(0)
-    mamba = Mamba(2, WIDTH, state_size=STATES).double()
+    mamba = Mamba(2, MambaSizes(width=WIDTH, state_size=STATES)).double()
     for norm in (*mamba.norms, mamba.final_norm):
         torch.nn.init.normal_(norm.weight)
     u = tokens()
@@ -165,3 +165,18 @@ def test_it_is_mamba_ssms_block_with_the_same_weights():
         results.append((y, *gradients))
     for our, their in zip(*results, strict=True):
         torch.testing.assert_close(our, their, rtol=1e-3, atol=1e-4)
+
+
+def test_selection_gain_amplifies_B_and_C_and_nothing_else():
+    def weights(gain):
+        torch.manual_seed(0)
+        return Mamba(2, MambaSizes(width=16, state_size=4, selection_gain=gain)).state_dict()
+
+    usual, amplified = weights(1.0), weights(8.0)
+    for name, weight in usual.items():
+        if name.endswith("x_proj.weight"):
+            assert weight.shape[0] == 1 + 2 * 4
+            assert torch.equal(amplified[name][:1], weight[:1])
+            assert torch.equal(amplified[name][1:], 8 * weight[1:])
+        else:
+            assert torch.equal(amplified[name], weight), name
