@@ -134,7 +134,7 @@ class Actor(nn.Module):
     penalty_at: Tensor
 
     def forward(self, subgoal: Tensor, features: Tensor, action: Tensor, reward: Tensor) -> Tensor:
-        """Logits, or tanh outputs, at every step of N chunks: ``[N, c, A]``.
+        """Logits, or tanh outputs, at every step of N chunks: ``[N, c, A]``. Where no chunk is full, c may be less.
 
         Args:
             subgoal: ``[N, Z]``.
@@ -149,7 +149,7 @@ class Actor(nn.Module):
             *self._outcome(action, reward, features.dtype),
         ]
         sequence = torch.stack(tokens, 2).flatten(1, 2)  # [N, 4c, d]
-        read = self.transformer(self.dropout(self.token_norm(sequence + self.position)), slice(1, None, 4))
+        read = self.transformer(self.dropout(self.token_norm(sequence + self.position[: 4 * chunk])), slice(1, None, 4))
         return self._answer(read)
 
     def step(

@@ -237,6 +237,19 @@ def test_padding_changes_neither_answers_nor_loss(task):
     assert all(abs(found[name] - expected[name]) < 1e-6 for name in found)  # its sum is taken in float32
 
 
+@TASKS
+def test_chunks_of_which_none_is_full_may_be_cut_short(task):
+    model, (chunks, lesson) = policy(task), context(task, lengths=(2,))
+    cut = {
+        field.name: value[:, :, :2] if value.dim() > 2 and field.name != "noise" else value
+        for field in dataclasses.fields(chunks)
+        for value in [getattr(chunks, field.name)]
+    }
+    short = Lesson(lesson.label[:, :, :2], lesson.weight[:, :, :2], lesson.subgoal_observation)
+    found, expected = model.loss(Chunks(**cut), short), model.loss(chunks, lesson)
+    assert all(abs(found[name] - expected[name]) < 1e-6 for name in expected)
+
+
 def imitation_by_hand(model, answer, lesson, valid):
     errors, weights = [], []
     for j, place in valid[0].nonzero().tolist():
