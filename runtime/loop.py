@@ -4,8 +4,9 @@
 
     disarmed -> self-tested -> armed -> running -> stopped (latched: a loop runs once)
 
-What happens in a slot stands in `runtime.turn`. An episode ends by the robot's flags or at the task's horizon; the
-policy takes no step on its last observation, whose reward goes into the first step of the next episode.
+What happens in a slot stands in `runtime.turn`. An episode ends by the robot's flags, at the task's horizon, or when
+the operator says so; the policy takes no step on its last observation, whose reward goes into the first step of the
+next episode. Between two episodes the robot moves by itself, for a limited time, and the policy is not stepped.
 
 Garbage is collected between episodes only. No Python thread runs beside the loop.
 """
@@ -19,11 +20,16 @@ from typing import NoReturn
 
 from dmh_edge.clock import NS_PER_S, Clock, Rate, Slot
 from dmh_edge.contract import TaskSpec
-from dmh_edge.errors import RobotError
+from dmh_edge.errors import BackendError, RobotError
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.alarm import alarm
 from dmh_edge.runtime.asking import ask
+from dmh_edge.runtime.events import EventLog, Moment
+from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
+from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.preflight import check_fit
 from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
@@ -52,6 +58,12 @@ class Loop:
         clock: where time comes from.
         signals: entered by the caller, who writes the records while a second Ctrl-C is still held off.
         recorder: None to keep no trace.
+        guard: its settings.
+        operator: whose wishes are looked at once a slot; None for nobody.
+        permit: asks for the permission to arm, and returns once it is given; None where it was given beforehand.
+
+    Raises:
+        ConfigError: rate or settings cannot be used for this task.
 
     Attributes:
         tally: what has been counted so far.
@@ -68,18 +80,34 @@ class Loop:
         clock: Clock,
         signals: StopSignals,
         recorder: Recorder | None,
+        guard: GuardSettings | None = None,
+        operator: Operator | None = None,
+        permit: Callable[[], None] | None = None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
         self._task: TaskSpec = self._contract.task
         self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
+        self._settings = GuardSettings() if guard is None else guard
+        self._operator = Operator(clock) if operator is None else operator
+        self._permit = permit
+        self._deadman_ns = None if self._settings.deadman_s is None else round(self._settings.deadman_s * NS_PER_S)
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
         self._rate = Rate(self.rate_hz, clock)
-        self._guard = Guard(self._task, self._rate.period_ns, robot.lockstep)
+        self._log = EventLog(clock)
+        self._guard = Guard(
+            self._task,
+            self._rate.period_ns,
+            robot.lockstep,
+            self._settings,
+            simulated=robot.simulated,
+            damps=callable(getattr(robot, "damp", None)),
+            note=self._log.add,
+        )
         self._steps = Steps(agent, clock, recorder)
         self.tally = Tally()
         self.began = False
-        self._turns = Turns(self._task, robot, self._guard, self._steps, clock, self.tally)
+        self._turns = Turns(self._task, robot, self._guard, self._steps, self._operator, clock, self.tally, self._log)
         self._first_slot_ns: int | None = None
 
     def run(self, self_test: Callable[[], None], recall: Callable[[], float]) -> None:
@@ -99,6 +127,7 @@ class Loop:
             try:
                 check_fit(self._robot, self._task, self.rate_hz)
                 self_test()
+                self._log.add(Moment.SELF_TESTED)
                 self._agent.forget()
                 self._drive(recall())
             finally:
@@ -108,10 +137,13 @@ class Loop:
         except SafeStop as stop:
             self._note("guard", str(stop))
         except StopRequested:
-            self._note("operator", self._signals.received)
+            self._log.add(Moment.OPERATOR_STOP)
+            self._note("operator", self._signals.received or self._operator.stop_reason)
         except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
             failure = error
             self._note("error", str(error))
+            if isinstance(error, (RobotError, BackendError)):
+                self._guard.count(Fault.ROBOT_FAILED if isinstance(error, RobotError) else Fault.POLICY_FAILED)
         self._stop_robot(failure)
         if failure is not None:
             raise failure
@@ -129,32 +161,67 @@ class Loop:
             backend=self._session.backend,
             rate_hz=self.rate_hz,
             faults=self._guard.counts,
+            events=self._log.events(),
+            events_dropped=self._log.dropped,
             unrecorded=self._recorder.unrecorded if self._recorder else 0,
         )
 
     def _drive(self, reward_due: float) -> NoReturn:
         """Connect, arm, and take slot after slot until an exception says why to stop."""
         ask("connect", self._robot.connect)
+        self._log.add(Moment.CONNECTED)
         self._steps.begin(reward_due)
         self.began = True
+        if self._permit:
+            self._permit()
+        self._operator.confirm()
         ask("arm", self._robot.arm)
+        self._log.add(Moment.ARMED)
         with _no_garbage_collection():
             self._start_episode()
             while True:
-                slot = self._rate.wait(self._signals.requested)
+                slot = self._rate.wait(self._stop_is_wanted)
                 if slot is None:
                     raise StopRequested
                 self._take(slot)
 
+    def _stop_is_wanted(self) -> bool:
+        return self._signals.requested() or bool(self._operator.stop_reason)
+
     def _start_episode(self) -> None:
         gc.collect()
         self._signals.phase = "waiting"
-        if self._signals.requested():  # it came in the last slot, and a reset is motion
+        if self._stop_is_wanted():  # it came in the last slot, and a reset is motion
             raise StopRequested
-        ask("reset", self._robot.reset)
+        until_ns = self._clock.now_ns() + round(self._settings.reset_timeout_s * NS_PER_S)
+
+        def seconds_left() -> float:
+            """Until the reset is interrupted: it has taken too long, or the operator is gone or wants a stop."""
+            now_ns = self._clock.now_ns()
+            if now_ns > until_ns:
+                self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._settings.reset_timeout_s:g} s")
+            present_ns = self._check_operator(now_ns)
+            return (min(until_ns, now_ns + present_ns) - now_ns) / NS_PER_S
+
+        with alarm(seconds_left):
+            ask("reset", self._robot.reset)
+        seconds_left()
         self._signals.phase = "running"
         self._rate.restart()
         self._turns.start_episode()
+
+    def _check_operator(self, now_ns: int) -> int:
+        """For how long the operator need not confirm.
+
+        Raises:
+            SafeStop: the last time is too long ago.
+        """
+        if self._deadman_ns is None:
+            return NS_PER_S * 3600
+        left_ns = self._operator.confirmed_ns + self._deadman_ns - now_ns
+        if left_ns < 0:
+            self._guard.stop(Fault.OPERATOR_ABSENT, f"no confirmation for {self._settings.deadman_s:g} s")
+        return left_ns
 
     def _take(self, slot: Slot) -> None:
         """One slot, and what follows from it."""
@@ -162,9 +229,11 @@ class Loop:
             self._first_slot_ns = slot.start_ns
         if self._limits.duration_s and slot.start_ns - self._first_slot_ns >= self._limits.duration_s * NS_PER_S:
             raise _LimitReached("duration")
+        self._log.slot = slot.index
         self.tally.slots += 1
         self.tally.overruns += slot.skipped > 0
         self.tally.skipped_slots += slot.skipped
+        self._check_operator(slot.start_ns)
         if self._turns.take(slot):
             if self.tally.ticks == self._limits.ticks:
                 raise _LimitReached("ticks")
@@ -179,12 +248,15 @@ class Loop:
         Raises:
             RobotError: it did not confirm.
         """
+        self._log.add(Moment.STOPPING)
         try:
             try:
                 self._robot.stop()
+                self._log.add(Moment.STOPPED)
             finally:
                 self._robot.close()
         except Exception as error:
+            self._guard.count(Fault.STOP_FAILED)
             before = f"; before that: {failure}" if failure is not None else ""
             self._note(
                 "error",

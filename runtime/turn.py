@@ -9,15 +9,19 @@ written, and becomes final, in the slot after the one that made it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dmh_edge.clock import Clock, Slot
 from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import RobotError
-from dmh_edge.robots.protocol import Reading, Robot
+from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.asking import ask
+from dmh_edge.runtime.events import EventLog, Moment
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard
+from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.steps import Steps
 from dmh_edge.runtime.tally import Tally
 
@@ -30,13 +34,26 @@ class Turns:
         robot: armed, and reset before the first turn of each episode.
         guard: stands between the two.
         steps: the policy's side.
+        operator: may end an episode.
         clock: where time comes from.
-        tally: what happens is counted here.
+        tally: what happens is counted ...
+        log: ... and kept with its time.
     """
 
-    def __init__(self, task: TaskSpec, robot: Robot, guard: Guard, steps: Steps, clock: Clock, tally: Tally) -> None:
-        self._task, self._robot, self._guard, self._steps = task, robot, guard, steps
-        self._clock, self._tally = clock, tally
+    def __init__(
+        self,
+        task: TaskSpec,
+        robot: Robot,
+        guard: Guard,
+        steps: Steps,
+        operator: Operator,
+        clock: Clock,
+        tally: Tally,
+        log: EventLog,
+    ) -> None:
+        self._task, self._robot, self._guard, self._steps, self._operator = task, robot, guard, steps, operator
+        self._damp: Callable[[], None] = getattr(robot, "damp", _cannot_damp)
+        self._clock, self._tally, self._log = clock, tally, log
         self._actions_in_episode = 0
         self._reason: Fault | None = None  # why there is no proposal
 
@@ -58,12 +75,16 @@ class Turns:
         """
         if self._actions_in_episode == 0:
             self._guard.start_episode(slot.start_ns)
+        self._guard.begin_slot(slot)
         begin_ns = self._clock.now_ns()
         reading = ask("read", self._robot.read)
         now_ns = self._clock.now_ns()
         fault = self._hear_reward(reading)
         self._steps.kind = "no_step"
-        if reading.episode_over or self._actions_in_episode >= self._task.horizon:
+        cut_short = self._actions_in_episode > 0 and self._operator.wants_episode_to_end()
+        if reading.episode_over or cut_short or self._actions_in_episode >= self._task.horizon:
+            if cut_short:
+                self._log.add(Moment.EPISODE_ENDED)
             self._end_episode(slot)
             return False
         fault = self._guard.check_observation(reading, now_ns) or fault
@@ -75,6 +96,7 @@ class Turns:
             self._propose(slot, reading, fault, read_ns=now_ns - begin_ns)
             self._act(slot)
         self._count(slot)
+        self._guard.end_slot(slot.start_ns, self._clock.now_ns())
         return True
 
     def _hear_reward(self, reading: Reading) -> Fault | None:
@@ -100,20 +122,26 @@ class Turns:
         """Write an action: the policy's where there is one, the guard's where there is none."""
         begin_ns = self._clock.now_ns()
         steps = self._steps
-        if steps.pending and (late := self._guard.check_age(steps.observed_ns, begin_ns)):
+        late = self._guard.check_late(slot.start_ns, begin_ns)
+        if steps.pending and (late := self._guard.check_age(steps.observed_ns, begin_ns) or late):
             steps.withdraw()
             self._reason = late
+        action: Action | None
         if steps.pending:
             action = self._guard.limit_proposal(steps.wished, begin_ns)
         elif self._reason is None:  # the first slot of an episode under an action delay: nothing is due yet
-            action = self._guard.limit(self._guard.safe_action, begin_ns)
+            action = self._guard.limit(self._guard.standing_action, begin_ns)
         else:
             self._tally.held_slots += 1
             action = self._guard.without_step(self._reason, slot.start_ns, begin_ns)
+        self._actions_in_episode += 1
+        if action is None:
+            ask("damp", self._damp)
+            self._guard.damped(self._clock.now_ns())
+            return
         applied = ask("write", self._robot.write, action)
         if getattr(applied, "shape", None) != action.shape or not np.isfinite(applied).all():
             raise RobotError(f"write: got {applied!r} as the applied action, expected an array like {action!r}")
-        self._actions_in_episode += 1
         end_ns = self._clock.now_ns()
         self._guard.wrote(applied, end_ns)
         steps.figures[4] = end_ns - begin_ns
@@ -143,3 +171,7 @@ class Turns:
         self._count(slot)
         self._tally.returns.append(self._tally.unfinished_return)
         self._tally.unfinished_return = 0.0
+
+
+def _cannot_damp() -> None:
+    raise RobotError("the robot cannot damp itself")
