@@ -1,7 +1,7 @@
 """The guard stands between robot and policy, in both directions, and acts by the table in `runtime.faults`.
 
-`runtime.observed` judges what the robot shows, `runtime.applied` limits what is written. Every action - proposed, held,
-ramped or safe - passes `Guard.limit`: there is no other way to the robot.
+`runtime.observed` judges what the robot shows, `runtime.punctuality` when, and `runtime.applied` limits what is written.
+Every action - proposed, held, ramped or safe - passes `Guard.limit`: there is no other way to the robot.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dmh_edge.runtime.applied import Applied
 from dmh_edge.runtime.faults import ROW, Fault, Response, mode_of
 from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.observed import Observed
+from dmh_edge.runtime.punctuality import Punctuality
 
 
 class SafeStop(BaseException):
@@ -69,7 +70,7 @@ class Guard:
         self._discrete = mode_of(task) == "discrete"
         self._period_ns, self._lockstep, self._action_delay = period_ns, lockstep, task.action_delay
         self._choices = task.action.size
-        self._budget_ns = period_ns if settings.budget_s is None else round(settings.budget_s * NS_PER_S)
+        self._punctuality = Punctuality(settings, period_ns)
         self._longest_hold_ns = round(settings.hold_s(task) * NS_PER_S)
         self._observed = Observed(task, settings, lockstep)
         ramp_ns = round(settings.ramp_in_s(task, simulated) * NS_PER_S)
@@ -77,8 +78,6 @@ class Guard:
         tracking = settings.tracking_share(task) if self._observed.measures_actions else None
         self._farthest = None if tracking is None else tracking * self._applied.span
         self._off_since_ns: int | None = None
-        self._late_slots = bytearray(settings.late_window)
-        self._late_count = self._late_index = 0
         self._late_already = False  # counted in the slot under way
         self._bad_proposals = 0
         self._clamped_ns = 0
@@ -118,8 +117,7 @@ class Guard:
         self._late_already = False
         if self._lockstep or not slot.skipped:
             return
-        for _ in range(min(slot.skipped, len(self._late_slots))):
-            self._remember(late=True)
+        self._punctuality.skip(slot.skipped)
         self._refuse_long_hold(Fault.LATE, slot.start_ns - self._period_ns)
 
     def end_slot(self, slot_ns: int, now_ns: int) -> None:
@@ -128,19 +126,17 @@ class Guard:
         Raises:
             SafeStop: too many of the last ones were late.
         """
-        self._remember(late=self.check_late(slot_ns, now_ns) is not None)
-        if self._late_count >= self._settings.late_slots:
-            self.stop(
-                Fault.LATE_TOO_OFTEN, f"{self._late_count} of the last {len(self._late_slots)} slots, skipped ones too"
-            )
+        self._punctuality.end_slot(late=self.check_late(slot_ns, now_ns) is not None)
+        if complaint := self._punctuality.complaint:
+            self.stop(Fault.LATE_TOO_OFTEN, complaint)
 
     def check_late(self, slot_ns: int, now_ns: int) -> Fault | None:
         """Whether the slot's action is over its budget; a slot is counted once."""
-        if self._lockstep or now_ns - slot_ns <= self._budget_ns:
+        if self._lockstep or not self._punctuality.is_over(slot_ns, now_ns):
             return None
         if not self._late_already:
             self._late_already = True
-            self._count(Fault.LATE)
+            self.count(Fault.LATE)
         return Fault.LATE
 
     def check_observation(self, reading: Reading, now_ns: int) -> Fault | None:
@@ -150,7 +146,7 @@ class Guard:
             SafeStop: the robot is not where it was told to be, and has not been for too long.
         """
         if fault := self._observed.check(reading, now_ns):
-            return self._count(fault)
+            return self.count(fault)
         where = self._observed.as_action(reading.observation)
         if where is not None:
             if not self._measured and not self._written:
@@ -166,12 +162,12 @@ class Guard:
         Computing it took time, and under an action delay it waited for its slot.
         """
         old = self._observed.is_too_old(stamp_ns, now_ns, self._action_delay * self._period_ns)
-        return self._count(Fault.OBSERVATION_STALE) if old else None
+        return self.count(Fault.OBSERVATION_STALE) if old else None
 
     def check_reward(self, reading: Reading) -> Fault | None:
         """What is wrong with a reward."""
         fault = self._observed.check_reward(reading)
-        return fault and self._count(fault)
+        return fault and self.count(fault)
 
     def check_proposal(self, action: Action, everything_is_finite: bool) -> Fault | None:
         """What keeps a proposal from being taken. Limits on a continuous action do not: they are `limit`'s.
@@ -182,10 +178,10 @@ class Guard:
         """
         if fault := self._bad(action, everything_is_finite):
             self._bad_proposals += 1
-            return self._count(fault)
+            return self.count(fault)
         self._bad_proposals = 0
         if self._discrete and not 0 <= int(action) < self._choices:
-            return self._count(Fault.ACTION_OUT_OF_BOUNDS)
+            return self.count(Fault.ACTION_OUT_OF_BOUNDS)
         return None
 
     def limit_proposal(self, action: Action, now_ns: int) -> Action:
@@ -204,7 +200,7 @@ class Guard:
             return limited
         for fault, seen in ((Fault.ACTION_OUT_OF_BOUNDS, out_of_bounds), (Fault.ACTION_TOO_FAST, too_fast)):
             if seen:
-                self._count(fault)
+                self.count(fault)
                 if self._responses["limits"] is Response.STOP:
                     raise SafeStop(fault.value)
         self._clamped_ns += self._period_ns
@@ -290,12 +286,15 @@ class Guard:
         Raises:
             SafeStop: always.
         """
-        self._count(fault)
+        self.count(fault)
         raise SafeStop(f"{fault.value}: {detail}")
 
-    def count(self, fault: Fault) -> None:
-        """A fault that somebody else saw."""
-        self._count(fault)
+    def count(self, fault: Fault) -> Fault:
+        """A fault was seen, here or by somebody else."""
+        self.counts[fault] += 1
+        if self._note:
+            self._note(fault)
+        return fault
 
     def _bad(self, action: Action, everything_is_finite: bool) -> Fault | None:
         if not np.isfinite(action).all():
@@ -328,14 +327,3 @@ class Guard:
                 f"longest hold {self._longest_hold_ns / NS_PER_S:g} s",
             )
         return idle_ns
-
-    def _remember(self, late: bool) -> None:
-        self._late_count += late - self._late_slots[self._late_index]
-        self._late_slots[self._late_index] = late
-        self._late_index = (self._late_index + 1) % len(self._late_slots)
-
-    def _count(self, fault: Fault) -> Fault:
-        self.counts[fault] += 1
-        if self._note:
-            self._note(fault)
-        return fault

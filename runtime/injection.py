@@ -200,8 +200,9 @@ def inject(
         robot = FaultyRobot(inside, fault, at=at, lasts=lasts, every=every, clock=clock, pause=pause)
     else:
         at_reading = at if fault in calls else 0
-        nothing: Callable[[], None] = lambda: None  # noqa: E731
-        robot = FaultyRobot(inside, "call", at=at_reading, lasts=lasts, clock=clock, call=calls.get(fault, nothing))
+        robot = FaultyRobot(
+            inside, "call", at=at_reading, lasts=lasts, clock=clock, call=calls.get(fault, lambda: None)
+        )
     session: Session = FakeSession(fake_contract(task))
     spoilt: FaultySession | None = None
     if fault in POLICY_FAULTS:

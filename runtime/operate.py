@@ -119,8 +119,8 @@ def operate(
 
     with StopSignals() as signals, contextlib.ExitStack() as at_the_terminal:
         if terminal:
-            terminal.enter(operator, signals)
             at_the_terminal.callback(terminal.leave)
+            terminal.enter(operator, signals)
 
         def permit() -> None:
             if terminal and not (armed or robot.simulated):

@@ -93,7 +93,8 @@ class Terminal:
         file, self._file = self._file, -1
         with contextlib.suppress(OSError, termios.error):  # it may be gone
             fcntl.fcntl(file, fcntl.F_SETFL, os.O_NONBLOCK)
-            termios.tcsetattr(file, termios.TCSANOW, self._attributes)
+            if self._attributes:
+                termios.tcsetattr(file, termios.TCSANOW, self._attributes)
         os.close(file)
         if self._handler_before is not None:
             signal.signal(signal.SIGIO, self._handler_before)
@@ -107,6 +108,7 @@ class Terminal:
                     self._operator.confirm()
                 else:
                     self._stop(bytes([key]))
+                    return  # a second one would not wait for the slot's end
 
     def _keys(self) -> bytes:
         """What was hit since the last time."""
