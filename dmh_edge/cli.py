@@ -290,7 +290,8 @@ def run(
     finally:
         session.close()
     console.out.print(summary.table())
-    console.say(f"wrote {records}")
+    if records.exists():  # nothing is kept of a robot that was never armed
+        console.say(f"wrote {records}")
     if summary.stopped_by == "guard":
         raise typer.Exit(GUARD_STOPPED)
 

@@ -47,6 +47,9 @@ ROBOT_FAULTS = MappingProxyType(
     }
 )
 
+#: Those that show when it is not read.
+_ELSEWHERE = ("write-late", "write-raises", "applied-nan", "reset-blocks")
+
 
 class FaultyRobot:
     """A robot with a fault.
@@ -166,7 +169,7 @@ class FaultyRobot:
             raise OSError("no route to the robot")
 
     def _spoilt(self, reading: Reading) -> Reading:
-        if not self._shows(*ROBOT_FAULTS):
+        if self._fault in _ELSEWHERE or not self._shows(self._fault):
             return reading
         observation = reading.observation.copy()
         second_ns = NS_PER_S

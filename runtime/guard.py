@@ -1,6 +1,6 @@
 """The guard stands between robot and policy, in both directions, and acts by the table in `runtime.faults`.
 
-`runtime.observed` judges what the robot shows, `runtime.punctuality` when, and `runtime.applied` limits what is written.
+`runtime.observed` judges what the robot shows, `runtime.punctuality` when, `runtime.applied` limits what is written.
 Every action - proposed, held, ramped or safe - passes `Guard.limit`: there is no other way to the robot.
 """
 

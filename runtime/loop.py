@@ -170,10 +170,10 @@ class Loop:
         """Connect, arm, and take slot after slot until an exception says why to stop."""
         ask("connect", self._robot.connect)
         self._log.add(Moment.CONNECTED)
-        self._steps.begin(reward_due)
-        self.began = True
         if self._permit:
             self._permit()
+        self._steps.begin(reward_due)
+        self.began = True
         self._operator.confirm()
         ask("arm", self._robot.arm)
         self._log.add(Moment.ARMED)

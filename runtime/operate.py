@@ -12,6 +12,7 @@ from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.guard import Guard
 from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings
 from dmh_edge.runtime.loop import Loop
 from dmh_edge.runtime.operator import Operator
@@ -78,8 +79,9 @@ def operate(
     contract = session.contract
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
-    Rate(rate_hz, clock)  # refuses what is no rate
     guard = GuardSettings() if guard is None else guard
+    period_ns = Rate(rate_hz, clock).period_ns  # refuses what is no rate, and the next line what the task does not bear
+    Guard(contract.task, period_ns, robot.lockstep, guard, damps=callable(getattr(robot, "damp", None)))
     if not (armed or robot.simulated or terminal):
         raise ConfigError(
             "nobody may arm this robot: it is not simulated and there is no terminal to ask at; give --arm, "
