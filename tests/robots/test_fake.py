@@ -103,6 +103,15 @@ def test_what_measures_a_target_moves_to_it_and_stays_there():
     assert robot.monitor.violations == []  # it was reset to 0, not to its safe action
 
 
+def test_a_target_is_forgotten_when_it_brakes():
+    robot, clock = ready(task=TARGETS, command_timeout_s=9)
+    robot.write(np.array([0.5, 0.5], np.float32))
+    clock.advance_ns(100 * MS)
+    robot.damp()
+    clock.advance_ns(100 * MS)
+    assert robot.read().observation == pytest.approx([0.1, 0.1])
+
+
 def test_it_brakes_and_takes_the_next_action():
     robot, clock = ready()
     robot.write(np.array([0.2, 0.2], np.float32))

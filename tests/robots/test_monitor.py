@@ -93,6 +93,13 @@ def test_damping_ends_silence_and_the_next_action_is_judged_from_the_safe_one(mo
     assert rules(monitor) == ["too fast"]
 
 
+def test_an_episode_that_begins_with_damping_allows_no_leap_right_after_it(monitor, clock):
+    monitor.damped()
+    clock.advance_ns(10 * MS)
+    monitor.wrote(velocity(0.2, 0))
+    assert rules(monitor) == ["too fast"]
+
+
 def test_damping_before_arm_is_noted(clock):
     monitor = Monitor(TWO_JOINTS, clock, 0.1)
     monitor.damped()
