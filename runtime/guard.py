@@ -67,12 +67,13 @@ class Guard:
         self._damps = damps
         if not damps and any(getattr(settings, row) is Response.DAMP for row in self._responses):
             raise ConfigError("guard setting: got 'damp', but the robot cannot damp itself (it has no `damp`)")
+        self._observed = Observed(task, settings, lockstep)
         self._discrete = mode_of(task) == "discrete"
+        self._needs_pose = mode_of(task) == "position" and self._observed.measures_actions
         self._period_ns, self._lockstep, self._action_delay = period_ns, lockstep, task.action_delay
         self._choices = task.action.size
         self._punctuality = Punctuality(settings, period_ns)
         self._longest_hold_ns = round(settings.hold_s(task) * NS_PER_S)
-        self._observed = Observed(task, settings, lockstep)
         ramp_ns = round(settings.ramp_in_s(task, simulated) * NS_PER_S)
         self._applied = Applied(task, period_ns, lockstep, ramp_ns)
         tracking = settings.tracking_share(task) if self._observed.measures_actions else None
@@ -91,10 +92,15 @@ class Guard:
         """The task's safe action."""
         return np.array(self._applied.safe)
 
-    @property
-    def standing_action(self) -> Action:
-        """The action that leaves the robot where its reset left it."""
-        return np.array(self._applied.standing)
+    def standing(self, now_ns: int) -> Action:
+        """The action that leaves the robot where its reset left it.
+
+        Raises:
+            SafeStop: a position target would be needed, and nobody has measured where the robot is.
+        """
+        if self._needs_pose and not self._measured:
+            self.stop(Fault.POSE_UNKNOWN, "there is no place to hold before the first good observation")
+        return self.limit(self._applied.standing, now_ns)
 
     def start_episode(self, slot_ns: int) -> None:
         """The robot was reset: it stands at its safe action until it is measured, and there is nothing to hold.
@@ -243,8 +249,6 @@ class Guard:
             raise SafeStop(fault.value)
         if self._bad_proposals >= self._settings.bad_proposals:
             self.stop(Fault.BAD_PROPOSALS, f"{fault.value}, for the {self._bad_proposals}. time in a row")
-        if self._observed.measures_actions and not self._measured and response is Response.HOLD:
-            self.stop(Fault.POSE_UNKNOWN, f"{fault.value}, and there is no place to hold before the first good one")
         # A slot that is over before its action is ready was held through to the one in which it is.
         over_ns = 0 if self._lockstep else max(0, now_ns - slot_ns) // self._period_ns * self._period_ns
         idle_ns = self._refuse_long_hold(fault, slot_ns + over_ns)
@@ -253,7 +257,7 @@ class Guard:
         if response is Response.SAFE:
             return self.limit(self._applied.safe, now_ns)
         if self._last_step is None:
-            return self.limit(self._applied.standing, now_ns)
+            return self.standing(now_ns)
         if response is Response.RAMP:
             return self.limit(self._last_step * np.float32(max(0.0, 1 - idle_ns / self._longest_hold_ns)), now_ns)
         return self.limit(self._last_step, now_ns)

@@ -86,7 +86,7 @@ FATAL: Final = frozenset(
 #: Every fault that can be injected.
 FAULTS: Final = tuple(name for name in (*ROBOT_FAULTS, *POLICY_FAULTS, *OPERATOR_FAULTS) if name != "call")
 #: Actions that fail in their own way.
-MODES: Final = ("velocity", "velocity, delayed", "position", "delta", "effort", "discrete")
+MODES: Final = ("velocity", "velocity, delayed", "position", "position, delayed", "delta", "effort", "discrete")
 
 _SETTINGS = GuardSettings(longest_clamp_s=1.0, reset_timeout_s=0.2)
 
@@ -118,7 +118,7 @@ def faults_of(mode: str) -> tuple[str, ...]:
     hidden = (
         {"action-nan", "action-inf", "action-exploded", "action-leaps", "applied-nan"} if mode == "discrete" else set()
     )
-    return tuple(name for name in FAULTS if name not in hidden and (name != "stuck" or mode == "position"))
+    return tuple(name for name in FAULTS if name not in hidden and (name != "stuck" or mode.startswith("position")))
 
 
 def task_of(mode: str, horizon: int) -> TaskSpec:
@@ -126,9 +126,9 @@ def task_of(mode: str, horizon: int) -> TaskSpec:
     action = TWO_JOINTS.action
     assert isinstance(action, ContinuousAction)
     change: dict[str, object] = {"horizon": horizon}
-    if mode == "velocity, delayed":
+    if mode.endswith("delayed"):
         change["action_delay"] = 1
-    elif mode == "position":
+    if mode.startswith("position"):
         angles = tuple(
             Element(name=f"{joint}_target", low=-2, high=2, unit="rad", slew_per_s=2.0)
             for joint in ("shoulder", "elbow")
@@ -215,7 +215,9 @@ def inject(
                 policy_sha256="",
                 self_test=lambda: None,
                 limits=Limits(ticks=ticks),
-                noise_seed=None if mode == "position" else seed,  # a target that trembles is clamped all the time
+                noise_seed=None
+                if mode.startswith("position")
+                else seed,  # a target that trembles is clamped all the time
                 out=Path(folder),
                 clock=clock,
                 guard=settings,

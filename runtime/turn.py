@@ -130,7 +130,7 @@ class Turns:
         if steps.pending:
             action = self._guard.limit_proposal(steps.wished, begin_ns)
         elif self._reason is None:  # the first slot of an episode under an action delay: nothing is due yet
-            action = self._guard.limit(self._guard.standing_action, begin_ns)
+            action = self._guard.standing(begin_ns)
         else:
             self._tally.held_slots += 1
             action = self._guard.without_step(self._reason, slot.start_ns, begin_ns)

@@ -504,7 +504,7 @@ def seen_at(guard: Guard, index: int, observation: Any) -> None:
 def test_an_episode_begins_at_the_measured_pose():
     guard = guard_of("", task=measured())
     seen_at(guard, 0, (-0.5, 0.7))
-    assert guard.standing_action == pytest.approx([0.7, -0.5])
+    assert guard.standing(START) == pytest.approx([0.7, -0.5])
     assert guard.limit(vector(-1, 0.6), START)[0] == pytest.approx(0.5)  # 10 per second from 0.7
     assert guard.without_step(Fault.REWARD_MISSING, START, START) == pytest.approx([0.7, -0.5])
 
@@ -512,13 +512,16 @@ def test_an_episode_begins_at_the_measured_pose():
 def test_the_pose_is_measured_from_the_default_one_where_actions_are():
     guard = guard_of("", task=measured(default_pose=(0.5, -0.25)))
     seen_at(guard, 0, (-0.5, 0.75))
-    assert guard.standing_action == pytest.approx([0.25, -0.25])
+    assert guard.standing(START) == pytest.approx([0.25, -0.25])
 
 
 def test_without_a_measured_pose_there_is_no_place_to_hold():
     guard = guard_of("", task=measured())
     with pytest.raises(SafeStop, match="no pose measured yet"):
         guard.without_step(Fault.OBSERVATION_STALE, START, START)
+    with pytest.raises(SafeStop, match="no pose measured yet"):
+        guard.standing(START)  # under an action delay nothing else is due yet
+    assert guard_of("position").standing(START) == pytest.approx([0.1, 0.1])  # nobody measures: its safe action
 
 
 @pytest.mark.parametrize("mode", ["position", "velocity"])
