@@ -238,16 +238,35 @@ def run(
     seed: Seed = 0,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
     state: Annotated[Path | None, typer.Option(help="File with what was learned in context: read, then kept.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for trace.npz and summary.json [runs/robot/TIME].")] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Begin with an empty memory although --state exists.")
+    ] = False,
+    arm: Annotated[
+        bool, typer.Option("--arm", help="Arm without asking; else a key does, on robots not simulated.")
+    ] = False,
+    ramp_s: Annotated[
+        float | None, typer.Option(help="Seconds of ramp-in after arming [1; 0 where simulated]; as --set ramp_s=.")
+    ] = None,
+    deadman: Annotated[
+        float | None, typer.Option(help="Stop when nobody hits Enter for so many seconds; as --set deadman_s=.")
+    ] = None,
+    guard: Annotated[Path | None, typer.Option(help="JSON file with this robot's guard settings.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="One guard setting over the file's: late_slots=5.")] = None,  # noqa: A002
+    out: Annotated[Path | None, typer.Option(help="Folder of the run's records [runs/robot/TIME].")] = None,
 ) -> None:
-    """Run a policy on a robot at a fixed rate. Ctrl-C stops the robot and keeps the records."""
+    """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records."""
     from dmh_edge import console
     from dmh_edge.robots.find import find_robot
     from dmh_edge.runtime.engine import open_session
+    from dmh_edge.runtime.guard_settings import load_guard
     from dmh_edge.runtime.operate import operate
     from dmh_edge.runtime.records import Limits
     from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
+    from dmh_edge.runtime.terminal import Terminal
 
+    flags = {"ramp_s": ramp_s, "deadman_s": deadman}
+    settings = [*(set or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+    guard_settings = load_guard(guard, settings)
     limits = Limits(ticks, episodes, duration)
     policy, session = open_session(engine, backend)
     try:
@@ -263,11 +282,16 @@ def run(
             noise_seed=None if deterministic else seed,
             state=state,
             out=records,
+            guard=guard_settings,
+            armed=arm,
+            forget=forget,
+            terminal=Terminal.of_stdin(console.say),
         )
     finally:
         session.close()
     console.out.print(summary.table())
-    console.say(f"wrote {records}")
+    if records.exists():  # nothing is kept of a robot that was never armed
+        console.say(f"wrote {records}")
     if summary.stopped_by == "guard":
         raise typer.Exit(GUARD_STOPPED)
 

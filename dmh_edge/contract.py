@@ -76,10 +76,13 @@ class ContinuousAction(Spec):
     """Proportional gains that the inner controller must have, where the policy relies on them."""
     damping: tuple[float, ...] = ()
     """Derivative gains likewise."""
+    measured_as: tuple[str, ...] = ()
+    """Observation elements that measure what the action elements set, one each and in their order, where there are:
+    joint angles for position targets. A ramp-in starts there, and tracking errors are told by it."""
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> ContinuousAction:
-        for field in ("safe", "default_pose", "stiffness", "damping"):
+        for field in ("safe", "default_pose", "stiffness", "damping", "measured_as"):
             values = getattr(self, field)
             if (values or field == "safe") and len(values) != len(self.elements):
                 raise ValueError(f"{field} has {len(values)} values for {len(self.elements)} action elements")
@@ -159,6 +162,15 @@ class TaskSpec(Spec):
     """Longest time for which the last applied action may be held when no new one can be had."""
     max_observation_age_s: float = Field(default=0.1, gt=0)
     """Oldest observation that the policy may act on."""
+
+    @model_validator(mode="after")
+    def _what_measures_is_observed(self) -> TaskSpec:
+        if isinstance(self.action, ContinuousAction):
+            known = [element.name for element in self.observation]
+            for name in self.action.measured_as:
+                if name not in known:
+                    raise ValueError(f"measured_as: {unknown('observation element', name, known)}")
+        return self
 
 
 class TensorSpec(Spec):

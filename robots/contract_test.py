@@ -68,7 +68,7 @@ def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     _require(
         timeout_s is None or timeout_s > 0, f"command_timeout_s: got {timeout_s}, expected a positive number or None"
     )
-    for name in ("lockstep", "stops_from_another_process"):
+    for name in ("lockstep", "simulated", "stops_from_another_process"):
         _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
     _refuses(robot, "arm before connect", robot.arm)
     robot.stop()
@@ -107,7 +107,11 @@ def _check_episode(robot: Robot, since_ns: int) -> int:
         reading = robot.read()
         since_ns = _check_reading(robot, reading, since_ns)
         if reading.episode_over:
-            break
+            return since_ns
+    if callable(damp := getattr(robot, "damp", None)):
+        damp()
+        since_ns = _check_reading(robot, robot.read(), since_ns)
+        robot.write(safe_action(robot.task))
     return since_ns
 
 

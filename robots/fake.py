@@ -43,8 +43,9 @@ class FakeRobot:
     """A simulated robot for any task: each observed element drifts at the speed of one element of the action.
 
     Element i of the observation follows element i (modulo their number) of a continuous action, scaled so that a full
-    action crosses the range in four seconds; of n discrete choices, 2i moves element i up and 2i + 1 down. The reward
-    is the closeness to a hidden pose, within the task's bounds for it.
+    action crosses the range in four seconds; of n discrete choices, 2i moves element i up and 2i + 1 down. An element
+    that measures a position target moves to it, no faster. The reward is the closeness to a hidden pose, inside
+    the task's bounds for it.
 
     Args:
         task: what it shows and takes.
@@ -57,6 +58,7 @@ class FakeRobot:
     """
 
     lockstep = False
+    simulated = True
     stops_from_another_process = False
 
     def __init__(
@@ -78,6 +80,8 @@ class FakeRobot:
         self._hidden = np.random.default_rng(seed).uniform(self._low, self._high)
         self._pose = (self._low + self._high) / 2
         self._velocity = np.zeros_like(self._pose)
+        self._followed = _followed(task)
+        self._target = self._pose.copy()
         self._moved_ns = self._told_ns = self._clock.now_ns()
         self._rewarded = False
 
@@ -96,10 +100,11 @@ class FakeRobot:
         self._life.check_reset()
         self._pose = (self._low + self._high) / 2
         self._velocity[:] = 0
+        self._target = self._pose.copy()
         self._moved_ns = self._clock.now_ns()
         self._rewarded = False
         self._life.reset()
-        self.monitor.reset()
+        self.monitor.reset(self._pose[self._followed] if len(self._followed) else None)
 
     def read(self) -> Reading:
         """Where it is now."""
@@ -115,14 +120,26 @@ class FakeRobot:
         self._life.check_write()
         self._move()
         self._velocity = self._speed(action) * (self._high - self._low) / _CROSSING_S
+        self._velocity[self._followed] = 0
+        self._target[self._followed] = action if len(self._followed) else 0
         self._told_ns = self._moved_ns
         self._rewarded = True
         return np.array(action)
+
+    def damp(self) -> None:
+        """Brake, ready for the next action."""
+        self.monitor.damped()
+        self._life.check_write()
+        self._move()
+        self._velocity[:] = 0
+        self._target = self._pose.copy()
+        self._told_ns = self._moved_ns
 
     def stop(self) -> None:
         """Stand still."""
         self._move()
         self._velocity[:] = 0
+        self._target = self._pose.copy()
         self._life.stop()
         self.monitor.stopped()
 
@@ -136,7 +153,12 @@ class FakeRobot:
         now_ns = self._clock.now_ns()
         obeyed_until_ns = self._told_ns + round(self.command_timeout_s * NS_PER_S)
         moving_s = max(0, min(now_ns, obeyed_until_ns) - self._moved_ns) / NS_PER_S
-        self._pose = np.clip(self._pose + self._velocity * moving_s, self._low, self._high)
+        farthest = (self._high - self._low) * moving_s / _CROSSING_S
+        moved = self._velocity * moving_s + np.clip(self._target - self._pose, -farthest, farthest)
+        self._pose = np.clip(self._pose + moved, self._low, self._high)
+        free = np.ones(len(self._pose), np.bool_)
+        free[self._followed] = False
+        self._target[free] = self._pose[free]  # these go where their velocity takes them
         self._moved_ns = now_ns
 
     def _speed(self, action: Action) -> NDArray[np.float64]:
@@ -155,3 +177,12 @@ class FakeRobot:
         """Reward: the task's highest at the hidden pose, its lowest a whole range away."""
         distance = float(np.mean(np.abs(self._pose - self._hidden) / (self._high - self._low)))
         return self.task.reward.high - (self.task.reward.high - self.task.reward.low) * distance
+
+
+def _followed(task: TaskSpec) -> NDArray[np.intp]:
+    """Which observed elements ``[A]`` move to a target; none where actions are no positions, or nobody says."""
+    spec = task.action
+    if not isinstance(spec, ContinuousAction) or (spec.mode, spec.reference) != ("position", "absolute"):
+        return np.zeros(0, np.intp)
+    names = [element.name for element in task.observation]
+    return np.array([names.index(name) for name in spec.measured_as], np.intp)

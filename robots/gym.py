@@ -39,6 +39,7 @@ class GymRobot:
     """
 
     lockstep = True
+    simulated = True
     command_timeout_s = None
     stops_from_another_process = False
 

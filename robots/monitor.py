@@ -51,7 +51,8 @@ class Monitor:
         self._timeout_ns = round(command_timeout_s * NS_PER_S)
         self._armed = False
         self._stopped = False
-        self._before: Action | None = None  # None: the robot stands at its safe action since a reset
+        self._before: Action | None = None  # None: the robot stands at its safe action
+        self._first = True  # whether the next action is an episode's first, which has a whole period
         self._before_ns: int | None = None  # None: nobody owes the robot an action
 
     def armed(self) -> None:
@@ -64,9 +65,14 @@ class Monitor:
         self._motion_is_legal("reset")
         self._before_ns = None
 
-    def reset(self) -> None:
-        """An episode starts: the robot stands at its safe action and expects the first of the policy's."""
-        self._before = None
+    def reset(self, standing: Action | None = None) -> None:
+        """An episode starts, and the robot expects the first of the policy's actions.
+
+        Args:
+            standing: where it stands, in terms of its actions; None for its safe action.
+        """
+        self._first = True
+        self._before = None if standing is None else np.array(standing)
         self._before_ns = self._clock.now_ns()
 
     def wrote(self, action: Action) -> None:
@@ -80,8 +86,15 @@ class Monitor:
             else self._discrete_is_legal(self._task.action.size, action)
         )
         if legal:
-            self._before = np.array(action)
+            self._before, self._first = np.array(action), False
         self._before_ns = now_ns
+
+    def damped(self) -> None:
+        """The robot damps itself; the next action is judged as if this one had been its safe one."""
+        self.check_silence()
+        self._motion_is_legal("damp")
+        self._before, self._first = None, False
+        self._before_ns = self._clock.now_ns()
 
     def stopped(self) -> None:
         """The robot was told to stop."""
@@ -110,7 +123,7 @@ class Monitor:
             self._note("not finite", str(action.tolist()))
             return False
         period_ns = NS_PER_S / self._task.rate_hz
-        since_ns = period_ns if self._before is None or self._before_ns is None else now_ns - self._before_ns
+        since_ns = period_ns if self._first or self._before_ns is None else now_ns - self._before_ns
         for index, element in enumerate(spec.elements):
             value = float(action[index])
             if not element.low <= value <= element.high:

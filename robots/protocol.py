@@ -5,6 +5,9 @@
 ``task`` can be read before connecting. Before ``arm`` and after ``stop`` nothing may move: ``reset`` and ``write`` are
 refused. ``stop`` is idempotent and always runs at the end, whatever happened. Every implementation passes the contract
 test in `robots.contract_test`.
+
+A robot that can brake its own motors may also have ``damp() -> None``: come to rest by its own damping, ready for the
+next action. Without it, a robot that takes efforts is stopped by what other robots bridge.
 """
 
 from __future__ import annotations
@@ -58,6 +61,11 @@ class Robot(Protocol):
     @property
     def lockstep(self) -> bool:
         """Whether its time stands still between one ``write`` and the next, as in a simulator that is stepped."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it can hurt nobody: it may then be armed without an operator."""
         ...
 
     @property

@@ -1,27 +1,32 @@
 """The guard stands between robot and policy, in both directions, and acts by the table in `runtime.faults`.
 
-It checks what the robot shows and what the policy proposes, and every action that is written - proposed, held or safe -
-passes `Guard.limit`: there is no other way to the robot.
+`runtime.observed` judges what the robot shows, `runtime.punctuality` when, `runtime.applied` limits what is written.
+Every action - proposed, held, ramped or safe - passes `Guard.limit`: there is no other way to the robot.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dmh_edge.clock import NS_PER_S
-from dmh_edge.contract import ContinuousAction, Element, TaskSpec
+from dmh_edge.clock import NS_PER_S, Slot
+from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ConfigError
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.faults import MOST_PROPOSALS_NOT_FINITE, TABLE, Fault, Response, mode_of
+from dmh_edge.runtime.applied import Applied
+from dmh_edge.runtime.faults import ROW, Fault, Response, mode_of
+from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.observed import Observed
+from dmh_edge.runtime.punctuality import Punctuality
 
-#: Share of a range by which float32 arithmetic may pass a bound without being a fault.
-_ROUNDING = 1e-6
 
+class SafeStop(BaseException):
+    """The guard demands that the robot be stopped now; the message says why.
 
-class SafeStop(Exception):
-    """The guard demands that the robot be stopped now; the message says why."""
+    Not an ``Exception``: it may be raised in the middle of a reset, and no robot's own error handling may swallow it.
+    """
 
 
 class Guard:
@@ -30,68 +35,131 @@ class Guard:
     Args:
         task: bounds, slew limits, ages and the longest hold.
         period_ns: of the control loop.
-        lockstep: whether the robot's time stands still between two actions; each then lasts one
-            period of the task, at whatever rate the loop runs.
+        lockstep: whether the robot's time stands still between two actions; each then lasts one period of the task, at
+            whatever rate the loop runs, and lateness harms nobody.
+        settings: what it does beyond the contract's limits.
+        simulated: whether the robot can hurt nobody.
+        damps: whether the robot can damp itself.
+        note: told of each fault as it is seen.
 
     Attributes:
         counts: how often each fault was seen.
+
+    Raises:
+        ConfigError: the task does not bear a setting.
     """
 
-    def __init__(self, task: TaskSpec, period_ns: int, lockstep: bool) -> None:
+    def __init__(
+        self,
+        task: TaskSpec,
+        period_ns: int,
+        lockstep: bool,
+        settings: GuardSettings | None = None,
+        *,
+        simulated: bool = True,
+        damps: bool = False,
+        note: Callable[[Fault], None] | None = None,
+    ) -> None:
+        settings = GuardSettings() if settings is None else settings
         self.counts: dict[Fault, int] = dict.fromkeys(Fault, 0)
-        self._mode = mode_of(task)
-        self._period_ns = period_ns
-        self._lockstep = lockstep
-        self._action_delay = task.action_delay
-        self._slew_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # longest time that an action lasts
-        self._longest_hold_ns = round(task.max_hold_s * NS_PER_S)
-        self._longest_age_ns = round(task.max_observation_age_s * NS_PER_S)
-        self._shape = (len(task.observation),)
-        self._seen_low, self._seen_high = _bounds(task.observation, slack=_ROUNDING)
-        self._reward = task.reward
-        self._reward_slack = _ROUNDING * max(abs(task.reward.low), abs(task.reward.high))
-        self._proposals_not_finite = 0
-        self._last_step_ns = 0
-        if isinstance(task.action, ContinuousAction):
-            self._safe: Action = np.array(task.action.safe, np.float32)
-            self._low, self._high = _bounds(task.action.elements, slack=0.0)
-            self._slew = np.array([element.slew_per_s or 0.0 for element in task.action.elements])
-            self._leaps = np.array([element.slew_per_s is None for element in task.action.elements])
-            self._slews = not self._leaps.all()
-            self._slack = _ROUNDING * np.maximum(np.abs(self._low), np.abs(self._high))
-        else:
-            self._safe = np.array(task.action.safe, np.int64)
-            self._choices = task.action.size
+        self._settings, self._note = settings, note
+        self._responses = settings.responses(task)
+        self._damps = damps
+        if not damps and any(getattr(settings, row) is Response.DAMP for row in self._responses):
+            raise ConfigError("guard setting: got 'damp', but the robot cannot damp itself (it has no `damp`)")
+        self._observed = Observed(task, settings, lockstep)
+        self._discrete = mode_of(task) == "discrete"
+        self._needs_pose = mode_of(task) == "position" and self._observed.measures_actions
+        self._period_ns, self._lockstep, self._action_delay = period_ns, lockstep, task.action_delay
+        self._choices = task.action.size
+        self._punctuality = Punctuality(settings, period_ns)
+        self._longest_hold_ns = round(settings.hold_s(task) * NS_PER_S)
+        ramp_ns = round(settings.ramp_in_s(task, simulated) * NS_PER_S)
+        self._applied = Applied(task, period_ns, lockstep, ramp_ns)
+        tracking = settings.tracking_share(task) if self._observed.measures_actions else None
+        self._farthest = None if tracking is None else tracking * self._applied.span
+        self._off_since_ns: int | None = None
+        self._late_already = False  # counted in the slot under way
+        self._bad_proposals = 0
+        self._clamped_ns = 0
+        self._measured = False  # where the robot stands, since the episode began
+        self._written = False  # anything, since the episode began
         self._last_step: Action | None = None
-        self._last_applied = self._safe
-        self._last_write_ns: int | None = None
+        self._last_step_ns = 0
 
     @property
     def safe_action(self) -> Action:
         """The task's safe action."""
-        return np.array(self._safe)
+        return np.array(self._applied.safe)
+
+    def standing(self, now_ns: int) -> Action:
+        """The action that leaves the robot where its reset left it.
+
+        Raises:
+            SafeStop: a position target would be needed, and nobody has measured where the robot is.
+        """
+        if self._needs_pose and not self._measured:
+            self.stop(Fault.POSE_UNKNOWN, "there is no place to hold before the first good observation")
+        return self.limit(self._applied.standing, now_ns)
 
     def start_episode(self, slot_ns: int) -> None:
-        """The robot was reset: it stands at its safe action, and there is nothing to hold.
+        """The robot was reset: it stands at its safe action until it is measured, and there is nothing to hold.
 
         Args:
             slot_ns: when the first slot begins.
         """
-        self._last_step = None
-        self._last_step_ns = slot_ns - self._period_ns
-        self._last_applied, self._last_write_ns = self._safe, None
+        self._last_step, self._last_step_ns = None, slot_ns - self._period_ns
+        self._measured = self._written = False
+        self._off_since_ns = None
+        self._observed.start_episode()
+        self._applied.stand(None, slot_ns)
+
+    def begin_slot(self, slot: Slot) -> None:
+        """A slot begins; those that were skipped before it were late, and the robot went on with its last action.
+
+        Raises:
+            SafeStop: it did so for too long.
+        """
+        self._late_already = False
+        if self._lockstep or not slot.skipped:
+            return
+        self._punctuality.skip(slot.skipped)
+        self._refuse_long_hold(Fault.LATE, slot.start_ns - self._period_ns)
+
+    def end_slot(self, slot_ns: int, now_ns: int) -> None:
+        """A slot is over.
+
+        Raises:
+            SafeStop: too many of the last ones were late.
+        """
+        self._punctuality.end_slot(late=self.check_late(slot_ns, now_ns) is not None)
+        if complaint := self._punctuality.complaint:
+            self.stop(Fault.LATE_TOO_OFTEN, complaint)
+
+    def check_late(self, slot_ns: int, now_ns: int) -> Fault | None:
+        """Whether the slot's action is over its budget; a slot is counted once."""
+        if self._lockstep or not self._punctuality.is_over(slot_ns, now_ns):
+            return None
+        if not self._late_already:
+            self._late_already = True
+            self.count(Fault.LATE)
+        return Fault.LATE
 
     def check_observation(self, reading: Reading, now_ns: int) -> Fault | None:
-        """The first thing that is wrong with an observation."""
-        observation = reading.observation
-        if observation.shape != self._shape:
-            return self._count(Fault.OBSERVATION_SHAPE)
-        if not np.isfinite(observation).all():
-            return self._count(Fault.OBSERVATION_NOT_FINITE)
-        if (observation < self._seen_low).any() or (observation > self._seen_high).any():
-            return self._count(Fault.OBSERVATION_OUT_OF_BOUNDS)
-        if abs(now_ns - reading.stamp_ns) > self._longest_age_ns:  # a stamp from the future says nothing about the age
-            return self._count(Fault.OBSERVATION_STALE)
+        """The first thing that is wrong with an observation.
+
+        Raises:
+            SafeStop: the robot is not where it was told to be, and has not been for too long.
+        """
+        if fault := self._observed.check(reading, now_ns):
+            return self.count(fault)
+        where = self._observed.as_action(reading.observation)
+        if where is not None:
+            if not self._measured and not self._written:
+                self._applied.stand(where, now_ns)
+                self._measured = True
+            elif self._farthest is not None:
+                self._check_tracking(where, reading.stamp_ns)
         return None
 
     def check_age(self, stamp_ns: int, now_ns: int) -> Fault | None:
@@ -99,19 +167,13 @@ class Guard:
 
         Computing it took time, and under an action delay it waited for its slot.
         """
-        longest_ns = self._longest_age_ns + self._action_delay * self._period_ns
-        return self._count(Fault.OBSERVATION_STALE) if now_ns - stamp_ns > longest_ns else None
+        old = self._observed.is_too_old(stamp_ns, now_ns, self._action_delay * self._period_ns)
+        return self.count(Fault.OBSERVATION_STALE) if old else None
 
     def check_reward(self, reading: Reading) -> Fault | None:
         """What is wrong with a reward."""
-        if not reading.reward_valid:
-            return self._count(Fault.REWARD_MISSING)
-        if not np.isfinite(reading.reward):
-            return self._count(Fault.REWARD_NOT_FINITE)
-        low, high = self._reward.low - self._reward_slack, self._reward.high + self._reward_slack
-        if not low <= reading.reward <= high:
-            return self._count(Fault.REWARD_OUT_OF_BOUNDS)
-        return None
+        fault = self._observed.check_reward(reading)
+        return fault and self.count(fault)
 
     def check_proposal(self, action: Action, everything_is_finite: bool) -> Fault | None:
         """What keeps a proposal from being taken. Limits on a continuous action do not: they are `limit`'s.
@@ -120,26 +182,40 @@ class Guard:
             action: ``[A]`` or ``[]``, as the policy wishes it.
             everything_is_finite: whether the rest of the proposal, state included, is.
         """
-        if not np.isfinite(action).all():
-            self._proposals_not_finite += 1
-            return self._count(Fault.ACTION_NOT_FINITE)
-        if not everything_is_finite:
-            self._proposals_not_finite += 1
-            return self._count(Fault.STATE_NOT_FINITE)
-        self._proposals_not_finite = 0
-        if self._mode == "discrete" and not 0 <= int(action) < self._choices:
-            return self._count(Fault.ACTION_OUT_OF_BOUNDS)
+        if fault := self._bad(action, everything_is_finite):
+            self._bad_proposals += 1
+            return self.count(fault)
+        self._bad_proposals = 0
+        if self._discrete and not 0 <= int(action) < self._choices:
+            return self.count(Fault.ACTION_OUT_OF_BOUNDS)
         return None
 
     def limit_proposal(self, action: Action, now_ns: int) -> Action:
-        """`limit` for the policy's own action: what had to be changed is counted as a fault."""
+        """`limit` for the policy's own action: what had to be changed is counted as a fault.
+
+        Raises:
+            SafeStop: it had to be changed for too long, or at all where the robot bears no clamping.
+        """
+        if self._discrete:
+            return self.limit(action, now_ns)
+        action = self._applied.ramped(action, now_ns)
         limited = self.limit(action, now_ns)
-        if self._mode != "discrete" and (np.abs(limited - action) > self._slack).any():
-            inside = np.minimum(np.maximum(action, self._low), self._high)
-            if (np.abs(inside - action) > self._slack).any():
-                self._count(Fault.ACTION_OUT_OF_BOUNDS)
-            if (np.abs(limited - inside) > self._slack).any():
-                self._count(Fault.ACTION_TOO_FAST)
+        out_of_bounds, too_fast = self._applied.violations(action, limited)
+        if not (out_of_bounds or too_fast):
+            self._clamped_ns = 0
+            return limited
+        for fault, seen in ((Fault.ACTION_OUT_OF_BOUNDS, out_of_bounds), (Fault.ACTION_TOO_FAST, too_fast)):
+            if seen:
+                self.count(fault)
+                if self._responses["limits"] is Response.STOP:
+                    raise SafeStop(fault.value)
+        self._clamped_ns += self._period_ns
+        if self._clamped_ns > self._settings.longest_clamp_s * NS_PER_S:
+            self.stop(
+                Fault.CLAMPED_TOO_LONG,
+                f"every step for {self._clamped_ns / NS_PER_S:g} s, limit {self._settings.longest_clamp_s:g} s; "
+                "does the policy belong to this robot?",
+            )
         return limited
 
     def limit(self, action: Action, now_ns: int) -> Action:
@@ -152,17 +228,9 @@ class Guard:
         Returns:
             a new array.
         """
-        if self._mode == "discrete":
-            return np.array(action, np.int64)
-        low, high = self._low, self._high
-        if self._slews:
-            reach = self._reach(now_ns)
-            low = np.maximum(low, self._last_applied - reach)
-            high = np.minimum(high, self._last_applied + reach)
-        limited: Action = np.minimum(np.maximum(action, low), high).astype(np.float32)
-        return limited
+        return self._applied.limit(action, now_ns)
 
-    def without_step(self, fault: Fault, slot_ns: int, now_ns: int) -> Action:
+    def without_step(self, fault: Fault, slot_ns: int, now_ns: int) -> Action | None:
         """The action for a slot in which the policy takes no step.
 
         Args:
@@ -170,24 +238,28 @@ class Guard:
             slot_ns: when the slot began.
             now_ns: just before the action is written.
 
+        Returns:
+            the action; None where the robot is to damp itself instead.
+
         Raises:
             SafeStop: there is none, or it has been so for too long.
         """
-        response = TABLE[fault][self._mode]
-        if response is Response.STOP:
+        response = self._responses[ROW[fault]]
+        if response is Response.STOP or (response is Response.DAMP and not self._damps):
             raise SafeStop(fault.value)
-        if self._proposals_not_finite >= MOST_PROPOSALS_NOT_FINITE:
-            raise SafeStop(f"{fault.value}, for the {self._proposals_not_finite}. time in a row")
-        idle_ns = slot_ns - self._last_step_ns
-        if idle_ns > self._longest_hold_ns:
-            raise SafeStop(
-                f"{fault.value}; the policy's last step was {idle_ns / NS_PER_S:g} s ago, "
-                f"longest hold {self._longest_hold_ns / NS_PER_S:g} s"
-            )
-        if self._last_step is None or response is Response.SAFE:
-            return self.limit(self._safe, now_ns)
+        if self._bad_proposals >= self._settings.bad_proposals:
+            self.stop(Fault.BAD_PROPOSALS, f"{fault.value}, for the {self._bad_proposals}. time in a row")
+        # A slot that is over before its action is ready was held through to the one in which it is.
+        over_ns = 0 if self._lockstep else max(0, now_ns - slot_ns) // self._period_ns * self._period_ns
+        idle_ns = self._refuse_long_hold(fault, slot_ns + over_ns)
+        if response is Response.DAMP:
+            return None
+        if response is Response.SAFE:
+            return self.limit(self._applied.safe, now_ns)
+        if self._last_step is None:
+            return self.standing(now_ns)
         if response is Response.RAMP:
-            return self.limit(self._last_step * np.float32(1 - idle_ns / self._longest_hold_ns), now_ns)
+            return self.limit(self._last_step * np.float32(max(0.0, 1 - idle_ns / self._longest_hold_ns)), now_ns)
         return self.limit(self._last_step, now_ns)
 
     def wrote(self, applied: Action, now_ns: int) -> None:
@@ -197,9 +269,12 @@ class Guard:
             applied: as the robot says.
             now_ns: just after it was written, so that the time until the next one is never taken for longer than it is.
         """
-        if self._mode != "discrete":  # a robot may say what it measured; the window of `limit` must not be empty
-            applied = np.minimum(np.maximum(applied, self._low), self._high)
-        self._last_applied, self._last_write_ns = applied, now_ns
+        self._written = True
+        self._applied.wrote(applied, now_ns)
+
+    def damped(self, now_ns: int) -> None:
+        """The robot damped itself: it goes on from its safe action."""
+        self.wrote(self._applied.safe, now_ns)
 
     def stepped(self, slot_ns: int) -> None:
         """The action applied last was a step of the policy.
@@ -207,29 +282,52 @@ class Guard:
         Args:
             slot_ns: when the slot began in which it was written.
         """
-        self._last_step, self._last_step_ns = self._last_applied, slot_ns
+        self._last_step, self._last_step_ns = self._applied.last, slot_ns
 
-    def _reach(self, now_ns: int) -> NDArray[np.float64]:
-        """How far ``[A]`` an action may be from the last one. A skipped slot does not allow a wider leap."""
-        since_ns = self._slew_ns
-        if self._last_write_ns is not None and not self._lockstep:
-            since_ns = now_ns - self._last_write_ns
-        return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._slew_ns) / NS_PER_S))
+    def stop(self, fault: Fault, detail: str) -> NoReturn:
+        """Count a fault that ends the run.
 
-    def _count(self, fault: Fault) -> Fault:
+        Raises:
+            SafeStop: always.
+        """
+        self.count(fault)
+        raise SafeStop(f"{fault.value}: {detail}")
+
+    def count(self, fault: Fault) -> Fault:
+        """A fault was seen, here or by somebody else."""
         self.counts[fault] += 1
+        if self._note:
+            self._note(fault)
         return fault
 
+    def _bad(self, action: Action, everything_is_finite: bool) -> Fault | None:
+        if not np.isfinite(action).all():
+            return Fault.ACTION_NOT_FINITE
+        if not everything_is_finite:
+            return Fault.STATE_NOT_FINITE
+        if not self._discrete and np.abs(action).max() > self._settings.exploded * self._applied.largest:
+            return Fault.ACTION_EXPLODED
+        return None
 
-def _bounds(elements: tuple[Element, ...], slack: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Lows and highs ``[N]``; without slack in float32, rounded inward: a float32 action then keeps the exact ones."""
-    low = np.array([element.low for element in elements])
-    high = np.array([element.high for element in elements])
-    wider = slack * np.maximum(np.abs(low), np.abs(high))
-    if slack:
-        return low - wider, high + wider
-    low32, high32 = low.astype(np.float32), high.astype(np.float32)
-    return (
-        np.where(low32 < low, np.nextafter(low32, np.float32(np.inf)), low32),
-        np.where(high32 > high, np.nextafter(high32, np.float32(-np.inf)), high32),
-    )
+    def _check_tracking(self, where: Action, stamp_ns: int) -> None:
+        if not (np.abs(where - self._applied.last) > self._farthest).any():
+            self._off_since_ns = None
+        elif self._off_since_ns is None:
+            self._off_since_ns = stamp_ns
+        if self._off_since_ns is not None and stamp_ns - self._off_since_ns >= self._settings.tracking_s * NS_PER_S:
+            self.stop(
+                Fault.TRACKING,
+                f"told {self._applied.last.tolist()}, measured {np.asarray(where).tolist()} "
+                f"for {(stamp_ns - self._off_since_ns) / NS_PER_S:g} s",
+            )
+
+    def _refuse_long_hold(self, fault: Fault, until_ns: int) -> int:
+        """Time since the policy's last step, if the robot bears it."""
+        idle_ns = until_ns - self._last_step_ns
+        if idle_ns > self._longest_hold_ns:
+            self.stop(
+                Fault.HELD_TOO_LONG,
+                f"{fault.value}; the policy's last step was {idle_ns / NS_PER_S:g} s ago, "
+                f"longest hold {self._longest_hold_ns / NS_PER_S:g} s",
+            )
+        return idle_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,16 @@ from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.guard import Guard
+from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings
 from dmh_edge.runtime.loop import Loop
+from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.signals import StopSignals
 from dmh_edge.runtime.state_file import load_state, save_state
+from dmh_edge.runtime.terminal import Terminal
 
 SUMMARY_NAME = "summary.json"
 TRACE_NAME = "trace.npz"
@@ -34,6 +39,11 @@ def operate(
     state: Path | None = None,
     out: Path | None = None,
     clock: Clock | None = None,
+    guard: GuardSettings | None = None,
+    armed: bool = False,
+    forget: bool = False,
+    operator: Operator | None = None,
+    terminal: Terminal | None = None,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
 
@@ -50,6 +60,11 @@ def operate(
         state: file with what was learned in context: read where it exists, written at the end.
         out: folder for ``trace.npz`` and ``summary.json``; None to keep no records.
         clock: None for the machine's.
+        guard: settings of the guard; None for the defaults.
+        armed: whether the permission to arm is given already; a robot that is not simulated needs it from somebody.
+        forget: whether to begin with an empty memory although ``state`` exists.
+        operator: whose wishes are looked at once a slot, for buttons of the user's own; None for the keys alone.
+        terminal: where the operator sits; None where nobody does.
 
     Returns:
         the report; ``stopped_by`` tells a run that went well from one that the guard ended.
@@ -64,17 +79,29 @@ def operate(
     contract = session.contract
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
-    Rate(rate_hz, clock)  # refuses what is no rate
+    guard = GuardSettings() if guard is None else guard
+    period_ns = Rate(rate_hz, clock).period_ns  # refuses what is no rate, and the next line what the task does not bear
+    Guard(contract.task, period_ns, robot.lockstep, guard, damps=callable(getattr(robot, "damp", None)))
+    if not (armed or robot.simulated or terminal):
+        raise ConfigError(
+            "nobody may arm this robot: it is not simulated and there is no terminal to ask at; give --arm, "
+            "or start it at a terminal"
+        )
+    if guard.deadman_s is not None and not (terminal or operator):
+        raise ConfigError("a deadman needs somebody who confirms, and there is no terminal; start it at one")
+    if forget and state is None:
+        raise ConfigError("--forget without --state: there is nothing to forget, every run begins with an empty memory")
+    operator = Operator(clock) if operator is None else operator
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
-    if out and (found := [name for name in (SUMMARY_NAME, TRACE_NAME) if (out / name).exists()]):
+    if out and (found := [name for name in (SUMMARY_NAME, TRACE_NAME, GUARD_NAME) if (out / name).exists()]):
         raise ConfigError(f"{out} already holds a run ({', '.join(found)}); name another folder")
 
     recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz)) if out else None
 
     def recall() -> float:
-        return load_state(state, session, policy_sha256) if state and state.exists() else 0.0
+        return load_state(state, session, policy_sha256) if state and state.exists() and not forget else 0.0
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
@@ -84,6 +111,7 @@ def operate(
             return []
         writers: list[Callable[[], None]] = []
         if out and recorder:
+            writers.append(lambda: write_text(out / GUARD_NAME, guard.model_dump_json(indent=2) + "\n"))
             writers.append(lambda: write_text(out / SUMMARY_NAME, loop.summary().model_dump_json(indent=2) + "\n"))
         if state:
             writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
@@ -91,7 +119,17 @@ def operate(
             writers.append(lambda: recorder.trace(session).save(out / TRACE_NAME))
         return [failure for failure in map(_failure, writers) if failure]
 
-    with StopSignals() as signals:
+    with StopSignals() as signals, contextlib.ExitStack() as at_the_terminal:
+        if terminal:
+            at_the_terminal.callback(terminal.leave)
+            terminal.enter(operator, signals)
+
+        def permit() -> None:
+            if terminal and not (armed or robot.simulated):
+                terminal.wait_for_arm()
+            if terminal:
+                terminal.watch()
+
         loop = Loop(
             Agent(session, noise_seed),
             robot,
@@ -100,6 +138,9 @@ def operate(
             clock=clock,
             signals=signals,
             recorder=recorder,
+            guard=guard,
+            operator=operator,
+            permit=permit,
         )
         try:
             loop.run(self_test, recall)

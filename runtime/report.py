@@ -9,6 +9,7 @@ from pydantic import Field
 from rich.table import Table
 
 from dmh_edge.contract import PolicyContract
+from dmh_edge.runtime.events import Event
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.histogram import Histogram
 from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
@@ -93,6 +94,10 @@ class Summary(Spec):
     """Slots that passed so."""
     faults: dict[str, int]
     """What the guard saw, and how often; nothing that it never saw."""
+    events: tuple[Event, ...]
+    """Faults and turning points of the run, with their times."""
+    events_dropped: int
+    """Faults that are not among them for want of room."""
     actor: SlotTiming
     """Ticks that ran only what runs on every tick."""
     boundary: SlotTiming
@@ -116,6 +121,8 @@ class Summary(Spec):
         rate_hz: float,
         faults: Mapping[Fault, int],
         unrecorded: int,
+        events: tuple[Event, ...] = (),
+        events_dropped: int = 0,
     ) -> Summary:
         """The report of what was counted in a run of a policy."""
         return cls(
@@ -132,6 +139,8 @@ class Summary(Spec):
             overruns=tally.overruns,
             skipped_slots=tally.skipped_slots,
             faults={fault.value: count for fault, count in faults.items() if count},
+            events=events,
+            events_dropped=events_dropped,
             **{kind: SlotTiming.of(durations) for kind, durations in tally.durations.items()},
             returns=tuple(tally.returns),
             unfinished_return=tally.unfinished_return,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, turned into a request that the loop looks at once a slot.
+"""Requests to stop, which the loop looks at once a slot: Ctrl-C, SIGTERM, a terminal that hangs up, an operator's key.
 
     phase       a first signal               a second one
     waiting     raises `StopRequested`       -                         connecting, self-test, reset: may take long
@@ -17,7 +17,7 @@ from typing import Any, Literal, final
 
 from dmh_edge.errors import ConfigError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
@@ -30,7 +30,7 @@ class StopSignals:
 
     Attributes:
         phase: how a signal is taken.
-        received: name of the first signal; empty while there is none.
+        received: name of the first signal or key; empty while there is none.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,8 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             raise ConfigError("a robot must be run from the main thread: no other one can take Ctrl-C and SIGTERM")
         for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup: whoever started this wants it to outlive the terminal
             self._before[number] = signal.signal(number, self._take)
         return self
 
@@ -62,9 +64,20 @@ class StopSignals:
         """Whether a signal came."""
         return bool(self.received)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the signature of a handler)
+    def request(self, what: str) -> None:
+        """The robot shall stop, as if a signal had come. From the main thread only.
+
+        Args:
+            what: who wants it.
+
+        Raises:
+            StopRequested: it is time to, by the phase.
+        """
         again = bool(self.received)
-        self.received = self.received or signal.Signals(number).name
+        self.received = self.received or what
         if not self._raised and (self.phase == "waiting" or (self.phase == "running" and again)):
             self._raised = True
             raise StopRequested
+
+    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the signature of a handler)
+        self.request(signal.Signals(number).name)

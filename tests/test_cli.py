@@ -19,6 +19,7 @@ from dmh_edge import __version__, cli
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
+from dmh_edge.runtime.guard_settings import load_guard
 from dmh_edge.runtime.policy import NOTE_NAME, Policy
 from dmh_edge.runtime.report import Summary
 from dmh_edge.schema import parse
@@ -256,6 +257,49 @@ def test_a_run_that_the_guard_ends_has_an_exit_code_of_its_own(policy, tmp_path,
     summary = parse(Summary, (tmp_path / "out" / "summary.json").read_text(), "summary.json")
     assert summary.stopped_by == "guard"
     assert summary.ticks < 100
+
+
+@pytest.fixture
+def real_robot(tmp_path, monkeypatch) -> str:
+    """A robot that says that it can hurt somebody."""
+    (tmp_path / "real_lab.py").write_text(
+        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.tasks import darkroom\n"
+        "class Real(FakeRobot):\n"
+        "    simulated = False\n"
+        "    def __init__(self): super().__init__(darkroom.SPEC)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "real_lab:Real"
+
+
+def test_a_real_robot_is_armed_by_somebody_or_not_at_all(policy, tmp_path, real_robot):
+    command = ("run", "--engine", policy, "--robot", real_robot, "--ticks", 5, "--out")
+    assert "nobody may arm this robot" in refused(*command, tmp_path / "refused")
+    assert not (tmp_path / "refused" / "summary.json").exists()
+    well(*command, tmp_path / "armed", "--arm")
+    summary = parse(Summary, (tmp_path / "armed" / "summary.json").read_text(), "summary.json")
+    assert [event.what for event in summary.events][:3] == ["self-tested", "connected", "armed"]
+
+
+def test_a_robots_guard_file_is_changed_by_single_settings_and_kept_with_the_run(policy, tmp_path):
+    (tmp_path / "arm.json").write_text('{"late_slots": 4, "late": "stop"}')
+    run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--rate", 200, "--ticks", 5)
+    well(*run, "--out", tmp_path / "a", "--guard", tmp_path / "arm.json", "--set", "late_slots=9", "--ramp-s", 0)
+    used = load_guard(tmp_path / "a" / "guard.json")
+    assert (used.late_slots, used.late, used.ramp_s) == (9, "stop", 0)
+    well(*run, "--out", tmp_path / "b", "--guard", tmp_path / "a" / "guard.json")
+
+
+def test_settings_of_a_run_that_do_not_fit_are_refused_before_anything_moves(policy, tmp_path):
+    out = tmp_path / "out"
+    run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--ticks", 5, "--out", out)
+    assert "did you mean 'late_slots'" in refused(*run, "--set", "late_slot=3")
+    assert "actions in discrete mode bear only: safe, stop" in refused(*run, "--set", "late=hold")
+    assert "choices cannot be ramped" in refused(*run, "--ramp-s", 1)
+    assert "there is no terminal" in refused(*run, "--deadman", 1)
+    assert "--forget without --state" in refused(*run, "--forget")
+    assert not out.exists()
 
 
 def test_a_plan_without_its_gpu_is_one_sentence_and_nothing_moves(policy, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def test_action_vectors_of_another_length_are_refused() -> None:
     elements = (Element(name="x", low=0, high=1), Element(name="y", low=0, high=1))
     with pytest.raises(ValidationError, match="safe has 1 values for 2 action elements"):
         ContinuousAction(elements=elements, mode="position", safe=(0.0,))
+
+
+def test_what_measures_an_action_is_one_of_the_observations(contract: PolicyContract) -> None:
+    elements = (Element(name="a", low=-1, high=1),)
+    task = contract.task.model_dump()
+    for name, fits in ((contract.task.observation[0].name, True), ("no_such_angle", False)):
+        action = ContinuousAction(elements=elements, mode="position", safe=(0.0,), measured_as=(name,))
+        with contextlib.nullcontext() if fits else pytest.raises(ValidationError, match="unknown observation element"):
+            TaskSpec.model_validate(task | {"action": action.model_dump()})
+    with pytest.raises(ValidationError, match="measured_as has 2 values for 1 action elements"):
+        ContinuousAction(elements=elements, mode="position", safe=(0.0,), measured_as=("a", "b"))
 
 
 def test_a_safe_choice_that_does_not_exist_is_refused() -> None:

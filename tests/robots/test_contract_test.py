@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dmh_edge.errors import RobotError
 from dmh_edge.robots.contract_test import ContractViolation, check_robot
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
@@ -95,9 +96,14 @@ class ArmsUnconnected(FakeRobot):
         self._life.armed = True
 
 
+class DoesNotSayWhetherItIsSimulated(FakeRobot):
+    simulated = None  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("robot", "rule"),
     [
+        (DoesNotSayWhetherItIsSimulated, "simulated: got None, expected a bool"),
         (MovesBeforeArm, "write before arm"),
         (GoesOnAfterStop, "after stop shoulder_angle moved"),
         (ShowsFloat64, "expected a float32 array"),
@@ -119,6 +125,15 @@ def test_a_broken_robot_is_caught(robot, rule):
 def test_a_stop_that_works_only_once_is_caught(robot):
     with pytest.raises(OSError, match="bus"):
         check_robot(robot)
+
+
+def test_a_robot_that_takes_nothing_after_damping_itself_is_caught():
+    class DampsForGood(FakeRobot):
+        def damp(self) -> None:
+            self._life.stop()
+
+    with pytest.raises(RobotError, match="not armed"):
+        check_robot(DampsForGood)
 
 
 def test_a_robot_that_is_caught_is_left_standing():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.contract import DiscreteAction, Element
+from dmh_edge.contract import ContinuousAction, DiscreteAction, Element
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
@@ -18,7 +18,21 @@ GRID = TWO_JOINTS.model_copy(
 )
 
 
-@pytest.mark.parametrize("task", [TWO_JOINTS, GRID], ids=["continuous", "discrete"])
+TARGETS = TWO_JOINTS.model_copy(
+    update={
+        "action": ContinuousAction(
+            elements=tuple(
+                Element(name=name, low=-2, high=2, unit="rad", slew_per_s=50) for name in ("elbow", "shoulder")
+            ),
+            mode="position",
+            safe=(0.5, 0.5),
+            measured_as=("elbow_angle", "shoulder_angle"),
+        )
+    }
+)
+
+
+@pytest.mark.parametrize("task", [TWO_JOINTS, GRID, TARGETS], ids=["continuous", "discrete", "targets"])
 def test_it_keeps_the_contract(task):
     check_robot(lambda: FakeRobot(task))
 
@@ -77,6 +91,36 @@ def test_choices_move_one_element_up_or_down():
     clock.advance_ns(100 * MS)
     assert robot.read().observation.tolist() == [4.0, 4.0]
     assert robot._pose == pytest.approx([4.0, 3.8])
+
+
+def test_what_measures_a_target_moves_to_it_and_stays_there():
+    robot, clock = ready(task=TARGETS, command_timeout_s=9)
+    robot.write(np.array([0.2, -0.5], np.float32))
+    clock.advance_ns(100 * MS)
+    assert robot.read().observation == pytest.approx([-0.1, 0.1])  # a radian per second, whatever is wished
+    clock.advance_ns(900 * MS)
+    assert robot.read().observation == pytest.approx([-0.5, 0.2])
+    assert robot.monitor.violations == []  # it was reset to 0, not to its safe action
+
+
+def test_a_target_is_forgotten_when_it_brakes():
+    robot, clock = ready(task=TARGETS, command_timeout_s=9)
+    robot.write(np.array([0.5, 0.5], np.float32))
+    clock.advance_ns(100 * MS)
+    robot.damp()
+    clock.advance_ns(100 * MS)
+    assert robot.read().observation == pytest.approx([0.1, 0.1])
+
+
+def test_it_brakes_and_takes_the_next_action():
+    robot, clock = ready()
+    robot.write(np.array([0.2, 0.2], np.float32))
+    clock.advance_ns(20 * MS)
+    robot.damp()
+    clock.advance_ns(20 * MS)
+    assert robot.read().observation == pytest.approx([0.004, 0.004])
+    robot.write(np.array([0.2, 0.2], np.float32))
+    assert robot.monitor.violations == []
 
 
 def test_the_monitor_sees_what_the_robot_refuses():

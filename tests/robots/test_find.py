@@ -55,7 +55,12 @@ def test_a_users_own_class_is_found_where_the_user_stands(users_folder):
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("my_lab:Brick", {}, RobotError, "lacks task, lockstep, command_timeout_s, .*connect, arm, reset, write, stop"),
+        (
+            "my_lab:Brick",
+            {},
+            RobotError,
+            "lacks task, lockstep, simulated, command_timeout_s, .*connect, arm, reset, write, stop",
+        ),
         ("my_lab:Arn", {}, ConfigError, "did you mean 'Arm'"),
         ("my_lab:Arm", {}, ConfigError, "missing a required argument: 'port'.*--robot-option"),
         ("my_lab:Arm", {"port": 1, "sped": 2}, ConfigError, "unknown option 'sped' .did you mean 'speed'"),

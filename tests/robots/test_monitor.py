@@ -71,6 +71,41 @@ def test_the_slew_is_judged_by_the_time_that_passed(monitor, clock):
     assert rules(monitor) == ["too fast"]
 
 
+def test_the_slew_is_judged_from_where_the_robot_stands(monitor, clock):
+    monitor.reset(velocity(0.8, 0))
+    monitor.wrote(velocity(0.9, 0))
+    monitor.reset(velocity(0.8, 0))
+    monitor.wrote(velocity(0.1, 0))
+    assert rules(monitor) == ["too fast"]
+
+
+def test_damping_ends_silence_and_the_next_action_is_judged_from_the_safe_one(monitor, clock):
+    monitor.wrote(velocity(0.2, 0))
+    for _ in range(3):
+        clock.advance_ns(90 * MS)
+        monitor.damped()
+    clock.advance_ns(20 * MS)
+    monitor.wrote(velocity(0.2, 0))
+    clock.advance_ns(20 * MS)
+    monitor.damped()
+    clock.advance_ns(20 * MS)
+    monitor.wrote(velocity(0.25, 0))
+    assert rules(monitor) == ["too fast"]
+
+
+def test_an_episode_that_begins_with_damping_allows_no_leap_right_after_it(monitor, clock):
+    monitor.damped()
+    clock.advance_ns(10 * MS)
+    monitor.wrote(velocity(0.2, 0))
+    assert rules(monitor) == ["too fast"]
+
+
+def test_damping_before_arm_is_noted(clock):
+    monitor = Monitor(TWO_JOINTS, clock, 0.1)
+    monitor.damped()
+    assert rules(monitor) == ["before arm"]
+
+
 def test_writing_before_arm_is_noted(clock):
     monitor = Monitor(TWO_JOINTS, clock, 0.1)
     monitor.wrote(velocity(0, 0))

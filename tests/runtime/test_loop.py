@@ -99,6 +99,10 @@ class Script(FakeRobot):
         self.actions.append(action.copy())
         return super().write(action)
 
+    def damp(self) -> None:
+        self._called("damp")
+        super().damp()
+
     def stop(self) -> None:
         self._called("stop")
         super().stop()
@@ -516,7 +520,10 @@ def test_every_mode_holds_in_its_own_way_and_the_monitor_finds_nothing(mode):
     run = Run(task, readings=bad, spoil={9: "state", 15: "action"}, limits=Limits(ticks=40))
     assert run.summary.held_slots == 10
     assert run.robot.rules == []
+    assert run.robot.calls.count("damp") == (10 if mode == "effort" else 0)
     last, held = run.robot.actions[4], run.robot.actions[5]
+    if mode == "effort":
+        return
     if mode == "position":
         assert np.array_equal(held, last)
     elif mode == "velocity":
@@ -536,15 +543,16 @@ def test_choices_are_held_by_the_safe_one():
 
 def test_a_late_robot_costs_slots_that_are_counted_and_never_caught_up():
     run = Run(takes_ms={3: 50.0}, limits=Limits(ticks=10))
-    assert (run.summary.overruns, run.summary.skipped_slots) == (1, 2)
+    assert (run.summary.overruns, run.summary.skipped_slots, run.summary.held_slots) == (1, 2, 1)
     slots = run.recorder.trace(run.session).timing["slot"].tolist()
-    assert slots[:6] == [0, 1, 2, 3, 6, 7]
+    assert slots[:6] == [0, 1, 2, 6, 7, 8]
+    assert run.summary.faults == {"late": 1}
     assert run.robot.rules == []
 
 
 def test_a_reading_that_was_old_when_it_arrived_is_not_acted_on():
-    run = Run(takes_ms={3: 110.0}, limits=Limits(ticks=6), error=None)
-    assert run.summary.faults == {"observation too old": 1}
+    run = Run(FREE.model_copy(update={"max_observation_age_s": 0.05}), takes_ms={3: 60.0}, limits=Limits(ticks=6))
+    assert run.summary.faults == {"observation too old": 1, "late": 1}
 
 
 @pytest.mark.parametrize(

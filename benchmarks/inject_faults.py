@@ -1,0 +1,69 @@
+"""Inject faults into the real loop in real time, and let the monitor in the robot judge what reached it.
+
+    python benchmarks/inject_faults.py --count 200
+
+Every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as long as
+it takes. A stop by signal is asked for from another process, at a moment that has nothing to do with the loop's slots.
+Exit code 1 when the monitor found anything. A silence can also be the machine's, when it does not let the process run
+for longer than the robot waits (0.1 s): each is printed with what the loop made of it, to be judged on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import random
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dmh_edge.runtime.injection import MODES, Outcome, faults_of, inject
+
+#: Where a fault begins, and how long it lasts, in steps.
+WAYS = ({"at": 7, "lasts": 1, "ticks": 20}, {"at": 9, "lasts": 1, "horizon": 8, "ticks": 20}, {"at": 7, "lasts": None})
+
+
+def main() -> None:
+    """Inject, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200, help="injections in all")
+    parser.add_argument("--seed", type=int, default=0, help="of their order, and of the policy's noise")
+    arguments = parser.parse_args()
+
+    cases = [(fault, mode, way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
+    random.Random(arguments.seed).shuffle(cases)
+    by_fault: dict[str, list[Outcome]] = collections.defaultdict(list)
+    chosen = list(itertools.islice(itertools.cycle(cases), arguments.count))
+    for number, (fault, mode, way) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
+        by_fault[fault].append(inject(fault, mode, seed=arguments.seed + number, **way))
+
+    table = Table(
+        title=f"{arguments.count} injections at 50 Hz, as the monitor in the robot saw them", title_justify="left"
+    )
+    for heading in ("fault", "injected", "stopped", "violations", "to the stop, ms: p50", "p90", "max"):
+        table.add_column(heading, justify="left" if heading == "fault" else "right")
+    for fault, outcomes in [*sorted(by_fault.items()), ("all", list(itertools.chain(*by_fault.values())))]:
+        times_ms = [1000 * outcome.to_stop_s for outcome in outcomes if outcome.to_stop_s is not None]
+        figures = [f"{np.percentile(times_ms, q):.1f}" for q in (50, 90, 100)] if times_ms else ["", "", ""]
+        table.add_row(
+            fault,
+            str(sum(outcome.injected for outcome in outcomes)),
+            str(sum(outcome.stopped for outcome in outcomes)),
+            str(sum(len(outcome.violations) for outcome in outcomes)),
+            *figures,
+        )
+    Console(width=120).print(table)
+    violations = [
+        (fault, violation) for fault, outcomes in by_fault.items() for o in outcomes for violation in o.violations
+    ]
+    for fault, violation in violations:
+        print(f"{fault}: {violation.rule}: {violation.detail}")
+    sys.exit(bool(violations))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""A time limit on a call that blocks: SIGALRM interrupts it, as Ctrl-C would, without a thread.
+
+It reaches everything that comes back to the interpreter - sleeps, reads and writes of Python. Native code that never
+does cannot be interrupted from inside its own process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+#: The timer fires a little after the limit, never before it.
+_MARGIN_S = 1e-3
+
+
+@contextlib.contextmanager
+def alarm(seconds_left: Callable[[], float]) -> Iterator[None]:
+    """Ask again and again, from inside whatever blocks, whether it may go on. In the main thread only.
+
+    Args:
+        seconds_left: until the limit; asked when that long has passed, and raises when it is over.
+    """
+    active = True
+
+    def ring(*_: object) -> None:
+        if active:
+            signal.setitimer(signal.ITIMER_REAL, max(seconds_left(), 0) + _MARGIN_S)
+
+    first_s = seconds_left()
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, first_s + _MARGIN_S)
+        yield
+    finally:
+        active = False  # one that is on its way changes nothing any more
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
