@@ -228,7 +228,7 @@ def parity(
 @app.command()
 def run(
     engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
-    robot: Annotated[str, typer.Option(help="fake, gym:<id>, or package.module:Class.")],
+    robot: Annotated[str, typer.Option(help="fake, gym:<id>, mujoco:<id>, or package.module:Class.")],
     robot_option: Annotated[list[str] | None, typer.Option(help="NAME=JSON for the robot; repeatable.")] = None,
     backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
     rate: Annotated[float | None, typer.Option(help="Control rate in Hz; the contract's if not said.")] = None,
@@ -239,6 +239,9 @@ def run(
     deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
     state: Annotated[Path | None, typer.Option(help="File with what was learned in context: read, then kept.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for trace.npz and summary.json [runs/robot/TIME].")] = None,
+    attended: Annotated[
+        bool, typer.Option("--attended", help="You stand by to stop a robot that nothing else would stop.")
+    ] = False,
 ) -> None:
     """Run a policy on a robot at a fixed rate. Ctrl-C stops the robot and keeps the records."""
     from dmh_edge import console
@@ -263,12 +266,13 @@ def run(
             noise_seed=None if deterministic else seed,
             state=state,
             out=records,
+            attended=attended,
         )
     finally:
         session.close()
     console.out.print(summary.table())
     console.say(f"wrote {records}")
-    if summary.stopped_by == "guard":
+    if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
 
 

@@ -9,7 +9,8 @@ action, and the rewards of such slots are added to those of the next step. An ep
 the task's horizon; the policy takes no step on its last observation, whose reward goes into the first step of the next
 episode. With an action delay of 1 a proposal is written, and becomes final, in the slot after the one that made it.
 
-Garbage is collected between episodes only. No Python thread runs beside the loop.
+Garbage is collected between episodes only. No Python thread runs beside the loop; a process watches over it
+(`runtime.supervision`), and once that has stopped the robot, the loop moves it no more.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
+from dmh_edge.runtime.heartbeat import Phase
 from dmh_edge.runtime.preflight import check_fit
 from dmh_edge.runtime.records import FIGURES, Limits, Recorder
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.schedule import Schedule
 from dmh_edge.runtime.signals import StopRequested, StopSignals
+from dmh_edge.runtime.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.tally import SlotKind, StoppedBy, Tally
 
 
@@ -55,6 +58,7 @@ class Loop:
         clock: where time comes from.
         signals: entered by the caller, who writes the records while a second Ctrl-C is still held off.
         recorder: None to keep no trace.
+        supervision: who stops the robot when this loop cannot; None for the usual one.
 
     Attributes:
         tally: what has been counted so far.
@@ -71,6 +75,7 @@ class Loop:
         clock: Clock,
         signals: StopSignals,
         recorder: Recorder | None,
+        supervision: Supervision | None = None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
@@ -78,6 +83,7 @@ class Loop:
         self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
         self._rate = Rate(self.rate_hz, clock)
+        self._supervision = supervision or Supervision(self._rate.period_ns, clock)
         self._guard = Guard(self._task, self._rate.period_ns, robot.lockstep)
         self._schedule = Schedule(self._contract.model.graphs, batch=1)
         self.tally = Tally()
@@ -125,10 +131,16 @@ class Loop:
             self._note("guard", str(stop))
         except StopRequested:
             self._note("operator", self._signals.received)
+        except WatchdogFired:
+            pass  # noted below
         except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
             failure = self._named(error)
             self._note("error", str(failure))
         self._stop_robot(failure)
+        if verdict := self._supervision.verdict:
+            self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
+            if isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
+                return
         if failure is not None:
             raise failure
 
@@ -153,9 +165,11 @@ class Loop:
         self._asking = "connect"
         self._robot.connect()
         self._asking = ""
+        self._supervision.begin(self._robot)
         if self._recorder:
             self._recorder.begin(self._session)
         self.began = True
+        self._supervision.check_in(Phase.RESETTING)
         self._asking = "arm"
         self._robot.arm()
         with _no_garbage_collection():
@@ -167,6 +181,7 @@ class Loop:
                 self._take(slot)
 
     def _start_episode(self) -> None:
+        self._supervision.check_in(Phase.RESETTING)
         gc.collect()
         self._signals.phase = "waiting"
         if self._signals.requested():  # it came in the last slot, and a reset is motion
@@ -174,6 +189,7 @@ class Loop:
         self._asking = "reset"
         self._robot.reset()
         self._asking = ""
+        self._supervision.check_in(Phase.RUNNING)
         self._signals.phase = "running"
         self._rate.restart()
         self._actions_in_episode = 0
@@ -182,6 +198,7 @@ class Loop:
 
     def _take(self, slot: Slot) -> None:
         """One slot."""
+        self._supervision.check_in(Phase.RUNNING)
         if self._first_slot_ns is None:
             self._first_slot_ns = slot.start_ns
         if self._limits.duration_s and slot.start_ns - self._first_slot_ns >= self._limits.duration_s * NS_PER_S:
@@ -259,6 +276,7 @@ class Loop:
         else:
             self.tally.held_slots += 1
             action = self._guard.without_step(self._reason, slot.start_ns, begin_ns)
+        self._supervision.check()
         self._asking = "write"
         applied = self._robot.write(action)
         self._asking = ""
@@ -316,9 +334,11 @@ class Loop:
         Raises:
             RobotError: it did not confirm.
         """
+        self._supervision.tell(Phase.STOPPING)
         try:
             try:
                 self._robot.stop()
+                self._supervision.tell(Phase.DISARMED)
             finally:
                 self._robot.close()
         except Exception as error:
@@ -329,6 +349,8 @@ class Loop:
                 f"make sure that it does, by its emergency stop if need be{before}",
             )
             raise RobotError(self.tally.detail) from error
+        finally:
+            self._supervision.end()
 
     def _named(self, error: BaseException) -> BaseException:
         """What a robot raises, as an error of ours that says which call it was."""

@@ -17,6 +17,7 @@ from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.signals import StopSignals
 from dmh_edge.runtime.state_file import load_state, save_state
+from dmh_edge.runtime.supervision import Supervision
 
 SUMMARY_NAME = "summary.json"
 TRACE_NAME = "trace.npz"
@@ -34,6 +35,7 @@ def operate(
     state: Path | None = None,
     out: Path | None = None,
     clock: Clock | None = None,
+    attended: bool = False,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
 
@@ -50,9 +52,10 @@ def operate(
         state: file with what was learned in context: read where it exists, written at the end.
         out: folder for ``trace.npz`` and ``summary.json``; None to keep no records.
         clock: None for the machine's.
+        attended: whether a person stands by who can stop a robot that nothing else would stop.
 
     Returns:
-        the report; ``stopped_by`` tells a run that went well from one that the guard ended.
+        the report; ``stopped_by`` tells a run that went well from one that the guard or the watchdog ended.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -64,7 +67,7 @@ def operate(
     contract = session.contract
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
-    Rate(rate_hz, clock)  # refuses what is no rate
+    period_ns = Rate(rate_hz, clock).period_ns  # refuses what is no rate
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
@@ -100,6 +103,7 @@ def operate(
             clock=clock,
             signals=signals,
             recorder=recorder,
+            supervision=Supervision(period_ns, clock, attended=attended),
         )
         try:
             loop.run(self_test, recall)
