@@ -1,8 +1,8 @@
 """The watchdog: a process that stops the robot when the loop falls silent, whatever has become of the loop.
 
-A thread could not do it: it never runs while native code holds the interpreter's lock, nor when the process is stopped or
-dead. This process has an interpreter, a memory and a session of its own, so that Ctrl-C, Ctrl-Z and a closed terminal are
-not for it. It ends with the loop, and not before it has stopped a robot that the loop left running.
+A thread could not do it: it never runs while native code holds the interpreter's lock, nor when the process is stopped
+or dead. This process has an interpreter, a memory and a session of its own, so that Ctrl-C, Ctrl-Z and the end of a
+terminal are not for it. It ends with the loop, and not before it has stopped a robot that the loop left running.
 
     the loop is silent while       for longer than               the watchdog
     running                        3 control periods + 30 ms     stops the robot, within 3 periods + 50 ms
