@@ -6,6 +6,7 @@ context and the memory of all of it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pickle
@@ -78,6 +79,12 @@ def _read(size: int) -> bytes:
 def signal_when_parent_ends(number: signal.Signals) -> None:
     """Ask the kernel for a signal to this process when its parent ends, however that ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def leave_the_parents_core() -> None:
+    """Run on any core: a loop in real time may have been given one for itself, and its children inherit that."""
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:

@@ -37,7 +37,7 @@ class Heartbeat:
 
     def __init__(self, memory: SharedMemory | None = None) -> None:
         self.memory = SharedMemory(5 * WORD, "heartbeat") if memory is None else memory
-        self._words = self.memory.words  # beat, looked, fired, silence, stopped
+        self._words = self.memory.words  # beat, looked, fired, silence, confirmed
 
     def __reduce__(self) -> tuple[type[Heartbeat], tuple[SharedMemory]]:
         """Pickled, it is the same memory in another process."""
@@ -45,12 +45,11 @@ class Heartbeat:
 
     def beat(self, phase: Phase, now_ns: int) -> None:
         """The loop checks in."""
-        self._words[0] = now_ns << _PHASE_BITS | phase
+        self._words[0] = _packed(phase, now_ns)
 
     def last_beat(self) -> tuple[Phase, int]:
         """Phase and time of the last one."""
-        word = self._words[0]
-        return Phase(word & (1 << _PHASE_BITS) - 1), word >> _PHASE_BITS
+        return _unpacked(self._words[0])
 
     def look(self, now_ns: int) -> None:
         """The watchdog was here."""
@@ -61,9 +60,9 @@ class Heartbeat:
         """When it was."""
         return self._words[1]
 
-    def fire(self, silence_ns: int, now_ns: int) -> None:
-        """The watchdog is about to stop the robot, after so long a silence."""
-        self._words[3] = silence_ns
+    def fire(self, phase: Phase, silence_ns: int, now_ns: int) -> None:
+        """The watchdog is about to stop the robot, after so long a silence in this phase."""
+        self._words[3] = _packed(phase, silence_ns)
         self._words[2] = now_ns
 
     @property
@@ -71,10 +70,9 @@ class Heartbeat:
         """Whether it did, or is about to. Then the loop must not move the robot again."""
         return self._words[2] != 0
 
-    @property
-    def silence_ns(self) -> int:
-        """How long the loop had been silent by then."""
-        return self._words[3]
+    def silence(self) -> tuple[Phase, int]:
+        """In which phase the loop fell silent, and for how many nanoseconds it had been."""
+        return _unpacked(self._words[3])
 
     def confirm(self, now_ns: int) -> None:
         """The stop path returned: the robot stands still."""
@@ -84,3 +82,11 @@ class Heartbeat:
     def confirmed_ns(self) -> int:
         """When it did; 0 until then."""
         return self._words[4]
+
+
+def _packed(phase: Phase, ns: int) -> int:
+    return ns << _PHASE_BITS | phase
+
+
+def _unpacked(word: int) -> tuple[Phase, int]:
+    return Phase(word & (1 << _PHASE_BITS) - 1), word >> _PHASE_BITS

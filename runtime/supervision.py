@@ -9,6 +9,7 @@ has neither                     a person who stands by: it is refused without ``
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 
@@ -72,7 +73,7 @@ class Supervision:
                 )
             return
         heartbeat = Heartbeat()
-        config = WatchdogConfig(heartbeat, self._period_ns, self._reset_timeout_ns)
+        config = WatchdogConfig(heartbeat, os.getpid(), self._period_ns, self._reset_timeout_ns)
         self._process = processes.start("dmh_edge.runtime.watchdog", config, stop_path, output=subprocess.PIPE)
         self._wait_until_ready(self._process)
         self._heartbeat = heartbeat
@@ -111,7 +112,8 @@ class Supervision:
         if heartbeat is None or not heartbeat.fired:
             return ""
         confirmed = "" if heartbeat.confirmed_ns else "; its stop path has not confirmed that the robot stands still"
-        return f"the loop was silent for {heartbeat.silence_ns / NS_PER_S:.3f} s{confirmed}"
+        phase, silence_ns = heartbeat.silence()
+        return f"the loop was silent for {silence_ns / NS_PER_S:.3f} s while {phase.name.lower()}{confirmed}"
 
     def tell(self, phase: Phase) -> None:
         """As `check_in`, on the way out: never raises."""

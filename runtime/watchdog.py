@@ -52,11 +52,13 @@ class WatchdogConfig:
 
     Attributes:
         heartbeat: of the loop.
+        loop: its process id.
         period_ns: of the control loop.
         reset_timeout_ns: longest reset.
     """
 
     heartbeat: Heartbeat
+    loop: int
     period_ns: int
     reset_timeout_ns: int
 
@@ -127,7 +129,7 @@ def main() -> None:
     parent.register(sys.stdin.fileno(), select.POLLIN)  # nothing more is ever sent: it is ready when the loop has ended
 
     def ended(wait_ns: int) -> bool:
-        return bool(parent.poll(-(-wait_ns // MS)))
+        return bool(parent.poll(-(-wait_ns // MS))) or processes.orphaned(config.loop)
 
     heartbeat = config.heartbeat
     heartbeat.look(time.monotonic_ns())
@@ -138,7 +140,7 @@ def main() -> None:
     if fell_silent is None:
         return
     phase, silence_ns = fell_silent
-    heartbeat.fire(silence_ns, time.monotonic_ns())
+    heartbeat.fire(phase, silence_ns, time.monotonic_ns())
     failure = stop(heartbeat, stop_path, ended)
     what = "has ended" if ended(0) else f"was silent for {silence_ns / MS:.0f} ms"
     done = f"did not stop ({failure}): use the emergency stop" if failure else "was stopped"
@@ -148,9 +150,8 @@ def main() -> None:
 
 
 def _run_before_the_loop() -> None:
-    """A loop in real time may have the only core that this process inherited, and may not give it up."""
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    """A loop in real time does not give up its core; this process must not have to wait for that."""
+    processes.leave_the_parents_core()
     policy = os.sched_getscheduler(0)
     if policy in (os.SCHED_FIFO, os.SCHED_RR):
         most = os.sched_get_priority_max(policy)

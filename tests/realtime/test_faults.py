@@ -21,8 +21,10 @@ from dmh_edge.schema import parse
 PROGRAM = Path(__file__).parent / "programs" / "run_mujoco.py"
 MS = 1_000_000
 PATIENCE_S = 60
-#: 3 periods of 20 ms and 50 ms: the promise.
-PROMISE_NS = 110 * MS
+#: A machine that runs other tests at the same time now and then holds up a loop for 3 periods of 20 ms: a slow one.
+RATE_HZ = 10
+#: 3 periods and 50 ms: the promise.
+PROMISE_NS = 350 * MS
 #: A machine that runs other tests at the same time lets a process wait for its turn for so long.
 BUSY_NS = 400 * MS
 
@@ -45,10 +47,10 @@ def alive(pid: int) -> bool:
 class Run:
     """The program, and a look into the physics of its arm."""
 
-    def __init__(self, out: Path, mode: str) -> None:
+    def __init__(self, out: Path, mode: str, rate_hz: float = RATE_HZ) -> None:
         self.out = out
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(out), mode],
+            [sys.executable, str(PROGRAM), str(out), mode, str(rate_hz)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -59,7 +61,7 @@ class Run:
         assert line, self.process.communicate()[1]
         self.link: Link
         self.link, self.physics = pickle.loads(bytes.fromhex(line))
-        wait_for(lambda: self.kinds().count(Event.COMMAND) > 60)
+        wait_for(lambda: self.kinds().count(Event.COMMAND) > 25)
 
     def events(self) -> list[tuple[Event, int, int]]:
         """Kind, time, detail."""
@@ -148,7 +150,7 @@ def test_a_loop_that_hangs_in_its_driver_has_its_robot_stopped(run, mode):
             made.process.send_signal(signal.SIGINT)
             time.sleep(0.2)
     end, _ = made.finish()
-    assert (end["stopped_by"], end["ticks"]) == ("watchdog", 73)  # 50, a reading after the last, then 23
+    assert (end["stopped_by"], end["ticks"]) == ("watchdog", 28)  # an episode ends by a reading
     made.stands_still()
 
 

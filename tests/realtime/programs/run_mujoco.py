@@ -1,8 +1,8 @@
 """Runs the fake policy on an arm in real time until something goes wrong: a real process for real faults.
 
-    run_mujoco.py OUT MODE
+    run_mujoco.py OUT MODE RATE
 
-MODE: ``plain``; or in the 75th reading ``blocked-read`` (never returns) or ``holds-the-gil`` (native code that sleeps
+MODE: ``plain``; or in the 30th reading ``blocked-read`` (never returns) or ``holds-the-gil`` (native code that sleeps
 for three seconds and lets no Python run). It prints how to look into the physics, then one line of JSON at its end.
 """
 
@@ -21,7 +21,9 @@ from dmh_edge.runtime.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.records import Limits
 
-FAULT_AT = 75
+FAULT_AT = 30
+#: Steps of an episode.
+HORIZON = 20
 
 
 def say(line: str) -> None:
@@ -30,9 +32,11 @@ def say(line: str) -> None:
 
 
 class Robot(MujocoRobot):
-    def __init__(self, mode: str) -> None:
-        # Its own command timeout is not what stops it here.
+    def __init__(self, mode: str, rate_hz: float) -> None:
+        # Neither its own command timeout nor the guard's patience is what stops it here.
         super().__init__("dark-reacher", hidden=3, command_timeout_s=30.0)
+        patient = {"max_hold_s": 20.0, "max_observation_age_s": 20.0}
+        self.task = self.task.model_copy(update={"rate_hz": rate_hz, "horizon": HORIZON} | patient)
         self.mode, self.readings = mode, 0
 
     def connect(self) -> None:
@@ -49,8 +53,8 @@ class Robot(MujocoRobot):
 
 
 def main() -> None:
-    out, mode = Path(sys.argv[1]), sys.argv[2]
-    robot = Robot(mode)
+    out, mode, rate_hz = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    robot = Robot(mode, rate_hz)
     summary = operate(
         FakeSession(fake_contract(robot.task)),
         robot,
