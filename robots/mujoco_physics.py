@@ -99,6 +99,11 @@ class Physics:
         self.now_ns += STEP_NS
         self._publish()
 
+    def finish(self, now_ns: int) -> None:
+        """Judge what was written until now and will not be carried out any more."""
+        self._take_commands(now_ns)
+        self._report()
+
     def _listen(self) -> None:
         """Everything that had been said by `now_ns`."""
         words = self._words
@@ -187,6 +192,7 @@ def keep_time(physics: Physics, link: Link, clock: Clock, orphaned: list[int]) -
             return "lost"
         while physics.now_ns + STEP_NS <= now_ns:
             physics.step()
+    physics.finish(clock.now_ns())
     return "asked"
 
 

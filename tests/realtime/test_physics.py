@@ -239,6 +239,17 @@ def test_a_stop_that_comes_while_the_process_sleeps_acts_from_its_time_on():
     assert driver.events()[-1] == (Event.STOP, driver.now_ms - 2, now_ns + 10 * MS)
 
 
+def test_actions_are_judged_by_when_they_were_written_however_late_the_process_is():
+    driver = moving()
+    now_ns = driver.physics.now_ns
+    driver.link.words[Word.STOPPED] = now_ns + 10 * MS
+    for written_ms in (4, 14):
+        driver.link.commands.append(now_ns + written_ms * MS, 1, 1, 1, -1)
+    driver.run(20)
+    assert driver.violations() == ["after stop"]
+    assert driver.kinds().count(Event.COMMAND) == 2  # of `moving`, and the one before the stop
+
+
 def test_its_samples_lie_on_an_absolute_grid():
     driver = moving()
     stamps = [driver.link.samples.read(number)[0] for number in range(driver.link.samples.count)]
