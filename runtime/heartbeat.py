@@ -45,7 +45,7 @@ class Heartbeat:
 
     def beat(self, phase: Phase, now_ns: int) -> None:
         """The loop checks in."""
-        self._words[0] = _packed(phase, now_ns)
+        self._words[0] = now_ns << _PHASE_BITS | phase
 
     def last_beat(self) -> tuple[Phase, int]:
         """Phase and time of the last one."""
@@ -62,7 +62,7 @@ class Heartbeat:
 
     def fire(self, phase: Phase, silence_ns: int, now_ns: int) -> None:
         """The watchdog is about to stop the robot, after so long a silence in this phase."""
-        self._words[3] = _packed(phase, silence_ns)
+        self._words[3] = silence_ns << _PHASE_BITS | phase
         self._words[2] = now_ns
 
     @property
@@ -82,10 +82,6 @@ class Heartbeat:
     def confirmed_ns(self) -> int:
         """When it did; 0 until then."""
         return self._words[4]
-
-
-def _packed(phase: Phase, ns: int) -> int:
-    return ns << _PHASE_BITS | phase
 
 
 def _unpacked(word: int) -> tuple[Phase, int]:
