@@ -228,7 +228,7 @@ def parity(
 @app.command()
 def run(
     engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
-    robot: Annotated[str, typer.Option(help="fake, gym:<id>, or package.module:Class.")],
+    robot: Annotated[str, typer.Option(help="fake, gym:<id>, mujoco:<id>, or package.module:Class.")],
     robot_option: Annotated[list[str] | None, typer.Option(help="NAME=JSON for the robot; repeatable.")] = None,
     backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
     rate: Annotated[float | None, typer.Option(help="Control rate in Hz; the contract's if not said.")] = None,
@@ -253,6 +253,9 @@ def run(
     guard: Annotated[Path | None, typer.Option(help="JSON file with this robot's guard settings.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One guard setting over the file's: late_slots=5.")] = None,  # noqa: A002
     out: Annotated[Path | None, typer.Option(help="Folder of the run's records [runs/robot/TIME].")] = None,
+    attended: Annotated[
+        bool, typer.Option("--attended", help="You stand by to stop a robot that nothing else would stop.")
+    ] = False,
 ) -> None:
     """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records."""
     from dmh_edge import console
@@ -286,13 +289,14 @@ def run(
             armed=arm,
             forget=forget,
             terminal=Terminal.of_stdin(console.say),
+            attended=attended,
         )
     finally:
         session.close()
     console.out.print(summary.table())
     if records.exists():  # nothing is kept of a robot that was never armed
         console.say(f"wrote {records}")
-    if summary.stopped_by == "guard":
+    if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
 
 

@@ -8,18 +8,24 @@ It needs no test framework. It arms the robot and moves it by its safe action on
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from dmh_edge import processes
 from dmh_edge.contract import ContinuousAction, TaskSpec
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
 
 #: Actions per episode of the test.
 _STEPS = 3
+#: For a process that starts, imports and stops the robot, on a busy machine.
+_PATIENCE_S = 60
+_STOPPED = "stopped"
 
 
 class ContractViolation(AssertionError):
@@ -45,9 +51,13 @@ def check_robot(make_robot: Callable[[], Robot], *, stillness: float = 1e-3) -> 
         _refuses(robot, "write before the first reset", lambda: robot.write(safe_action(robot.task)))
         stamp_ns = _check_episode(robot, since_ns=0)
         stamp_ns = _check_episode(robot, stamp_ns)
-        _check_stopped(robot, stamp_ns, stillness)
+        _check_stopped(robot, stamp_ns, stillness, lambda robot: robot.stop())
         robot.arm()  # a person may let it move again
-        _check_episode(robot, stamp_ns)
+        stamp_ns = _check_episode(robot, stamp_ns)
+        if robot.stop_path is not None:
+            _check_stopped(robot, stamp_ns, stillness, _stop_from_another_process)
+            robot.arm()
+            _check_episode(robot, stamp_ns)
     finally:
         robot.close()
     robot.stop()
@@ -68,8 +78,9 @@ def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     _require(
         timeout_s is None or timeout_s > 0, f"command_timeout_s: got {timeout_s}, expected a positive number or None"
     )
-    for name in ("lockstep", "simulated", "stops_from_another_process"):
+    for name in ("lockstep", "simulated"):
         _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
+    _require(hasattr(robot, "stop_path"), "stop_path: it is missing, expected None or what stops the robot")
     _refuses(robot, "arm before connect", robot.arm)
     robot.stop()
     robot.stop()
@@ -140,9 +151,9 @@ def _check_reading(robot: Robot, reading: Reading, since_ns: int) -> int:
     return again.stamp_ns
 
 
-def _check_stopped(robot: Robot, since_ns: int, stillness: float) -> None:
-    robot.stop()
-    robot.stop()
+def _check_stopped(robot: Robot, since_ns: int, stillness: float, stop: Callable[[Robot], None]) -> None:
+    stop(robot)
+    stop(robot)
     before = robot.read()
     _refuses(robot, "write after stop", lambda: robot.write(safe_action(robot.task)))
     _refuses(robot, "reset after stop", robot.reset)
@@ -156,6 +167,30 @@ def _check_stopped(robot: Robot, since_ns: int, stillness: float) -> None:
             abs(there - here) <= stillness * (element.high - element.low),
             f"after stop {element.name} moved from {here} to {there}, expected that nothing moves",
         )
+
+
+def _stop_from_another_process(robot: Robot) -> None:
+    """In a real second process, as the watchdog does."""
+    process = processes.start(__name__, robot.stop_path, output=subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        said = b"nothing"
+    finally:
+        process.kill()
+        process.wait()
+    _require(
+        said.decode().strip() == _STOPPED,
+        f"stop_path: called in another process it said {said.decode().strip() or 'nothing'!r} within {_PATIENCE_S} s, "
+        "expected that it returns there; its error stands above",
+    )
+
+
+def main() -> None:
+    """The second process: calls the stop path that it is given."""
+    (stop_path,) = processes.received()
+    stop_path()
+    sys.stdout.write(_STOPPED)
 
 
 def _wait_a_period(robot: Robot) -> None:

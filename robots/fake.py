@@ -59,7 +59,7 @@ class FakeRobot:
 
     lockstep = False
     simulated = True
-    stops_from_another_process = False
+    stop_path = None  # it moves when this process looks; its command timeout is the stop
 
     def __init__(
         self,

@@ -101,12 +101,16 @@ class FaultyRobot:
         self.lockstep = robot.lockstep
         self.simulated = robot.simulated
         self.command_timeout_s = robot.command_timeout_s
-        self.stops_from_another_process = robot.stops_from_another_process
         self.damp: Callable[[], None] | None = getattr(robot, "damp", None)
 
     def connect(self) -> None:
         """As inside."""
         self._robot.connect()
+
+    @property
+    def stop_path(self) -> Callable[[], None] | None:
+        """As inside."""
+        return self._robot.stop_path
 
     def arm(self) -> None:
         """As inside."""

@@ -1,4 +1,4 @@
-"""From the name on the command line to a robot: ``fake``, ``gym:<id>`` or ``package.module:Class``."""
+"""From the name on the command line to a robot: ``fake``, ``gym:<id>``, ``mujoco:<id>`` or ``package.module:Class``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError, RobotError, unknown
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.gym import GymRobot
+from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Robot
 
-_FORMS = ("fake", "gym:<id>", "package.module:Class")
+_FORMS = ("fake", "gym:<id>", "mujoco:<id>", "package.module:Class")
 
 
 def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None = None, seed: int = 0) -> Robot:
     """Make a robot; it is neither connected nor armed.
 
     Args:
-        name: ``fake``; ``gym:`` and the id of a gymnasium environment; or ``package.module:Class`` for a class of the
-            user's own, which is called with the options alone.
+        name: ``fake``; ``gym:`` and the id of a gymnasium environment; ``mujoco:`` and the name of a task with an arm;
+            or ``package.module:Class`` for a class of the user's own, which is called with the options alone.
         task: the policy's; ``fake`` becomes a robot for it, a foreign environment has to fit it.
         options: of the robot or the environment.
         seed: of what a simulated robot hides.
@@ -38,6 +39,9 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
         return cast("Robot", _call(FakeRobot, "fake", {"task": task, "seed": seed}, given))
     if name.startswith("gym:"):
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
+    if name.startswith("mujoco:"):
+        ours = {"environment_id": name.removeprefix("mujoco:"), "seed": seed}
+        return cast("Robot", _call(MujocoRobot, name, ours, given))
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ConfigError(unknown("robot", name, _FORMS))

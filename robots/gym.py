@@ -41,7 +41,7 @@ class GymRobot:
     lockstep = True
     simulated = True
     command_timeout_s = None
-    stops_from_another_process = False
+    stop_path = None  # it lives in this process, and its time with it
 
     def __init__(
         self,

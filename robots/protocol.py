@@ -12,6 +12,7 @@ next action. Without it, a robot that takes efforts is stopped by what other rob
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,8 +75,13 @@ class Robot(Protocol):
         ...
 
     @property
-    def stops_from_another_process(self) -> bool:
-        """Whether ``stop`` works from a process other than the one that connected."""
+    def stop_path(self) -> Callable[[], None] | None:
+        """Stops it from another process; None where there is no such way. Read after ``connect``.
+
+        It can be pickled while this process lives, and works when this process is dead or frozen. It is idempotent,
+        returns when the robot stands still, raises when that is not so, and comes up with few imports: the watchdog
+        calls it. From then on ``write`` and ``reset`` are refused until a person arms the robot again.
+        """
         ...
 
     def connect(self) -> None:

@@ -8,7 +8,8 @@ What happens in a slot stands in `runtime.turn`. An episode ends by the robot's 
 the operator says so; the policy takes no step on its last observation, whose reward goes into the first step of the
 next episode. Between two episodes the robot moves by itself, for a limited time, and the policy is not stepped.
 
-Garbage is collected between episodes only. No Python thread runs beside the loop.
+Garbage is collected between episodes only. No Python thread runs beside the loop; a process watches over it
+(`runtime.supervision`), and once that has stopped the robot, the loop moves it no more.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from dmh_edge.runtime.events import EventLog, Moment
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
 from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.heartbeat import Phase
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.preflight import check_fit
 from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.signals import StopRequested, StopSignals
 from dmh_edge.runtime.steps import Steps
+from dmh_edge.runtime.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.tally import StoppedBy, Tally
 from dmh_edge.runtime.turn import Turns
 
@@ -61,6 +64,7 @@ class Loop:
         guard: its settings.
         operator: whose wishes are looked at once a slot; None for nobody.
         permit: asks for the permission to arm, and returns once it is given; None where it was given beforehand.
+        supervision: who stops the robot when this loop cannot; None for the usual one.
 
     Raises:
         ConfigError: rate or settings cannot be used for this task.
@@ -83,6 +87,7 @@ class Loop:
         guard: GuardSettings | None = None,
         operator: Operator | None = None,
         permit: Callable[[], None] | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
@@ -94,6 +99,9 @@ class Loop:
         self._deadman_ns = None if self._settings.deadman_s is None else round(self._settings.deadman_s * NS_PER_S)
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
         self._rate = Rate(self.rate_hz, clock)
+        self._supervision = supervision or Supervision(
+            self._rate.period_ns, clock, reset_timeout_s=self._settings.reset_timeout_s
+        )
         self._log = EventLog(clock)
         self._guard = Guard(
             self._task,
@@ -107,7 +115,9 @@ class Loop:
         self._steps = Steps(agent, clock, recorder)
         self.tally = Tally()
         self.began = False
-        self._turns = Turns(self._task, robot, self._guard, self._steps, self._operator, clock, self.tally, self._log)
+        self._turns = Turns(
+            self._task, robot, self._guard, self._steps, self._operator, self._supervision, clock, self.tally, self._log
+        )
         self._first_slot_ns: int | None = None
 
     def run(self, self_test: Callable[[], None], recall: Callable[[], float]) -> None:
@@ -139,12 +149,18 @@ class Loop:
         except StopRequested:
             self._log.add(Moment.OPERATOR_STOP)
             self._note("operator", self._signals.received or self._operator.stop_reason)
+        except WatchdogFired:
+            pass  # noted below
         except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
             failure = error
             self._note("error", str(error))
             if isinstance(error, (RobotError, BackendError)):
                 self._guard.count(Fault.ROBOT_FAILED if isinstance(error, RobotError) else Fault.POLICY_FAILED)
         self._stop_robot(failure)
+        if verdict := self._supervision.verdict:
+            self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
+            if isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
+                return
         if failure is not None:
             raise failure
 
@@ -170,11 +186,13 @@ class Loop:
         """Connect, arm, and take slot after slot until an exception says why to stop."""
         ask("connect", self._robot.connect)
         self._log.add(Moment.CONNECTED)
+        self._supervision.begin(self._robot)
         if self._permit:
             self._permit()
         self._steps.begin(reward_due)
         self.began = True
         self._operator.confirm()
+        self._supervision.check_in(Phase.RESETTING)
         ask("arm", self._robot.arm)
         self._log.add(Moment.ARMED)
         with _no_garbage_collection():
@@ -189,6 +207,7 @@ class Loop:
         return self._signals.requested() or bool(self._operator.stop_reason)
 
     def _start_episode(self) -> None:
+        self._supervision.check_in(Phase.RESETTING)
         gc.collect()
         self._signals.phase = "waiting"
         if self._stop_is_wanted():  # it came in the last slot, and a reset is motion
@@ -206,6 +225,7 @@ class Loop:
         with alarm(seconds_left):
             ask("reset", self._robot.reset)
         seconds_left()
+        self._supervision.check_in(Phase.RUNNING)
         self._signals.phase = "running"
         self._rate.restart()
         self._turns.start_episode()
@@ -225,6 +245,7 @@ class Loop:
 
     def _take(self, slot: Slot) -> None:
         """One slot, and what follows from it."""
+        self._supervision.check_in(Phase.RUNNING)
         if self._first_slot_ns is None:
             self._first_slot_ns = slot.start_ns
         if self._limits.duration_s and slot.start_ns - self._first_slot_ns >= self._limits.duration_s * NS_PER_S:
@@ -264,6 +285,8 @@ class Loop:
                 f"make sure that it does, by its emergency stop if need be{before}",
             )
             raise RobotError(self.tally.detail) from error
+        finally:
+            self._supervision.end()
 
     def _note(self, stopped_by: StoppedBy, detail: str) -> None:
         self.tally.stopped_by, self.tally.detail = stopped_by, detail

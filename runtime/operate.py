@@ -21,6 +21,7 @@ from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.signals import StopSignals
 from dmh_edge.runtime.state_file import load_state, save_state
+from dmh_edge.runtime.supervision import Supervision
 from dmh_edge.runtime.terminal import Terminal
 
 SUMMARY_NAME = "summary.json"
@@ -44,6 +45,7 @@ def operate(
     forget: bool = False,
     operator: Operator | None = None,
     terminal: Terminal | None = None,
+    attended: bool = False,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
 
@@ -65,9 +67,10 @@ def operate(
         forget: whether to begin with an empty memory although ``state`` exists.
         operator: whose wishes are looked at once a slot, for buttons of the user's own; None for the keys alone.
         terminal: where the operator sits; None where nobody does.
+        attended: whether a person stands by who can stop a robot that nothing else would stop.
 
     Returns:
-        the report; ``stopped_by`` tells a run that went well from one that the guard ended.
+        the report; ``stopped_by`` tells a run that went well from one that the guard or the watchdog ended.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -141,6 +144,7 @@ def operate(
             guard=guard,
             operator=operator,
             permit=permit,
+            supervision=Supervision(period_ns, clock, attended=attended, reset_timeout_s=guard.reset_timeout_s),
         )
         try:
             loop.run(self_test, recall)

@@ -79,7 +79,7 @@ class Summary(Spec):
     rate_hz: float
     """Control rate."""
     stopped_by: StoppedBy
-    """Why it ended: a limit, the operator, the guard, or an error."""
+    """Why it ended: a limit, the operator, the guard, the watchdog, or an error."""
     detail: str
     """The same in words."""
     slots: int

@@ -7,8 +7,8 @@ from typing import Literal
 
 from dmh_edge.runtime.histogram import Histogram
 
-#: Why a run ended: a limit was reached, an operator said so, the guard did, or something failed.
-StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "error"]
+#: Why a run ended: a limit was reached, an operator said so, the guard or the watchdog did, or something failed.
+StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "watchdog", "error"]
 
 #: Kinds of slots: the policy ran only what it runs on every tick, something that is due now and then too, or nothing.
 SlotKind = Literal["actor", "boundary", "no_step"]

@@ -23,6 +23,7 @@ from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.steps import Steps
+from dmh_edge.runtime.supervision import Supervision
 from dmh_edge.runtime.tally import Tally
 
 
@@ -35,6 +36,7 @@ class Turns:
         guard: stands between the two.
         steps: the policy's side.
         operator: may end an episode.
+        supervision: a robot that its watchdog has stopped is not moved again.
         clock: where time comes from.
         tally: what happens is counted ...
         log: ... and kept with its time.
@@ -47,11 +49,13 @@ class Turns:
         guard: Guard,
         steps: Steps,
         operator: Operator,
+        supervision: Supervision,
         clock: Clock,
         tally: Tally,
         log: EventLog,
     ) -> None:
         self._task, self._robot, self._guard, self._steps, self._operator = task, robot, guard, steps, operator
+        self._supervision = supervision
         self._damp: Callable[[], None] = getattr(robot, "damp", _cannot_damp)
         self._clock, self._tally, self._log = clock, tally, log
         self._actions_in_episode = 0
@@ -135,6 +139,7 @@ class Turns:
             self._tally.held_slots += 1
             action = self._guard.without_step(self._reason, slot.start_ns, begin_ns)
         self._actions_in_episode += 1
+        self._supervision.check()
         if action is None:
             ask("damp", self._damp)
             self._guard.damped(self._clock.now_ns())

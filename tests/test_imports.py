@@ -19,7 +19,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # version only) lies below them all.
 RANKS = (
     ("errors",),
-    ("schema", "files", "clock"),
+    ("schema", "files", "clock", "processes", "shared_memory"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),

@@ -1,4 +1,8 @@
-"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something given. Needs MuJoCo."""
+"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something given. Needs MuJoCo.
+
+An environment is stepped by the control period, as gymnasium has it: `ArmEnv.step`. Or, for a robot in real time, by
+one step of the physics: `ArmEnv.advance` or `ArmEnv.brake`, then `ArmEnv.look`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,11 @@ from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
 
 if importlib.util.find_spec("mujoco") is None:
     raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
+import mujoco
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
+
+#: A joint under the brake that is slower than this stands still, in rad/s.
+_STANDSTILL = 1e-3
 
 
 class ArmEnv(ReacherEnv):
@@ -55,6 +63,37 @@ class ArmEnv(ReacherEnv):
         """Two simulation steps of 0.01 s under one pair of torques."""
         observation, reward, terminated, truncated, _ = super().step(action)  # type: ignore[no-untyped-call]
         return observation, reward, terminated, truncated, self._get_reset_info()
+
+    def look(self) -> tuple[NDArray[np.float32], float]:
+        """What an agent is shown of the arm as it is now, ``[S]``, and what the present distance earns."""
+        reward, _ = self._get_rew(np.zeros(2))  # type: ignore[no-untyped-call]  # torques cost nothing here
+        return self._get_obs(), float(reward)
+
+    def advance(self, action: NDArray[np.floating]) -> None:
+        """One step of the physics under a pair of torques ``[2]``; how long one is, ``model.opt.timestep`` says."""
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data)
+        mujoco.mj_kinematics(self.model, self.data)  # the fingertip where the joints are now
+
+    def brake(self, keep: float) -> bool:
+        """One step of the physics with the brakes on: motors off, whatever pulls is held, and speed is taken out.
+
+        Args:
+            keep: share of the joints' velocities that is left.
+
+        Returns:
+            whether the arm stands still.
+        """
+        velocity = self.data.qvel[:2]
+        velocity *= keep
+        velocity[np.abs(velocity) < _STANDSTILL] = 0
+        if not velocity.any():
+            return True
+        low, high = self.model.jnt_range[1]
+        self.data.qpos[:2] += velocity * self.model.opt.timestep
+        self.data.qpos[1] = min(max(self.data.qpos[1], low), high)
+        mujoco.mj_forward(self.model, self.data)
+        return False
 
     def _prepare(self, hidden: int) -> NDArray[np.float64]:
         """Make the arm that of a hidden task, and say where the target of the episode lies."""

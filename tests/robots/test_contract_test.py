@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+
 import numpy as np
 import pytest
 
@@ -100,6 +103,21 @@ class DoesNotSayWhetherItIsSimulated(FakeRobot):
     simulated = None  # type: ignore[assignment]
 
 
+class HasNoStopPath(FakeRobot):
+    def __getattribute__(self, name: str) -> object:
+        if name == "stop_path":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class StopPathDoesNothing(FakeRobot):
+    stop_path = gc.collect
+
+
+class StopPathRaises(FakeRobot):
+    stop_path = signal.default_int_handler
+
+
 @pytest.mark.parametrize(
     ("robot", "rule"),
     [
@@ -114,6 +132,9 @@ class DoesNotSayWhetherItIsSimulated(FakeRobot):
         (SaysLockstepAndDrifts, "lockstep"),
         (HasNoTaskYet, "expected a TaskSpec"),
         (ArmsUnconnected, "arm before connect"),
+        (HasNoStopPath, "stop_path: it is missing"),
+        (StopPathDoesNothing, "write after stop: it was carried out"),
+        (StopPathRaises, "stop_path: called in another process it said 'nothing'"),
     ],
 )
 def test_a_broken_robot_is_caught(robot, rule):

@@ -19,7 +19,7 @@ def test_fake_becomes_a_robot_for_the_policys_task():
 
 @pytest.mark.parametrize("name", ["fak", "fake:", ":Class", "robot"])
 def test_an_unknown_robot_names_the_known_forms(name):
-    with pytest.raises(ConfigError, match=r"unknown robot .*known: fake, gym:<id>, package.module:Class"):
+    with pytest.raises(ConfigError, match=r"unknown robot .*known: fake, gym:<id>, mujoco:<id>, package.module:Class"):
         find_robot(name, task=TWO_JOINTS)
 
 

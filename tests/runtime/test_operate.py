@@ -195,6 +195,29 @@ def test_a_rate_that_is_none_is_refused_before_anything_moves(tmp_path, rate_hz)
     assert list(tmp_path.iterdir()) == []
 
 
+class Reckless:
+    """A robot that goes on for ever with what it was told last."""
+
+    command_timeout_s = None
+
+    def __init__(self) -> None:
+        self.inside = Watched(FakeClock(10**9))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inside, name)
+
+
+def test_a_robot_that_nothing_would_stop_is_refused_before_it_is_armed_unless_somebody_stands_by():
+    robot = Reckless()
+    with pytest.raises(RobotError, match="neither a command timeout nor a stop path"):
+        run(robot)
+    assert "read" not in robot.inside.calls
+    assert not robot.inside.monitor._armed
+    robot = Reckless()
+    assert run(robot, attended=True).ticks == 60
+    assert robot.inside.monitor.violations == []
+
+
 def test_the_signals_are_given_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     run()

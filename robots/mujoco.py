@@ -1,0 +1,319 @@
+"""``mujoco:<id>``: an arm of `dmh_edge.tasks` in real time, whose physics waits for nobody.
+
+The same environment, task and reward as ``gym:<id>`` has in lockstep, but here a late action is late: the physics runs
+in a process of its own (`robots.mujoco_physics`), keeps doing what it was told last, and brakes when nobody tells it
+anything. What comes between an arm and its driver can be added: noise, latency, jitter, drop-out, a slow actuator.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge import processes
+from dmh_edge.clock import NS_PER_S
+from dmh_edge.contract import ContinuousAction, Element, TaskSpec
+from dmh_edge.errors import ConfigError, MissingExtraError, RobotError, unknown
+from dmh_edge.robots.lifecycle import Lifecycle
+from dmh_edge.robots.monitor import Rule
+from dmh_edge.robots.mujoco_link import STEP_NS, Event, Link, PhysicsConfig, StopPath, Word
+from dmh_edge.robots.protocol import Action, Reading
+
+#: Loading MuJoCo takes a second, on a busy small machine a few.
+_CONNECT_S = 60.0
+_RESET_S = 5.0
+_CLOSE_S = 5.0
+_POLL_S = 0.001
+#: Physics that has not stepped for so long is asked whether it lives ...
+_SILENT_NS = 100_000_000
+#: ... and after this it counts as dead, whatever it says.
+_DEAD_NS = 2 * NS_PER_S
+#: Latency and jitter together reach back no further than samples are kept.
+_LONGEST_LATENCY_S = 0.9
+
+_ARMS = ("dark-reacher", "dark-payload")
+
+
+class MujocoRobot:
+    """One arm, and the process of its physics.
+
+    Args:
+        environment_id: ``dark-reacher`` or ``dark-payload``.
+        hidden: number of the hidden task; None to draw one that no data set holds.
+        noise: standard deviation of each observed element, as a share of its range.
+        latency_s: age of what is observed; at most 0.9.
+        jitter_s: an observation is older by up to so much more, uniformly; at most 0.9.
+        dropout: probability that nothing new arrives: the reading before comes again, under its old stamp.
+        actuator_delay_s: from writing an action until it acts.
+        command_timeout_s: silence after which it brakes by itself; None for five control periods.
+        seed: of everything that is drawn.
+
+    Raises:
+        ConfigError: there is no such arm, or an option cannot be used.
+        MissingExtraError: MuJoCo or gymnasium is not installed.
+    """
+
+    lockstep = False
+    simulated = True
+
+    def __init__(
+        self,
+        environment_id: str,
+        *,
+        hidden: int | None = None,
+        noise: float = 0.0,
+        latency_s: float = 0.0,
+        jitter_s: float = 0.0,
+        dropout: float = 0.0,
+        actuator_delay_s: float = 0.0,
+        command_timeout_s: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._name = f"mujoco:{environment_id}"
+        self.task, self._action = _find(self._name, environment_id)
+        self.command_timeout_s = 5 / self.task.rate_hz if command_timeout_s is None else command_timeout_s
+        _refuse_odd_options(
+            self._name,
+            noise=(noise, 1.0),
+            dropout=(dropout, 1.0),
+            latency_s=(latency_s, _LONGEST_LATENCY_S),
+            jitter_s=(jitter_s, _LONGEST_LATENCY_S),
+            actuator_delay_s=(actuator_delay_s, _LONGEST_LATENCY_S),
+            command_timeout_s=(self.command_timeout_s, math.inf),
+        )
+        _refuse_odd_hidden(self._name, hidden)
+        self._environment_id, self._hidden, self._seed = environment_id, hidden, seed
+        self._noise, self._dropout, self._actuator_delay_s = noise, dropout, actuator_delay_s
+        self._latency_ns, self._jitter_ns = round(latency_s * NS_PER_S), round(jitter_s * NS_PER_S)
+        self._low, self._high = _bounds(self.task.observation)
+        self._action_low, self._action_high = _bounds(self._action.elements)
+        self._random = np.random.default_rng(seed)
+        self._life = Lifecycle(self._name)
+        self._link: Link | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stop: StopPath | None = None
+        self._episode = 0
+        self._shown = -1  # number of the sample that the last reading was made of
+        self._last: Reading | None = None
+        self._rewarded = False
+
+    @property
+    def stop_path(self) -> Callable[[], None] | None:
+        """Brakes the arm through the shared memory; None before `connect`."""
+        return self._stop
+
+    @property
+    def violations(self) -> list[tuple[str, int]]:
+        """What the monitor in the physics saw that must never reach a robot, and when, in nanoseconds."""
+        events = [] if self._link is None else [self._link.events.read(n) for n in range(self._link.events.count)]
+        return [
+            (get_args(Rule)[int(event[2])], int(event[1])) for event in events if event and event[0] == Event.VIOLATION
+        ]
+
+    def connect(self) -> None:
+        """Start the physics.
+
+        Raises:
+            RobotError: it did not come up.
+        """
+        self.close()
+        self._link = Link(self._action.size, len(self.task.observation))
+        config = PhysicsConfig(
+            environment=self._environment_id,
+            hidden=self._hidden,
+            seed=self._seed,
+            command_timeout_s=self.command_timeout_s,
+            actuator_delay_s=self._actuator_delay_s,
+            driver=os.getpid(),
+        )
+        self._process = processes.start("dmh_edge.robots.mujoco_physics", config, self._link)
+        self._stop = StopPath(self._link.memory)
+        self._episode, self._shown, self._last = 0, -1, None
+        words = self._link.words
+        self._wait_for(lambda: words[Word.STARTED] != 0, _CONNECT_S, "did not come up")
+        self._life.connect()
+
+    def arm(self) -> None:
+        """Release what `stop` or a stop from elsewhere has latched. The brakes hold until the first action."""
+        self._life.arm()
+        link = self._running()
+        link.words[Word.STOPPED] = 0
+        link.words[Word.ARMED] += 1
+
+    def reset(self) -> None:
+        """Put the arm near its stretched pose, as the environment does; the brakes hold it until the first action.
+
+        Raises:
+            RobotError: it is not armed or was stopped, or the physics did not do it in time.
+        """
+        self._life.check_reset()
+        link = self._running()
+        self._refuse_stopped(link, "reset")
+        self._episode += 1
+        link.words[Word.RESET_ASKED] = self._episode
+        self._wait_for(lambda: self._is_visible(link), _RESET_S, "did not reset")
+        self._rewarded, self._last = False, None
+        self._life.reset()
+
+    def read(self) -> Reading:
+        """What the sensors tell now. Never waits.
+
+        Raises:
+            RobotError: it is not connected, or the physics is dead.
+        """
+        self._life.check_read()
+        link = self._running()
+        if self._last is not None and self._dropout and self._random.random() < self._dropout:
+            return self._again(self._last)
+        late_ns = self._latency_ns + (int(self._random.uniform(0, self._jitter_ns)) if self._jitter_ns else 0)
+        number = max(self._newest(link, late_ns), self._shown, 0)
+        sample = link.samples.read(number)
+        if sample is None:  # overwritten meanwhile: this process has been standing still for two seconds
+            number = link.samples.count - 1
+            sample = link.samples.read(number)
+        if sample is None:
+            raise RobotError(f"{self._name}: a sample of the physics cannot be read; nothing is seen")
+        stamp_ns, _, reward, *elements = sample
+        observation = np.array(elements)
+        if self._noise:
+            spread = self._noise * (self._high - self._low)
+            observation = observation + self._random.standard_normal(len(observation)) * spread
+        observation = np.clip(observation, self._low, self._high).astype(np.float32)
+        self._shown = number
+        self._last = Reading(int(stamp_ns), observation, float(reward) if self._rewarded else 0.0)
+        return self._again(self._last)
+
+    def write(self, action: Action) -> Action:
+        """Send a pair of torques. Never waits.
+
+        Raises:
+            RobotError: it is not armed, was stopped, or the action is none.
+        """
+        if getattr(action, "shape", None) != (self._action.size,):
+            raise RobotError(f"{self._name} refuses write: got {action!r}, expected an array of {self._action.size}")
+        try:
+            self._life.check_write()
+            link = self._running()
+            self._refuse_stopped(link, "write")
+            if not np.isfinite(action).all():
+                raise RobotError(f"{self._name} refuses write: {action} is not finite")
+        except RobotError:
+            self._send(action, accepted=0)  # the monitor shall know of it
+            raise
+        self._send(action, accepted=1)
+        self._rewarded = True
+        return np.clip(action, self._action_low, self._action_high).astype(np.float32)
+
+    def stop(self) -> None:
+        """Brake, and wait until it stands still.
+
+        Raises:
+            RobotError: it goes on moving.
+        """
+        self._life.stop()
+        if self._stop is not None:
+            self._stop()
+
+    def close(self) -> None:
+        """Stop, and end the process of the physics."""
+        try:
+            self.stop()
+        finally:
+            self._life.close()
+            if self._process is not None and self._link is not None:
+                self._link.words[Word.QUIT] = 1
+                processes.end(self._process, _CLOSE_S)
+            self._process = self._link = self._stop = None
+
+    def _send(self, action: Action, accepted: int) -> None:
+        if self._link is not None:
+            self._link.commands.append(time.monotonic_ns(), self._episode, accepted, *action.tolist())
+
+    def _again(self, reading: Reading) -> Reading:
+        return Reading(reading.stamp_ns, reading.observation.copy(), reading.reward)
+
+    def _newest(self, link: Link, late_ns: int) -> int:
+        """Number of the newest sample that is so old."""
+        newest = link.samples.count - 1
+        if not late_ns:
+            return newest
+        return min(newest, (time.monotonic_ns() - late_ns - link.words[Word.STARTED]) // STEP_NS)
+
+    def _is_visible(self, link: Link) -> bool:
+        """Whether the episode has begun, as far as the slowest observation tells."""
+        if link.words[Word.RESET_DONE] != self._episode:
+            return False
+        sample = link.samples.read(max(0, self._newest(link, self._latency_ns + self._jitter_ns)))
+        return sample is not None and sample[1] == self._episode
+
+    def _running(self) -> Link:
+        """The link to a process that is known to live.
+
+        Raises:
+            RobotError: there is none.
+        """
+        if self._link is None or self._process is None:
+            raise RobotError(f"{self._name} is not connected; call connect first")
+        silent_ns = time.monotonic_ns() - self._link.words[Word.STEPPED]
+        if silent_ns > _SILENT_NS:  # in a healthy run the process is never asked: that would be a system call
+            if (code := self._process.poll()) is not None:
+                raise RobotError(f"{self._name}: the process of its physics has ended with {code}; connect again")
+            if silent_ns > _DEAD_NS:
+                raise RobotError(f"{self._name}: its physics has not stepped for {silent_ns / NS_PER_S:.1f} s")
+        return self._link
+
+    def _refuse_stopped(self, link: Link, call: str) -> None:
+        if link.words[Word.STOPPED]:
+            raise RobotError(f"{self._name} refuses {call}: it was stopped from another process; arm it again")
+
+    def _wait_for(self, condition: Callable[[], bool], patience_s: float, failure: str) -> None:
+        """Look again and again, but not for ever."""
+        until_s = time.monotonic() + patience_s
+        while not condition():
+            if self._process is None or (code := self._process.poll()) is not None:
+                raise RobotError(f"{self._name}: the physics {failure}: its process has ended with {code}")
+            if time.monotonic() > until_s:
+                raise RobotError(f"{self._name}: the physics {failure} within {patience_s:g} s")
+            time.sleep(_POLL_S)
+
+
+def _find(name: str, environment_id: str) -> tuple[TaskSpec, ContinuousAction]:
+    """The task of an arm. All arms take torques; one that took positions would need a controller in the physics."""
+    from dmh_edge import tasks  # says which extra is missing, where gymnasium is
+
+    if environment_id not in _ARMS:
+        raise ConfigError(unknown("robot", name, [f"mujoco:{known}" for known in _ARMS]))
+    if importlib.util.find_spec("mujoco") is None:
+        raise MissingExtraError("mujoco", "mujoco", name)
+    task = tasks.find(environment_id).spec
+    assert isinstance(task.action, ContinuousAction)
+    return task, task.action
+
+
+def _refuse_odd_options(name: str, **options: tuple[Any, float]) -> None:
+    """Each has a value and the most that it may be."""
+    for option, (value, most) in options.items():
+        lowest = "above 0" if option == "command_timeout_s" else "0 or more"
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not 0 <= value <= most or (value == 0 and lowest == "above 0"):
+            limit = f"a number from 0 to {most:g}" if math.isfinite(most) else f"a number {lowest}"
+            raise ConfigError(f"{name}: got {option} = {value!r}, expected {limit}")
+
+
+def _refuse_odd_hidden(name: str, hidden: Any) -> None:
+    from dmh_edge.tasks.arm import HIDDEN_TASKS
+
+    if hidden is not None and (type(hidden) is not int or not 0 <= hidden < HIDDEN_TASKS):
+        raise ConfigError(f"{name}: got hidden = {hidden!r}, expected a whole number from 0 to {HIDDEN_TASKS - 1}")
+
+
+def _bounds(elements: tuple[Element, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.array([element.low for element in elements]), np.array([element.high for element in elements])
