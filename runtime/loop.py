@@ -270,9 +270,11 @@ class Loop:
             RobotError: it did not confirm.
         """
         self._log.add(Moment.STOPPING)
+        self._supervision.tell(Phase.STOPPING)
         try:
             try:
                 self._robot.stop()
+                self._supervision.tell(Phase.DISARMED)
                 self._log.add(Moment.STOPPED)
             finally:
                 self._robot.close()
