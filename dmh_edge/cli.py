@@ -239,9 +239,23 @@ def run(
     deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
     state: Annotated[Path | None, typer.Option(help="File with what was learned in context: read, then kept.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for trace.npz and summary.json [runs/robot/TIME].")] = None,
+    realtime: Annotated[
+        Literal["off", "try", "require"],
+        typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
+    ] = "off",
+    spin_us: Annotated[
+        float, typer.Option(min=0, max=500, help="Watch the time so long before a slot, instead of sleeping.")
+    ] = 0,
+    pace: Annotated[
+        Literal["clock", "robot"], typer.Option(help="Who begins a slot; robot: its read blocks until it has measured.")
+    ] = "clock",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
+    ] = False,
 ) -> None:
     """Run a policy on a robot at a fixed rate. Ctrl-C stops the robot and keeps the records."""
     from dmh_edge import console
+    from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
     from dmh_edge.runtime.engine import open_session
     from dmh_edge.runtime.operate import operate
@@ -251,7 +265,7 @@ def run(
     limits = Limits(ticks, episodes, duration)
     policy, session = open_session(engine, backend)
     try:
-        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S"))
+        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + "-dry-run" * dry_run)
         machine = find_robot(robot, task=policy.contract.task, options=_options(robot_option or []), seed=seed)
         summary = operate(
             session,
@@ -263,6 +277,11 @@ def run(
             noise_seed=None if deterministic else seed,
             state=state,
             out=records,
+            clock=MonotonicClock(spin_ns=round(spin_us * 1000)),
+            pace=pace,
+            realtime=realtime,
+            dry_run=dry_run,
+            say=console.say,
         )
     finally:
         session.close()

@@ -28,6 +28,8 @@ from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
+from dmh_edge.runtime.notify import Notifier
+from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.preflight import check_fit
 from dmh_edge.runtime.records import FIGURES, Limits, Recorder
 from dmh_edge.runtime.report import Summary
@@ -55,6 +57,8 @@ class Loop:
         clock: where time comes from.
         signals: entered by the caller, who writes the records while a second Ctrl-C is still held off.
         recorder: None to keep no trace.
+        pace: whether the clock or the robot's own readings say when a slot begins.
+        notifier: told that the loop is alive.
 
     Attributes:
         tally: what has been counted so far.
@@ -71,13 +75,18 @@ class Loop:
         clock: Clock,
         signals: StopSignals,
         recorder: Recorder | None,
+        pace: Pace = "clock",
+        notifier: Notifier | None = None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
         self._task: TaskSpec = self._contract.task
         self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
-        self._rate = Rate(self.rate_hz, clock)
+        self._notifier = notifier
+        self._rate: Rate | RobotPace = (
+            RobotPace(self.rate_hz, robot, clock) if pace == "robot" else Rate(self.rate_hz, clock)
+        )
         self._guard = Guard(self._task, self._rate.period_ns, robot.lockstep)
         self._schedule = Schedule(self._contract.model.graphs, batch=1)
         self.tally = Tally()
@@ -158,13 +167,19 @@ class Loop:
         self.began = True
         self._asking = "arm"
         self._robot.arm()
+        if self._notifier:
+            self._notifier.say("READY=1")
         with _no_garbage_collection():
             self._start_episode()
             while True:
+                self._asking = "read" if isinstance(self._rate, RobotPace) else ""
                 slot = self._rate.wait(self._signals.requested)
+                self._asking = ""
                 if slot is None:
                     raise StopRequested
                 self._take(slot)
+                if self._notifier:
+                    self._notifier.alive(slot.start_ns, self.tally.ticks)
 
     def _start_episode(self) -> None:
         gc.collect()
@@ -194,7 +209,7 @@ class Loop:
 
         begin_ns = self._clock.now_ns()
         self._asking = "read"
-        reading = self._robot.read()
+        reading = self._rate.reading if isinstance(self._rate, RobotPace) else self._robot.read()
         self._asking = ""
         now_ns = self._clock.now_ns()
         fault = self._hear_reward(reading)
@@ -316,6 +331,8 @@ class Loop:
         Raises:
             RobotError: it did not confirm.
         """
+        if self._notifier:
+            self._notifier.say("STOPPING=1")
         try:
             try:
                 self._robot.stop()
