@@ -250,6 +250,13 @@ def run(
     pace: Annotated[
         Literal["clock", "robot"], typer.Option(help="Who begins a slot; robot: its read blocks until it has measured.")
     ] = "clock",
+    plan_cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DMH_EDGE_PLAN_CACHE",
+            help="Run TensorRT plans from this folder; built at the first start, and kept.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
     ] = False,
@@ -264,6 +271,10 @@ def run(
     from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
 
     limits = Limits(ticks, episodes, duration)
+    if plan_cache is not None and backend in (None, "tensorrt"):
+        from dmh_edge.export.plan_cache import cached_plan
+
+        engine, backend = cached_plan(engine, plan_cache, console.say), None
     policy, session = open_session(engine, backend)
     try:
         records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + "-dry-run" * dry_run)
