@@ -100,8 +100,10 @@ def chosen_core() -> int:
 
     ``taskset``, a systemd unit's ``CPUAffinity`` or a cpuset decide otherwise.
     """
-    allowed = os.sched_getaffinity(0)
-    return max(allowed & _isolated() or allowed)
+    allowed, isolated = os.sched_getaffinity(0), _isolated()
+    if not allowed & isolated and allowed == _cores("online") - isolated:
+        allowed = isolated or allowed  # nobody chose: the kernel keeps ordinary threads off the isolated ones
+    return max(allowed & isolated or allowed)
 
 
 def _lock_memory(undo: contextlib.ExitStack) -> Grant:
@@ -187,11 +189,14 @@ def _has_capability(number: int) -> bool:
 
 def _isolated() -> set[int]:
     """Cores that the kernel keeps free for who asks for them."""
+    return _cores("isolated")
+
+
+def _cores(kind: str) -> set[int]:
     try:
-        listed = Path("/sys/devices/system/cpu/isolated").read_text(encoding="utf-8").strip()
+        return cores_of(Path("/sys/devices/system/cpu", kind).read_text(encoding="utf-8").strip())
     except OSError:
         return set()
-    return cores_of(listed)
 
 
 def cores_of(listed: str) -> set[int]:

@@ -143,3 +143,12 @@ def test_the_load_is_on_the_cores_that_it_was_given_and_ends(monkeypatch):
         assert all(process.poll() is None for process in started)
     assert started
     assert all(process.poll() is not None for process in started)
+
+
+def test_the_command_measures_a_policy_where_there_is_no_torch(tmp_path, run_without_torch):
+    arguments = ("bench", "loop", str(POLICY), "--rate", "100", "--duration", "1", "--realtime", "off")
+    done = run_without_torch("from dmh_edge.cli import main; main()", *arguments, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "tiny-discrete on ort-cpu at 100 Hz, idle" in done.stdout
+    found = parse(loop.LoopBench, (tmp_path / "loop.json").read_text(), "loop.json")
+    assert (tmp_path / "loop.csv").read_text() == found.csv()

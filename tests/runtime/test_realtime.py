@@ -106,6 +106,23 @@ def test_the_chosen_core_is_the_last_of_those_that_the_operator_leaves():
         os.sched_setaffinity(0, allowed)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "isolated", "chosen"),
+    [
+        ({0, 1, 2, 3}, set(), 3),
+        ({0, 1, 3}, {2}, 2),  # as the kernel starts everybody
+        ({0, 1}, {2, 3}, 3),
+        ({0, 2}, {2}, 2),
+        ({0, 1}, {2}, 1),  # somebody left out core 3, which is not isolated: that is a choice
+    ],
+)
+def test_an_isolated_core_is_chosen_unless_the_operator_chose_others(monkeypatch, allowed, isolated, chosen):
+    cores = {"online": {0, 1, 2, 3}, "isolated": isolated}
+    monkeypatch.setattr("dmh_edge.runtime.realtime._cores", cores.__getitem__)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: allowed)
+    assert chosen_core() == chosen
+
+
 @pytest.mark.parametrize(("listed", "cores"), [("", set()), ("3", {3}), ("0-2,7", {0, 1, 2, 7})])
 def test_the_kernels_lists_of_cores_are_read(listed, cores):
     assert cores_of(listed) == cores
