@@ -29,34 +29,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
-from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
-from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.pipeline import draft_contract
+from dmh_edge.bench.untrained import PAPER, untrained
 from dmh_edge.export.rollout import World, random_world
-from dmh_edge.models.dmh import DMH, DMHConfig
+from dmh_edge.models.dmh import DMH
 from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.tasks import find
 
-CHUNK = 20
+CHUNK = PAPER.chunk
 PERIOD_S = 0.02
 Step = Callable[[int], Any]  # runs one tick
-
-
-def paper_policy(folder: Path) -> tuple[DMH, Policy]:
-    """An untrained DM-H of the paper's sizes on Darkroom, as ONNX files."""
-    torch.manual_seed(0)
-    task = find("darkroom").spec
-    model = DMH(DMHConfig(chunk=CHUNK), task).eval()
-    config = RunConfig(task=task.name, model=model.config, data=DataConfig(), training=TrainingConfig())
-    checkpoint = Checkpoint(Header(step=0, config=config, task=task, data_sha256=""), model.state_dict(), {}, {})
-    checkpoint.save(folder / CHECKPOINT_NAME)
-    contract = draft_contract(checkpoint, folder, "paper")
-    metadata = {"dmh_edge.format_version": "1", "dmh_edge.policy": "paper"}
-    for graph in contract.model.graphs:
-        write_onnx(model, contract.model, graph, folder / graph.file, metadata)
-    return model, Policy(folder, contract, "")
 
 
 def long_episode(policy: Policy, ticks: int) -> World:
@@ -164,7 +145,7 @@ def main() -> None:
     torch.set_num_threads(1)
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:
-        model, policy = paper_policy(Path(folder))
+        model, policy = untrained("paper", PAPER, Path(folder))
         world = long_episode(policy, CHUNK * max(arguments.chunks, arguments.paced_chunks))
         sides = {
             "torch eager": torch_eager(model, policy, world),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -256,9 +257,30 @@ def run(
     attended: Annotated[
         bool, typer.Option("--attended", help="You stand by to stop a robot that nothing else would stop.")
     ] = False,
+    realtime: Annotated[
+        Literal["off", "try", "require"],
+        typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
+    ] = "off",
+    spin_us: Annotated[
+        float, typer.Option(min=0, max=500, help="Watch the time so long before a slot, instead of sleeping.")
+    ] = 0,
+    pace: Annotated[
+        Literal["clock", "robot"], typer.Option(help="Who begins a slot; robot: its read blocks until it has measured.")
+    ] = "clock",
+    plan_cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DMH_EDGE_PLAN_CACHE",
+            help="Run TensorRT plans from this folder; built at the first start, and kept.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
+    ] = False,
 ) -> None:
     """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records."""
     from dmh_edge import console
+    from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
     from dmh_edge.runtime.engine import open_session
     from dmh_edge.runtime.guard_settings import load_guard
@@ -271,9 +293,13 @@ def run(
     settings = [*(set or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
     guard_settings = load_guard(guard, settings)
     limits = Limits(ticks, episodes, duration)
+    if plan_cache is not None and backend in (None, "tensorrt"):
+        from dmh_edge.export.plan_cache import cached_plan
+
+        engine, backend = cached_plan(engine, plan_cache, console.say), None
     policy, session = open_session(engine, backend)
     try:
-        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S"))
+        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + "-dry-run" * dry_run)
         machine = find_robot(robot, task=policy.contract.task, options=_options(robot_option or []), seed=seed)
         summary = operate(
             session,
@@ -290,6 +316,11 @@ def run(
             forget=forget,
             terminal=Terminal.of_stdin(console.say),
             attended=attended,
+            clock=MonotonicClock(spin_ns=round(spin_us * 1000)),
+            pace=pace,
+            realtime=realtime,
+            dry_run=dry_run,
+            say=console.say,
         )
     finally:
         session.close()
@@ -333,6 +364,60 @@ def bench_train(
         with console.bars() as told:
             comparison = mambas.compare(sizes, rivals, turns, told)
         console.out.print(comparison.table())
+
+
+@bench.command(name="loop")
+def bench_loop(
+    engine: Annotated[
+        Path | None,
+        typer.Argument(help="A policy's folder or engine file [untrained ones, of the paper's sizes and a small one]."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    rate: Annotated[
+        list[float] | None, typer.Option(min=1, help="In Hz; repeatable [50, 100, 200, 500; the small one: 1000].")
+    ] = None,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds for each rate, idle and loaded.")] = 10,
+    realtime: Annotated[
+        Literal["off", "try", "require"],
+        typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
+    ] = "try",
+    spin_us: Annotated[float, typer.Option(min=0, max=500, help="As in run.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for loop.json and loop.csv.")] = Path("runs", "bench"),
+) -> None:
+    """How late the loop is on this machine, idle and loaded, beside a cyclictest at the same time. Needs no torch."""
+    from dmh_edge import console
+    from dmh_edge.bench import loop
+    from dmh_edge.files import write_text
+    from dmh_edge.runtime.engine import locate
+    from dmh_edge.runtime.policy import Policy
+
+    rates = rate or [50, 100, 200, 500]
+    with tempfile.TemporaryDirectory() as folder:
+        if engine is not None:
+            where, chosen = locate(engine, backend)
+            policy = Policy.load(where)
+            cases = [loop.Case(policy.contract.name, policy, chosen, hz) for hz in rates]
+        else:
+            _require("measuring without a policy of yours", "export", "torch", "safetensors", "onnx", "onnxscript")
+            from dmh_edge.bench.untrained import PAPER, SMALL, untrained
+
+            console.say("exporting two untrained policies, of the paper's sizes and a small one")
+            _, paper = untrained("paper sizes", PAPER, Path(folder, "paper"))
+            cases = [loop.Case("paper sizes", paper, "ort-cpu", hz) for hz in rates]
+            if rate is None:
+                _, small = untrained("small", SMALL, Path(folder, "small"))
+                cases.append(loop.Case("small", small, "ort-cpu", 1000))
+        found = loop.measure(
+            cases,
+            duration,
+            realtime,
+            round(spin_us * 1000),
+            lambda setting: console.out.print(setting.headline(), setting.table(), sep="\n", highlight=False),
+            console.say,
+        )
+    write_text(out / "loop.json", found.model_dump_json(indent=1) + "\n")
+    write_text(out / "loop.csv", found.csv())
+    console.say(f"wrote {out / 'loop.json'} and {out / 'loop.csv'}")
 
 
 @app.command()

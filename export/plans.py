@@ -47,7 +47,7 @@ def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet)
         ArtifactError: an engine cannot be written.
     """
     name, library = tensorrt_library.load()
-    chosen = _targets(name, library, targets)
+    chosen = targets_here(name, library, targets)
     graphs = policy.contract.model.graphs
     note_path = policy.folder / NOTE_NAME
     with replacing(note_path) as new_note:
@@ -72,7 +72,8 @@ def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet)
     return note
 
 
-def _targets(name: tensorrt_library.LibraryName, library: Any, targets: tuple[str, ...]) -> tuple[str, ...]:
+def targets_here(name: tensorrt_library.LibraryName, library: Any, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The GPU architectures that a build on this machine is for; see `build_plans`."""
     if name == "tensorrt":
         from dmh_edge.runtime.cuda import compute_capability
 

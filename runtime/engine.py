@@ -51,10 +51,15 @@ def open_session(engine: Path, backend: str | None = None, batch: int = 1) -> tu
     """
     folder, chosen = locate(engine, backend)
     policy = Policy.load(folder)
-    if chosen == "tensorrt":
+    return policy, session_for(policy, chosen, batch)
+
+
+def session_for(policy: Policy, backend: Backend, batch: int = 1) -> Session:
+    """Open a session on a policy that has been checked; see `open_session`."""
+    if backend == "tensorrt":
         from dmh_edge.runtime.tensorrt import TensorRTSession
 
-        return policy, TensorRTSession(policy, batch)
+        return TensorRTSession(policy, batch)
     from dmh_edge.runtime.ort import OrtSession
 
-    return policy, OrtSession(policy, batch, "cuda" if chosen == "ort-cuda" else "cpu")
+    return OrtSession(policy, batch, "cuda" if backend == "ort-cuda" else "cpu")

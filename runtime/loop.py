@@ -31,7 +31,9 @@ from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
 from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.heartbeat import Phase
+from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
+from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.preflight import check_fit
 from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
@@ -65,6 +67,8 @@ class Loop:
         operator: whose wishes are looked at once a slot; None for nobody.
         permit: asks for the permission to arm, and returns once it is given; None where it was given beforehand.
         supervision: who stops the robot when this loop cannot; None for the usual one.
+        pace: whether the clock or the robot's own readings say when a slot begins.
+        notifier: told that the loop is alive; None for nobody.
 
     Raises:
         ConfigError: rate or settings cannot be used for this task.
@@ -88,6 +92,8 @@ class Loop:
         operator: Operator | None = None,
         permit: Callable[[], None] | None = None,
         supervision: Supervision | None = None,
+        pace: Pace = "clock",
+        notifier: Notifier | None = None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
@@ -98,7 +104,10 @@ class Loop:
         self._permit = permit
         self._deadman_ns = None if self._settings.deadman_s is None else round(self._settings.deadman_s * NS_PER_S)
         self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
-        self._rate = Rate(self.rate_hz, clock)
+        self._rate: Rate | RobotPace = (
+            RobotPace(self.rate_hz, robot, clock) if pace == "robot" else Rate(self.rate_hz, clock)
+        )
+        self._notifier = Notifier({}) if notifier is None else notifier
         self._supervision = supervision or Supervision(
             self._rate.period_ns, clock, reset_timeout_s=self._settings.reset_timeout_s
         )
@@ -116,7 +125,16 @@ class Loop:
         self.tally = Tally()
         self.began = False
         self._turns = Turns(
-            self._task, robot, self._guard, self._steps, self._operator, self._supervision, clock, self.tally, self._log
+            self._task,
+            robot,
+            self._rate.latest if isinstance(self._rate, RobotPace) else robot.read,
+            self._guard,
+            self._steps,
+            self._operator,
+            self._supervision,
+            clock,
+            self.tally,
+            self._log,
         )
         self._first_slot_ns: int | None = None
 
@@ -187,6 +205,7 @@ class Loop:
         ask("connect", self._robot.connect)
         self._log.add(Moment.CONNECTED)
         self._supervision.begin(self._robot)
+        self._notifier.say("READY=1")
         if self._permit:
             self._permit()
         self._steps.begin(reward_due)
@@ -202,6 +221,7 @@ class Loop:
                 if slot is None:
                     raise StopRequested
                 self._take(slot)
+                self._notifier.alive(slot.start_ns, self.tally.ticks)
 
     def _stop_is_wanted(self) -> bool:
         return self._signals.requested() or bool(self._operator.stop_reason)
@@ -271,6 +291,7 @@ class Loop:
         """
         self._log.add(Moment.STOPPING)
         self._supervision.tell(Phase.STOPPING)
+        self._notifier.say("STOPPING=1")
         try:
             try:
                 self._robot.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,14 @@ from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.dry_run import DryRun
 from dmh_edge.runtime.guard import Guard
 from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings
 from dmh_edge.runtime.loop import Loop
+from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
+from dmh_edge.runtime.pace import Pace
+from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
 from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
@@ -46,6 +51,10 @@ def operate(
     operator: Operator | None = None,
     terminal: Terminal | None = None,
     attended: bool = False,
+    pace: Pace = "clock",
+    realtime: RealTime = "off",
+    dry_run: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
 
@@ -68,6 +77,10 @@ def operate(
         operator: whose wishes are looked at once a slot, for buttons of the user's own; None for the keys alone.
         terminal: where the operator sits; None where nobody does.
         attended: whether a person stands by who can stop a robot that nothing else would stop.
+        pace: whether the clock or the robot's own readings say when a slot begins.
+        realtime: what to ask of the kernel for the loop; given back before anything is written.
+        dry_run: do everything but ``write``; what was learned is not kept.
+        say: told what an operator should know before anything moves, line by line.
 
     Returns:
         the report; ``stopped_by`` tells a run that went well from one that the guard or the watchdog ended.
@@ -79,6 +92,10 @@ def operate(
     """
     if session.batch != 1:
         raise ConfigError(f"a robot needs a session of batch 1, got one of {session.batch}")
+    if dry_run:
+        robot, armed = DryRun(robot), True  # to be asked for nothing
+        say("dry run: nothing is written to the robot")
+    grants: tuple[Grant, ...] = ()
     contract = session.contract
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
@@ -106,6 +123,10 @@ def operate(
     def recall() -> float:
         return load_state(state, session, policy_sha256) if state and state.exists() and not forget else 0.0
 
+    def report() -> Summary:
+        asked = tuple(map(str, grants))
+        return loop.summary().model_copy(update={"dry_run": dry_run, "pace": pace, "realtime": asked})
+
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
         if not loop.began:  # the state is the self-test's, and there is nothing else to tell
@@ -115,14 +136,18 @@ def operate(
         writers: list[Callable[[], None]] = []
         if out and recorder:
             writers.append(lambda: write_text(out / GUARD_NAME, guard.model_dump_json(indent=2) + "\n"))
-            writers.append(lambda: write_text(out / SUMMARY_NAME, loop.summary().model_dump_json(indent=2) + "\n"))
-        if state:
+            writers.append(lambda: write_text(out / SUMMARY_NAME, report().model_dump_json(indent=2) + "\n"))
+        if state and not dry_run:
             writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
         if out and recorder:
             writers.append(lambda: recorder.trace(session).save(out / TRACE_NAME))
         return [failure for failure in map(_failure, writers) if failure]
 
-    with StopSignals() as signals, contextlib.ExitStack() as at_the_terminal:
+    with (
+        contextlib.closing(Notifier()) as notifier,
+        StopSignals() as signals,
+        contextlib.ExitStack() as at_the_terminal,
+    ):
         if terminal:
             at_the_terminal.callback(terminal.leave)
             terminal.enter(operator, signals)
@@ -141,20 +166,32 @@ def operate(
             clock=clock,
             signals=signals,
             recorder=recorder,
-            guard=guard,
+            guard=_for_one_who_stands_still(guard) if dry_run else guard,
             operator=operator,
             permit=permit,
-            supervision=Supervision(period_ns, clock, attended=attended, reset_timeout_s=guard.reset_timeout_s),
+            supervision=Supervision(
+                period_ns, clock, attended=attended or dry_run, reset_timeout_s=guard.reset_timeout_s
+            ),
+            pace=pace,
+            notifier=notifier,
         )
         try:
-            loop.run(self_test, recall)
+            with real_time(realtime) as grants:
+                for line in (*map(str, grants), *(warnings() if grants else ())):
+                    say(line)
+                loop.run(self_test, recall)
         except BaseException as error:
             if failures := keep():
                 raise DmhEdgeError("; besides, ".join([str(error), *failures])) from error
             raise
         if failures := keep():
             raise ArtifactError("; ".join(failures))
-    return loop.summary()
+    return report()
+
+
+def _for_one_who_stands_still(guard: GuardSettings) -> GuardSettings:
+    """No action takes such a robot nearer to what the policy wishes: not to get there is no fault."""
+    return guard.model_copy(update={"longest_clamp_s": math.inf, "tracking_s": math.inf})
 
 
 def _failure(write: Callable[[], None]) -> str:

@@ -12,6 +12,7 @@ from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.events import Event
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.histogram import Histogram
+from dmh_edge.runtime.pace import Pace
 from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
 from dmh_edge.schema import Spec
 
@@ -110,6 +111,12 @@ class Summary(Spec):
     """That of the episode that did not."""
     unrecorded_ticks: int
     """Ticks that the trace does not hold for want of room; 0 as well where no trace was asked for."""
+    dry_run: bool = False
+    """Whether nothing was written to the robot, which stood still."""
+    pace: Pace = "clock"
+    """Whether the clock or the robot's own readings said when a slot began."""
+    realtime: tuple[str, ...] = ()
+    """What the loop asked of the kernel, and whether it was granted; empty when it asked for nothing."""
 
     @classmethod
     def of(
@@ -149,7 +156,8 @@ class Summary(Spec):
 
     def table(self) -> Table:
         """For people."""
-        table = Table(title=f"{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
+        what = "DRY RUN, nothing was written to the robot: " if self.dry_run else ""
+        table = Table(title=f"{what}{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
         table.add_column("what")
         table.add_column("value")
         table.add_row("stopped by", f"{self.stopped_by}: {self.detail}")
@@ -161,6 +169,8 @@ class Summary(Spec):
                 table.add_row(f"{title} ({timing.count})", "us: p50 / p99 / p99.9 / max", style="bold")
                 for name in ("lateness", "compute", "total"):
                     table.add_row(f"  {name}", _in_words(getattr(timing, name)))
+        if self.realtime:
+            table.add_row("real time", "\n".join(grant.partition("; ")[0] for grant in self.realtime))
         for fault, count in self.faults.items():
             table.add_row(f"fault: {fault}", str(count), style="yellow")
         if self.unrecorded_ticks:

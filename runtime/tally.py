@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +31,32 @@ class Durations:
     total: Histogram = field(default_factory=Histogram)
 
 
+#: Episodes of which the return is kept: four days of episodes that last four seconds.
+MOST_RETURNS = 1 << 16
+
+
+class Returns:
+    """The return of each episode, in room that is laid out before the first; what comes after is only counted."""
+
+    def __init__(self) -> None:
+        self._values = array("d", bytes(8 * MOST_RETURNS))
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        """One more episode came to its end."""
+        if self._count < MOST_RETURNS:
+            self._values[self._count] = value
+        self._count += 1
+
+    def __len__(self) -> int:
+        """How many episodes."""
+        return self._count
+
+    def __iter__(self) -> Iterator[float]:
+        """The first `MOST_RETURNS` of them."""
+        return iter(self._values[: self._count])
+
+
 @dataclass
 class Tally:
     """Counters of one run.
@@ -51,7 +79,7 @@ class Tally:
     held_slots: int = 0
     overruns: int = 0
     skipped_slots: int = 0
-    returns: list[float] = field(default_factory=list)
+    returns: Returns = field(default_factory=Returns)
     unfinished_return: float = 0.0
     durations: dict[SlotKind, Durations] = field(
         default_factory=lambda: {"actor": Durations(), "boundary": Durations(), "no_step": Durations()}

@@ -33,6 +33,7 @@ class Turns:
     Args:
         task: the policy's.
         robot: armed, and reset before the first turn of each episode.
+        read: the robot's, or what gives the reading that began the slot.
         guard: stands between the two.
         steps: the policy's side.
         operator: may end an episode.
@@ -46,6 +47,7 @@ class Turns:
         self,
         task: TaskSpec,
         robot: Robot,
+        read: Callable[[], Reading],
         guard: Guard,
         steps: Steps,
         operator: Operator,
@@ -55,7 +57,7 @@ class Turns:
         log: EventLog,
     ) -> None:
         self._task, self._robot, self._guard, self._steps, self._operator = task, robot, guard, steps, operator
-        self._supervision = supervision
+        self._read, self._supervision = read, supervision
         self._damp: Callable[[], None] = getattr(robot, "damp", _cannot_damp)
         self._clock, self._tally, self._log = clock, tally, log
         self._actions_in_episode = 0
@@ -81,7 +83,7 @@ class Turns:
             self._guard.start_episode(slot.start_ns)
         self._guard.begin_slot(slot)
         begin_ns = self._clock.now_ns()
-        reading = ask("read", self._robot.read)
+        reading = ask("read", self._read)
         now_ns = self._clock.now_ns()
         fault = self._hear_reward(reading)
         self._steps.kind = "no_step"

@@ -211,6 +211,20 @@ def test_run_drives_a_robot_and_keeps_records(policy, tmp_path, robot):
     assert Trace.load(out / "trace.npz").ticks == 25
 
 
+def test_run_in_real_time_and_dry_says_what_it_got_and_that_nothing_was_written(policy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    robot = ("--robot", "fake", "--pace", "clock", "--spin-us", 50, "--rate", 50)
+    done = well("run", "--engine", policy, *robot, "--ticks", 25, "--dry-run", "--realtime", "try")
+    (records,) = (tmp_path / "runs" / "robot").iterdir()
+    assert records.name.endswith("-dry-run")
+    summary = parse(Summary, (records / "summary.json").read_text(), "summary.json")
+    assert summary.dry_run
+    assert len(summary.realtime) == 4
+    assert all(grant in done.err for grant in summary.realtime)
+    assert "dry run: nothing is written to the robot" in done.err
+    assert "DRY RUN" in done.out
+
+
 def test_run_keeps_what_was_learned_and_by_default_writes_under_runs(policy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     state = tmp_path / "learned.npz"

@@ -137,3 +137,29 @@ def test_other_threads_run_while_the_machines_clock_sleeps():
     clock.sleep_until_ns(clock.now_ns() + 300 * MS)
     assert passed.is_set()
     thread.join()
+
+
+def test_a_clock_that_spins_stops_sleeping_before_the_deadline_and_returns_at_it():
+    slept = []
+    clock = MonotonicClock(spin_ns=20 * MS)
+    sleep = clock._sleep
+    clock._sleep = lambda *arguments: (sleep(*arguments), slept.append(clock.now_ns()))[0]
+    deadline_ns = clock.now_ns() + 40 * MS
+    clock.sleep_until_ns(deadline_ns)
+    assert clock.now_ns() >= deadline_ns
+    assert slept[0] - deadline_ns >= -20 * MS
+    asked = clock._until.seconds * NS_PER_S + clock._until.nanoseconds
+    assert asked == deadline_ns - 20 * MS
+
+
+def test_a_signal_ends_the_sleep_of_a_clock_that_spins_and_there_is_no_spin_after_it():
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    try:
+        timer.start()
+        start_ns = time.monotonic_ns()
+        MonotonicClock(spin_ns=MS).sleep_until_ns(start_ns + 30 * NS_PER_S)
+        assert time.monotonic_ns() - start_ns < 10 * NS_PER_S
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)

@@ -37,7 +37,18 @@ RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 # Everything else imports, and in part runs, where torch is not installed.
 NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench", "export", "studies")
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
-NEEDS_NO_TORCH = ("models", "bench", "export", "export.plans", "studies", "studies.paper", "studies.page")
+NEEDS_NO_TORCH = (
+    "models",
+    "bench",
+    "bench.loop",
+    "bench.cyclictest",
+    "bench.load",
+    "export",
+    "export.plans",
+    "studies",
+    "studies.paper",
+    "studies.page",
+)
 
 # Who may know a backend by name. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {

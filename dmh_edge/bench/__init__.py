@@ -1,1 +1,1 @@
-"""What things cost on this machine: a training step, and a Mamba block beside those of others. Needs torch."""
+"""What things cost on this machine: a control loop (without torch), a training step, a Mamba block beside others."""
