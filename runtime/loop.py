@@ -29,7 +29,7 @@ from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
 from dmh_edge.runtime.preflight import check_fit
-from dmh_edge.runtime.records import FIGURES, Limits, Recorder
+from dmh_edge.runtime.records import FIGURES, Limits, Records
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.schedule import Schedule
 from dmh_edge.runtime.signals import StopRequested, StopSignals
@@ -70,7 +70,7 @@ class Loop:
         limits: Limits,
         clock: Clock,
         signals: StopSignals,
-        recorder: Recorder | None,
+        recorder: Records | None,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
         self._contract = agent.session.contract
@@ -128,7 +128,11 @@ class Loop:
         except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
             failure = self._named(error)
             self._note("error", str(failure))
-        self._stop_robot(failure)
+        try:
+            self._stop_robot(failure)
+        finally:
+            if self._recorder:
+                self._recorder.end(self._clock.now_ns(), self.tally, self._guard.counts)
         if failure is not None:
             raise failure
 
@@ -146,6 +150,7 @@ class Loop:
             rate_hz=self.rate_hz,
             faults=self._guard.counts,
             unrecorded=self._recorder.unrecorded if self._recorder else 0,
+            events=self._recorder.events if self._recorder else (),
         )
 
     def _drive(self) -> NoReturn:
@@ -291,11 +296,14 @@ class Loop:
 
     def _count(self, slot: Slot) -> None:
         """At the end of a slot."""
-        durations = self.tally.durations[self._kind]
+        durations, now_ns = self.tally.durations[self._kind], self._clock.now_ns()
         durations.lateness.add(slot.lateness_ns)
-        durations.total.add(self._clock.now_ns() - slot.start_ns)
+        durations.total.add(now_ns - slot.start_ns)
         if self._kind != "no_step":
             durations.compute.add(self._figures[3])
+        if self._recorder:
+            figures = (slot.index, slot.lateness_ns, 0, 0, 0, now_ns - slot.start_ns)
+            self._recorder.slot(now_ns, self._kind, figures, self.tally, self._guard.counts)
 
     def _end_episode(self, slot: Slot) -> None:
         """After the last reading of an episode."""

@@ -11,15 +11,15 @@ from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
 from dmh_edge.runtime.loop import Loop
-from dmh_edge.runtime.records import Limits, Recorder
+from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.signals import StopSignals
 from dmh_edge.runtime.state_file import load_state, save_state
 
 SUMMARY_NAME = "summary.json"
-TRACE_NAME = "trace.npz"
 
 
 def operate(
@@ -33,6 +33,8 @@ def operate(
     noise_seed: int | None = None,
     state: Path | None = None,
     out: Path | None = None,
+    mcap: bool = False,
+    live: bool = False,
     clock: Clock | None = None,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
@@ -48,7 +50,10 @@ def operate(
         rate_hz: control rate; None for the policy's own.
         noise_seed: of the noise that explores; None for none.
         state: file with what was learned in context: read where it exists, written at the end.
-        out: folder for ``trace.npz`` and ``summary.json``; None to keep no records.
+        out: folder for ``summary.json``, ``page.html`` and the records; None to keep none.
+        mcap: keep the ticks as ``run.mcap``, by a process of its own and for as long as the run lasts, instead of as
+            ``trace.npz``, in memory that is laid out before the first tick.
+        live: show on the terminal how it goes.
         clock: None for the machine's.
 
     Returns:
@@ -68,30 +73,34 @@ def operate(
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
-    if out and (found := [name for name in (SUMMARY_NAME, TRACE_NAME) if (out / name).exists()]):
+    names = (SUMMARY_NAME, PAGE_NAME, TRACE_NAME, RECORD_NAME)
+    if out and (found := [name for name in names if (out / name).exists()]):
         raise ConfigError(f"{out} already holds a run ({', '.join(found)}); name another folder")
-
-    recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz)) if out else None
 
     def recall() -> float:
         return load_state(state, session, policy_sha256) if state and state.exists() else 0.0
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
+        failures = keeping.close()
         if not loop.began:  # the state is the self-test's, and there is nothing else to tell
-            if out and folder_is_ours:
-                out.rmdir()
+            if out:
+                keeping.discard()
+                if folder_is_ours:
+                    out.rmdir()
             return []
         writers: list[Callable[[], None]] = []
-        if out and recorder:
+        if out:
             writers.append(lambda: write_text(out / SUMMARY_NAME, loop.summary().model_dump_json(indent=2) + "\n"))
         if state:
             writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
-        if out and recorder:
-            writers.append(lambda: recorder.trace(session).save(out / TRACE_NAME))
-        return [failure for failure in map(_failure, writers) if failure]
+        if out:
+            writers.append(lambda: keeping.write_trace(session))
+            writers.append(lambda: keeping.write_page(loop.summary(), loop.tally))
+        return [*failures, *(failure for failure in map(_failure, writers) if failure)]
 
     with StopSignals() as signals:
+        keeping = Keeping(contract, policy_sha256, session.backend, rate_hz, limits, clock, out, mcap=mcap, live=live)
         loop = Loop(
             Agent(session, noise_seed),
             robot,
@@ -99,7 +108,7 @@ def operate(
             limits=limits,
             clock=clock,
             signals=signals,
-            recorder=recorder,
+            recorder=keeping.records,
         )
         try:
             loop.run(self_test, recall)

@@ -8,16 +8,19 @@ counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract, TaskSpec
 from dmh_edge.errors import ConfigError
+from dmh_edge.runtime.events import Event, Events
+from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.session import Arrays, Session
+from dmh_edge.runtime.tally import SlotKind, Tally
 from dmh_edge.trace import Trace
 
 #: A recorder never takes more memory than this: about half an hour at 50 Hz for a policy with 256 numbers of noise.
@@ -59,8 +62,100 @@ class Limits:
         return min(ticks, episodes, slots)
 
 
+class Records(Protocol):
+    """What the loop tells whoever records: memory here, or readers in other processes (`runtime.feed`)."""
+
+    @property
+    def unrecorded(self) -> int:
+        """Ticks that are not kept."""
+        ...
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What happened, for the report."""
+        ...
+
+    def begin(self, session: Session) -> None:
+        """The state is the run's; the robot is not armed yet.
+
+        Raises:
+            ArtifactError: nothing could be recorded.
+        """
+        ...
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """What went in and what came out, before the proposal is committed, or is not."""
+        ...
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """The last proposal was adopted."""
+        ...
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """A slot is over.
+
+        Args:
+            now_ns: the time.
+            kind: ``no_step`` where nothing was committed.
+            figures: one per name in `FIGURES`; without a step only ``slot``, ``lateness_ns`` and ``total_ns`` count.
+            tally: counters of the run.
+            faults: how often the guard saw each.
+        """
+        ...
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over, and the robot stands still."""
+        ...
+
+
+class Both:
+    """Two recorders that are told the same; the first one says what is kept."""
+
+    def __init__(self, first: Records, second: Records) -> None:
+        self._first, self._second = first, second
+
+    @property
+    def unrecorded(self) -> int:
+        """Of the first."""
+        return self._first.unrecorded
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """Of the first."""
+        return self._first.events
+
+    def begin(self, session: Session) -> None:
+        """See `Records`."""
+        self._first.begin(session)
+        self._second.begin(session)
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """See `Records`."""
+        self._first.propose(world, outputs, boundary, session)
+        self._second.propose(world, outputs, boundary, session)
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """See `Records`."""
+        self._first.commit(figures, applied)
+        self._second.commit(figures, applied)
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """See `Records`."""
+        self._first.slot(now_ns, kind, figures, tally, faults)
+        self._second.slot(now_ns, kind, figures, tally, faults)
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """See `Records`."""
+        self._first.end(now_ns, tally, faults)
+        self._second.end(now_ns, tally, faults)
+
+
 class Recorder:
-    """Records the ticks of one robot.
+    """Records the ticks of one robot in memory.
 
     Args:
         contract: tells what a tick consists of.
@@ -90,6 +185,7 @@ class Recorder:
         self._weights_sha256 = contract.provenance.weights_sha256
         self._initial_state: Arrays = {}
         self._final_state: Arrays | None = None
+        self._events = Events()
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick."""
@@ -127,6 +223,27 @@ class Recorder:
             column[self._ticks] = figure
         self._columns["timing/applied_action"][self._ticks, 0] = applied
         self._ticks += 1
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What happened, for the report."""
+        return self._events.kept
+
+    def slot(
+        self,
+        now_ns: int,
+        kind: SlotKind,  # noqa: ARG002 (a slot without a step is no tick)
+        figures: Sequence[int],  # noqa: ARG002
+        tally: Tally,
+        faults: Mapping[Fault, int],
+    ) -> None:
+        """A slot is over."""
+        self._events.look(now_ns, tally, faults)
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over."""
+        self._events.look(now_ns, tally, faults)
+        self._events.stop(now_ns, tally)
 
     def trace(self, session: Session) -> Trace:
         """Everything that was recorded."""

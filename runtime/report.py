@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 from rich.table import Table
 
 from dmh_edge.contract import PolicyContract
+from dmh_edge.runtime.events import Event
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.histogram import Histogram
 from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
@@ -91,6 +92,8 @@ class Summary(Spec):
     """Times that a turn ended so late that at least one slot passed."""
     skipped_slots: int
     """Slots that passed so."""
+    miss_rate: float = Field(ge=0, le=1)
+    """Share of the slots that passed without a turn: `skipped_slots` of all that there were."""
     faults: dict[str, int]
     """What the guard saw, and how often; nothing that it never saw."""
     actor: SlotTiming
@@ -104,7 +107,10 @@ class Summary(Spec):
     unfinished_return: float
     """That of the episode that did not."""
     unrecorded_ticks: int
-    """Ticks that the trace does not hold for want of room; 0 as well where no trace was asked for."""
+    """Ticks that the records do not hold: no room, a full disk, or a recorder that was slow or died. 0 as well where
+    no records were asked for."""
+    events: tuple[Event, ...]
+    """The first faults, and the stop; `faults` counts all of them. Empty where no records were asked for."""
 
     @classmethod
     def of(
@@ -116,6 +122,7 @@ class Summary(Spec):
         rate_hz: float,
         faults: Mapping[Fault, int],
         unrecorded: int,
+        events: Sequence[Event] = (),
     ) -> Summary:
         """The report of what was counted in a run of a policy."""
         return cls(
@@ -131,11 +138,13 @@ class Summary(Spec):
             held_slots=tally.held_slots,
             overruns=tally.overruns,
             skipped_slots=tally.skipped_slots,
+            miss_rate=tally.skipped_slots / max(tally.slots + tally.skipped_slots, 1),
             faults={fault.value: count for fault, count in faults.items() if count},
             **{kind: SlotTiming.of(durations) for kind, durations in tally.durations.items()},
             returns=tuple(tally.returns),
             unfinished_return=tally.unfinished_return,
             unrecorded_ticks=unrecorded,
+            events=tuple(events),
         )
 
     def table(self) -> Table:
@@ -145,7 +154,7 @@ class Summary(Spec):
         table.add_column("value")
         table.add_row("stopped by", f"{self.stopped_by}: {self.detail}")
         table.add_row("ticks", f"{self.ticks} in {self.slots} slots, {self.held_slots} held")
-        table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped")
+        table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped, {self.miss_rate:.3%} of all")
         for kind, title in _TITLES.items():
             timing: SlotTiming = getattr(self, kind)
             if timing.count:
@@ -155,7 +164,7 @@ class Summary(Spec):
         for fault, count in self.faults.items():
             table.add_row(f"fault: {fault}", str(count), style="yellow")
         if self.unrecorded_ticks:
-            table.add_row("not in the trace", f"{self.unrecorded_ticks} ticks, for want of room", style="yellow")
+            table.add_row("not in the records", f"{self.unrecorded_ticks} ticks", style="yellow")
         table.add_row("episodes", str(len(self.returns)))
         table.add_row("return per episode", _listed(self.returns) or "none finished")
         return table
