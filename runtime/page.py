@@ -36,6 +36,7 @@ _KINDS: Final[Mapping[SlotKind, str]] = {"actor": "actor ticks", "boundary": "bo
 _BARS_PER_DECADE: Final = 24
 #: Actions with more elements show the first of them.
 _MOST_ACTIONS: Final = 16
+_MOST_EVENTS: Final = 24
 
 
 def page(
@@ -99,7 +100,10 @@ def page(
     _add(body, "h2", "Faults and stop")
     if summary.faults:
         _facts(body, [(fault, f"{count} times") for fault, count in summary.faults.items()])
-    _facts(body, [(f"{event.time_s:.3f} s", f"{event.kind}: {event.detail}") for event in summary.events])
+    shown = summary.events[:_MOST_EVENTS] + summary.events[_MOST_EVENTS:][-1:]  # the last one is the stop
+    _facts(body, [(f"{event.time_s:.3f} s", f"{event.kind}: {event.detail}") for event in shown])
+    if len(shown) < sum(summary.faults.values()):
+        _add(body, "p", "The rest is in the records.", **{"class": "note"})
 
     _add(body, "h2", "Policy")
     _facts(body, _policy(contract, policy_sha256))
@@ -167,8 +171,9 @@ def _timing(body: ET.Element, summary: Summary) -> None:
 def _over_time(line: Line, width_s: float, budget_us: float) -> ET.Element:
     most = max([value for value in line.high if value is not None] + [1.15 * budget_us])
     x = Axis(0, len(line.high) * width_s)
-    chart = Chart(x, Axis(0, most), "seconds", f"{line.name}, us", height=180)
-    chart.band(line, width_s, "data")
+    chart = Chart(x, Axis(0, most), "seconds", f"longest {line.name}, us", height=180)
+    bars = [(k * width_s, (k + 1) * width_s, most) for k, most in enumerate(line.high) if most is not None]
+    chart.bars(bars, "actor")
     chart.limit(budget_us, "budget")
     return chart.element
 

@@ -127,7 +127,7 @@ class Reader:
         if code != 0:
             died = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             self._failure = f"the {self._name} died before the run was over ({died})"
-        elif out:
+        elif self._ready and out:
             self.said = json.loads(out.splitlines()[-1])
             self._failure = str((self.said or {}).get("failure", ""))
         return self._failure

@@ -147,6 +147,7 @@ class RingReader:
             ended: nothing is published any more, so a record that is not whole now never will be: it is lost.
         """
         ring = self._ring
+        most = min(most, ring.capacity)
         copies = np.empty((most, ring.record.itemsize // 8), np.uint64)
         count = 0
         while count < most and self.cursor < (published := ring.published):

@@ -43,7 +43,9 @@ class Axis:
         """Round numbers on it."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-            return [10.0**power for power in range(first, last + 1)]
+            steps = (1, 2, 5) if last - first < 2 else (1,)
+            round_ones = [step * 10.0**power for power in range(first - 1, last + 1) for step in steps]
+            return [value for value in round_ones if self.low <= value <= self.high]
         rough = (self.high - self.low) / _TICKS
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
@@ -100,20 +102,23 @@ class Chart:
             self._add("circle", f"mark {style}", cx=self._across(x), cy=self._down(y), r=2.5)
 
     def band(self, line: Line, width: float, style: str) -> None:
-        """From the least to the most of each bucket of ``width``; a gap where nothing was."""
+        """From the least to the most of each bucket of ``width``, neighbours joined; a gap where nothing was."""
         upper: list[str] = []
         lower: list[str] = []
+        before: tuple[float, float] | None = None
         for index, (low, high) in enumerate(zip((*line.low, None), (*line.high, None), strict=True)):
             if low is None or high is None:
                 if upper:
                     places = " ".join(upper + lower[::-1])
                     ET.SubElement(self.element, "polygon", {"points": places, "class": f"band {style}"})
-                upper, lower = [], []
+                upper, lower, before = [], [], None
                 continue
+            bottom, top = (low, high) if before is None else (min(low, before[1]), max(high, before[0]))
             for edge in (index, index + 1):
                 across = self._across(edge * width)
-                upper.append(f"{across:.1f},{self._down(high) - 0.5:.1f}")
-                lower.append(f"{across:.1f},{self._down(low) + 0.5:.1f}")
+                upper.append(f"{across:.1f},{self._down(top) - 0.5:.1f}")
+                lower.append(f"{across:.1f},{self._down(bottom) + 0.5:.1f}")
+            before = low, high
 
     def limit(self, value: float, words: str = "", *, vertical: bool = False) -> None:
         """A line that something should not cross."""
