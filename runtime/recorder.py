@@ -1,6 +1,6 @@
 """The recorder: a process that turns the shared memory into an MCAP file, and into the lines of the run's page.
 
-It looks for records many times a second and hands them over twice a second: what a kill of every process costs is what
+It looks for records many times a second and hands them over four times a second: a kill of every process costs what
 happened since.
 """
 
@@ -19,7 +19,7 @@ from dmh_edge.runtime.readers import Attached
 from dmh_edge.runtime.ring import RingReader
 
 _LOOK_S: Final = 0.02
-_FLUSH_S: Final = 0.5
+_FLUSH_S: Final = 0.25
 
 
 def main() -> None:
