@@ -147,9 +147,10 @@ class Feed:
         """Let the readers finish, and give the memory back. Idempotent.
 
         Returns:
-            what went wrong with them, in words.
+            what went wrong with the keeper, in words; nothing is lost with another one.
         """
-        failures = [failure for failure in map(Reader.finish, self.readers) if failure]
+        finished = [(reader, reader.finish()) for reader in self.readers]
+        failures = [failure for reader, failure in finished if failure and reader is self.keeper]
         if self.keeper and not self.slots.closed:
             self._kept = self.slots.progress(self.keeper.number)
         self.slots.close()

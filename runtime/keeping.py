@@ -87,7 +87,7 @@ class Keeping:
             self._feed.keeper = self._start("dmh_edge.runtime.recorder", self._feed, settings)
         if self._feed and live:
             title = f"{contract.name} on {backend} at {rate_hz:g} Hz"
-            self._start("dmh_edge.runtime.live", self._feed, {"title": title, "rate_hz": rate_hz})
+            self._start("dmh_edge.runtime.live_view", self._feed, {"title": title, "rate_hz": rate_hz})
         self.records: Records | None = (
             Both(self._recorder, self._feed) if self._recorder and self._feed else self._recorder or self._feed
         )

@@ -57,7 +57,7 @@ class Reader:
     ) -> None:
         self.number = number
         self.said: dict[str, Any] | None = None
-        self._name = module.rpartition(".")[2]
+        self._name = module.rpartition(".")[2].replace("_", " ")
         self._ready = False
         self._failure: str | None = None  # None: it has not been finished yet
         self._process = subprocess.Popen(

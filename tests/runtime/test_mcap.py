@@ -265,15 +265,8 @@ class Recording200Hz:
 
 def children(parent: int) -> list[int]:
     """Process ids of its children."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it is gone
-        if int(fields[1]) == parent:
-            found.append(int(path.parent.name))
-    return found
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(number) for path in tasks for number in path.read_text().split()]
 
 
 def has_ended(process: int) -> bool:

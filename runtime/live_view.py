@@ -90,7 +90,9 @@ class View:
         table.add_row("lateness", _spread(late))
         table.add_row("total", f"{_spread(total)}, budget {period_us:.0f} us")
         style = "green" if worst < 0.7 * period_us else "yellow" if worst <= period_us else "red"
-        bar = ProgressBar(total=period_us, completed=min(worst, period_us), width=40, complete_style=style)
+        bar = ProgressBar(
+            total=period_us, completed=min(worst, period_us), width=40, complete_style=style, finished_style=style
+        )
         table.add_row("budget", bar)
         skipped, held = self._counts["skipped_slots"], self._counts["held_slots"]
         table.add_row(
