@@ -25,7 +25,7 @@ border-bottom: 1px solid #e3e7ec; font-weight: normal } th { color: #5a6675; whi
 td.number, th.number { text-align: right } code { font-size: 13px; overflow-wrap: anywhere }
 svg { display: block; max-width: 100%; height: auto; margin: 4px 0 10px }
 svg text { font: 11px system-ui, sans-serif; fill: #5a6675 } svg text.limit { fill: #b3261e; stroke: none }
-.grid { stroke: #e3e7ec } .limit { stroke: #b3261e; stroke-dasharray: 5 3 }
+.grid { stroke: #e3e7ec } .limit { stroke: #b3261e; stroke-dasharray: 5 3 } line { shape-rendering: crispEdges }
 .line { fill: none; stroke-width: 1.5 } .band { stroke: none }
 .actor { fill: #3b6fb6 } .boundary { fill: #d98a1f; fill-opacity: .75 }
 .line.data { stroke: #3b6fb6 } .mark.data, .band.data { fill: #3b6fb6 }
