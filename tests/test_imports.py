@@ -39,7 +39,7 @@ NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = ("models", "bench", "export", "export.plans", "studies", "studies.paper", "studies.page")
 
-# Who may know a backend, or what writes records, by name. TensorRT goes by two names, so its file imports it by a computed one.
+# Who may know a backend, or what writes records. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {
     "onnxruntime": {"dmh_edge.runtime.ort"},
     "cuda": {"dmh_edge.runtime.cuda"},

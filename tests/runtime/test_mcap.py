@@ -375,6 +375,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def test_a_disk_that_stays_full_costs_records_that_are_counted_and_no_tick(small_disk, running):
+    one = running(small_disk / "run")
+    (small_disk / "filler").write_bytes(bytes(192 * 1024 - 32 * 1024))
+    one.wait_until(lambda: len(one.times_ns()) > 600)  # more than the rest of the disk holds
+    error = one.finish()["error"]
+    run = Run.load(one.file)
+    assert f"the disk is full: {one.file} holds {len(run.ticks)} ticks, and ends there" in error
+    assert 0 < len(run.ticks) < 600 < len(one.times_ns())
+    assert not run.is_finished
+    assert_it_replays(run)
+
+
+def test_what_stops_the_loop_does_not_stop_its_recorder(running):
+    one = running()
+    assert os.getpgid(one.recorder) != os.getpgid(one.process.pid)
+    os.kill(one.recorder, signal.SIGTERM)  # as a service that is stopped does
+    one.wait_until(lambda: len(one.times_ns()) > 100)
+    assert one.finish()["error"] == ""
+    assert one.summary().unrecorded_ticks == 0
+    assert len(Run.load(one.file).ticks) == one.summary().ticks
+
+
 def test_a_disk_that_is_full_for_a_while_costs_nothing(small_disk, running):
     one = running(small_disk / "run")
     filler = small_disk / "filler"
