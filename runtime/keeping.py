@@ -17,10 +17,11 @@ from dmh_edge.clock import NS_PER_S, Clock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.files import write_text
 from dmh_edge.runtime.feed import Feed
+from dmh_edge.runtime.listeners import Both, Records
 from dmh_edge.runtime.overview import TIMES, Lines, Overview
 from dmh_edge.runtime.page import page
 from dmh_edge.runtime.readers import Reader
-from dmh_edge.runtime.records import Both, Limits, Recorder, Records
+from dmh_edge.runtime.records import Limits, Recorder
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.tally import Tally

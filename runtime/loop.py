@@ -28,8 +28,9 @@ from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
+from dmh_edge.runtime.listeners import Records
 from dmh_edge.runtime.preflight import check_fit
-from dmh_edge.runtime.records import FIGURES, Limits, Records
+from dmh_edge.runtime.records import FIGURES, Limits
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.schedule import Schedule
 from dmh_edge.runtime.signals import StopRequested, StopSignals

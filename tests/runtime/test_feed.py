@@ -17,9 +17,10 @@ from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.feed import Feed
 from dmh_edge.runtime.layout import COUNTS, EVENT, SLOT, TICK
+from dmh_edge.runtime.listeners import Both
 from dmh_edge.runtime.loop import Loop
 from dmh_edge.runtime.readers import Reader
-from dmh_edge.runtime.records import FIGURES, Both, Limits, Recorder
+from dmh_edge.runtime.records import FIGURES, Limits, Recorder
 from dmh_edge.runtime.ring import RingReader
 from dmh_edge.runtime.signals import StopSignals
 
