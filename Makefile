@@ -30,7 +30,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-# One thread for each of the two workers: more would only wait for each other.
+# One thread for each of the two workers: more would only wait for each other. One test opens a page in Chromium, which
+# .ci/run installs and pip cannot.
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
 
