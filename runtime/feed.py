@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S, Clock
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.events import Event, Events
+from dmh_edge.runtime.changes import Change, Changes
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.layout import COUNTS, EVENT, NUMBERS, SLOT, TICK, group, slot_dtype, state_dtype
 from dmh_edge.runtime.readers import Reader
@@ -55,7 +55,7 @@ class Feed:
         self.states = Ring.create(state, _STATES)
         self.readers: list[Reader] = []
         self.keeper: Reader | None = None
-        self._events = Events()
+        self._changes = Changes()
         self._tick, self._slot, self._event = Entry(slot), Entry(slot), Entry(slot)
         for entry, kind in ((self._tick, TICK), (self._slot, SLOT), (self._event, EVENT)):
             entry.fields["kind"][0] = kind
@@ -84,9 +84,9 @@ class Feed:
         return 0 if self.keeper is None else self._ticks - self._kept
 
     @property
-    def events(self) -> Sequence[Event]:
+    def changes(self) -> Sequence[Change]:
         """What happened, for the report."""
-        return self._events.kept
+        return self._changes.kept
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick, once every reader is there to read it.
@@ -131,14 +131,14 @@ class Feed:
             len(tally.returns),
         )
         self._episode_return = tally.unfinished_return
-        for event in self._events.look(now_ns, tally, faults):
+        for event in self._changes.look(now_ns, tally, faults):
             self._publish_event(now_ns, event)
         if kind == "no_step":
             self._publish(self._slot, now_ns, figures)
 
     def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
         """Publish how it ended, and the state after the last step."""
-        for event in (*self._events.look(now_ns, tally, faults), self._events.stop(now_ns, tally)):
+        for event in (*self._changes.look(now_ns, tally, faults), self._changes.stop(now_ns, tally)):
             self._publish_event(now_ns, event)
         if self._session is not None:
             self._publish_state(self._session)
@@ -164,7 +164,7 @@ class Feed:
         )
         self.slots.publish(entry)
 
-    def _publish_event(self, now_ns: int, event: Event) -> None:
+    def _publish_event(self, now_ns: int, event: Change) -> None:
         self._event.fields["name"][0] = event.kind.encode()
         self._event.fields["detail"][0] = event.detail.encode()
         self._publish(self._event, now_ns, (0,) * len(FIGURES))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from dmh_edge.runtime.events import Event
+from dmh_edge.runtime.changes import Change
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.session import Arrays, Session
 from dmh_edge.runtime.tally import SlotKind, Tally
@@ -23,7 +23,7 @@ class Records(Protocol):
         ...
 
     @property
-    def events(self) -> Sequence[Event]:
+    def changes(self) -> Sequence[Change]:
         """What happened, for the report."""
         ...
 
@@ -74,9 +74,9 @@ class Both:
         return self._first.unrecorded
 
     @property
-    def events(self) -> Sequence[Event]:
+    def changes(self) -> Sequence[Change]:
         """Of the first."""
-        return self._first.events
+        return self._first.changes
 
     def begin(self, session: Session) -> None:
         """See `Records`."""

@@ -151,7 +151,6 @@ class Loop:
             rate_hz=self.rate_hz,
             faults=self._guard.counts,
             unrecorded=self._recorder.unrecorded if self._recorder else 0,
-            events=self._recorder.events if self._recorder else (),
         )
 
     def _drive(self) -> NoReturn:

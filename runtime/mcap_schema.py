@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from numpy.typing import NDArray
 
 from dmh_edge.contract import ContinuousAction, PolicyContract
-from dmh_edge.runtime.events import Kind
+from dmh_edge.runtime.changes import Kind
 from dmh_edge.runtime.layout import group, slot_dtype
 from dmh_edge.runtime.records import FIGURES
 from dmh_edge.runtime.session import Arrays

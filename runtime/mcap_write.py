@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from dmh_edge.contract import CONTRACT_NAME, PolicyContract
 from dmh_edge.errors import ArtifactError
-from dmh_edge.runtime.events import Kind
+from dmh_edge.runtime.changes import Kind
 from dmh_edge.runtime.layout import EVENT, TICK, group
 from dmh_edge.runtime.mcap_schema import EVENT_TOPIC, SLOT_TOPIC, STATE_TOPIC, TICK_TOPIC, Codec
 

@@ -10,6 +10,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from dmh_edge.contract import ContinuousAction, PolicyContract
+from dmh_edge.runtime.changes import Change
 from dmh_edge.runtime.overview import Line, Lines
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.svg import Axis, Chart
@@ -36,7 +37,7 @@ _KINDS: Final[Mapping[SlotKind, str]] = {"actor": "actor ticks", "boundary": "bo
 _BARS_PER_DECADE: Final = 24
 #: Actions with more elements show the first of them.
 _MOST_ACTIONS: Final = 16
-_MOST_EVENTS: Final = 24
+_MOST_CHANGES: Final = 24
 
 
 def page(
@@ -45,6 +46,7 @@ def page(
     policy_sha256: str,
     durations: Mapping[SlotKind, Durations],
     lines: Lines | None,
+    changes: Sequence[Change],
 ) -> str:
     """The file's text.
 
@@ -54,6 +56,7 @@ def page(
         policy_sha256: its identity.
         durations: what the histograms are made of.
         lines: the run over time; None where there are no records of it.
+        changes: the first faults, and the stop.
     """
     budget_us = 1e6 / summary.rate_hz
     html = ET.Element("html", lang="en")
@@ -100,8 +103,8 @@ def page(
     _add(body, "h2", "Faults and stop")
     if summary.faults:
         _facts(body, [(fault, f"{count} times") for fault, count in summary.faults.items()])
-    shown = summary.events[:_MOST_EVENTS] + summary.events[_MOST_EVENTS:][-1:]  # the last one is the stop
-    _facts(body, [(f"{event.time_s:.3f} s", f"{event.kind}: {event.detail}") for event in shown])
+    shown = [*changes[:_MOST_CHANGES], *changes[_MOST_CHANGES:][-1:]]  # the last one is the stop
+    _facts(body, [(f"{change.time_s:.3f} s", f"{change.kind}: {change.detail}") for change in shown])
     if len(shown) < sum(summary.faults.values()):
         _add(body, "p", "The rest is in the records.", **{"class": "note"})
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract, TaskSpec
 from dmh_edge.errors import ConfigError
-from dmh_edge.runtime.events import Event, Events
+from dmh_edge.runtime.changes import Change, Changes
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.session import Arrays, Session
 from dmh_edge.runtime.tally import SlotKind, Tally
@@ -93,7 +93,7 @@ class Recorder:
         self._weights_sha256 = contract.provenance.weights_sha256
         self._initial_state: Arrays = {}
         self._final_state: Arrays | None = None
-        self._events = Events()
+        self._changes = Changes()
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick."""
@@ -133,9 +133,9 @@ class Recorder:
         self._ticks += 1
 
     @property
-    def events(self) -> Sequence[Event]:
+    def changes(self) -> Sequence[Change]:
         """What happened, for the report."""
-        return self._events.kept
+        return self._changes.kept
 
     def slot(
         self,
@@ -146,12 +146,12 @@ class Recorder:
         faults: Mapping[Fault, int],
     ) -> None:
         """A slot is over."""
-        self._events.look(now_ns, tally, faults)
+        self._changes.look(now_ns, tally, faults)
 
     def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
         """The run is over."""
-        self._events.look(now_ns, tally, faults)
-        self._events.stop(now_ns, tally)
+        self._changes.look(now_ns, tally, faults)
+        self._changes.stop(now_ns, tally)
 
     def trace(self, session: Session) -> Trace:
         """Everything that was recorded."""

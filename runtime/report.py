@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 from rich.table import Table
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.events import Event
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.histogram import Histogram
 from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally
@@ -109,8 +108,6 @@ class Summary(Spec):
     unrecorded_ticks: int
     """Ticks that the records do not hold: no room, a full disk, or a recorder that was slow or died. 0 as well where
     no records were asked for."""
-    events: tuple[Event, ...]
-    """The first faults, and the stop; `faults` counts all of them. Empty where no records were asked for."""
 
     @classmethod
     def of(
@@ -122,7 +119,6 @@ class Summary(Spec):
         rate_hz: float,
         faults: Mapping[Fault, int],
         unrecorded: int,
-        events: Sequence[Event] = (),
     ) -> Summary:
         """The report of what was counted in a run of a policy."""
         return cls(
@@ -144,7 +140,6 @@ class Summary(Spec):
             returns=tuple(tally.returns),
             unfinished_return=tally.unfinished_return,
             unrecorded_ticks=unrecorded,
-            events=tuple(events),
         )
 
     def table(self) -> Table:

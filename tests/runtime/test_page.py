@@ -9,7 +9,7 @@ import pytest
 
 from dmh_edge.contract import ContinuousAction
 from dmh_edge.robots.fake import TWO_JOINTS
-from dmh_edge.runtime.events import Event
+from dmh_edge.runtime.changes import Change
 from dmh_edge.runtime.fake_session import fake_contract
 from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.overview import Line, Lines
@@ -66,13 +66,13 @@ def tally_of(total_us: tuple[int, ...] = (900, 1000, 1100, 31_000)) -> Tally:
 
 
 def page_of(tally: Tally, lines: Lines | None = LINES) -> str:
-    events = (
-        Event(time_s=0.5, kind="fault", detail="reward missing"),
-        Event(time_s=0.6, kind="stop", detail="guard: reward <missing>"),
+    changes = (
+        Change(time_s=0.5, kind="fault", detail="reward missing"),
+        Change(time_s=0.6, kind="stop", detail="guard: reward <missing>"),
     )
     faults = {Fault.REWARD_MISSING: 1}
-    summary = Summary.of(tally, CONTRACT, backend="fake", rate_hz=50.0, faults=faults, unrecorded=0, events=events)
-    return page(summary, CONTRACT, "a" * 64, tally.durations, lines)
+    summary = Summary.of(tally, CONTRACT, backend="fake", rate_hz=50.0, faults=faults, unrecorded=0)
+    return page(summary, CONTRACT, "a" * 64, tally.durations, lines, changes)
 
 
 def charts(text: str) -> list[ET.Element]:
