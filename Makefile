@@ -13,7 +13,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint co
 
 VENV := .venv
 INSTALLED := $(VENV)/installed
-EXTRAS := train,export,ort,sim,mujoco,trt-rtx,dev
+EXTRAS := train,export,ort,sim,mujoco,records,trt-rtx,dev
 
 install: $(INSTALLED)
 
@@ -30,7 +30,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-# One thread for each of the two workers: more would only wait for each other.
+# One thread for each of the two workers: more would only wait for each other. One test opens a page in Chromium, which
+# .ci/run installs and pip cannot.
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
 
@@ -45,7 +46,7 @@ test-light:
 	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) setuptools pytest pytest-xdist hypothesis
 	rm -rf build $(LIGHT_VENV)/wheel  # leftovers of an earlier build would end up in the wheel
 	$(LIGHT_VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(LIGHT_VENV)/wheel .
-	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) "$$(echo $(LIGHT_VENV)/wheel/*.whl)[ort,sim]"
+	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) "$$(echo $(LIGHT_VENV)/wheel/*.whl)[ort,sim,records]"
 	$(LIGHT_VENV)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall $(LIGHT_VENV)/wheel/*.whl
 	! $(LIGHT_VENV)/bin/python -c "import torch" 2>/dev/null
 	$(LIGHT_VENV)/bin/pytest -n 2 $(wildcard $(LIGHT_TESTS))

@@ -1,9 +1,10 @@
-"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | bench | study``.
+"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | replay | bench | study``.
 
 Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
 is quick and a robot without torch can run everything that a robot needs.
 
-Exit codes: 0 well, 1 an error that was foreseen, 2 a command line that cannot be parsed, 3 a run that the guard ended.
+Exit codes: 0 well, 1 an error that was foreseen, 2 a command line that cannot be parsed, 3 a run that the guard ended,
+4 a run that missed more of its slots than --max-miss-rate allows.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ bench = typer.Typer(help="Measure what things cost on this machine.", no_args_is
 app.add_typer(bench, name="bench")
 
 GUARD_STOPPED = 3
+BUDGET_MISSED = 4
 
 TaskName = Annotated[
     str,
@@ -253,7 +255,6 @@ def run(
     ] = None,
     guard: Annotated[Path | None, typer.Option(help="JSON file with this robot's guard settings.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One guard setting over the file's: late_slots=5.")] = None,  # noqa: A002
-    out: Annotated[Path | None, typer.Option(help="Folder of the run's records [runs/robot/TIME].")] = None,
     attended: Annotated[
         bool, typer.Option("--attended", help="You stand by to stop a robot that nothing else would stop.")
     ] = False,
@@ -277,8 +278,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
     ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run's records and page [runs/robot/TIME].")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Show on the terminal how it goes.")] = False,
+    max_miss_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with 4 where a larger share of the slots was missed.")
+    ] = None,
 ) -> None:
-    """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records."""
+    """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records.
+
+    With the extra [records] the ticks are kept as run.mcap while the run lasts; without it as trace.npz at its end.
+    """
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
@@ -292,6 +301,8 @@ def run(
     flags = {"ramp_s": ramp_s, "deadman_s": deadman}
     settings = [*(set or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
     guard_settings = load_guard(guard, settings)
+    if live and not sys.stderr.isatty():
+        raise ConfigError("--live needs a terminal on standard error; page.html shows the run when it is over")
     limits = Limits(ticks, episodes, duration)
     if plan_cache is not None and backend in (None, "tensorrt"):
         from dmh_edge.export.plan_cache import cached_plan
@@ -321,6 +332,8 @@ def run(
             realtime=realtime,
             dry_run=dry_run,
             say=console.say,
+            mcap=_is_installed("mcap", "google.protobuf"),
+            live=live,
         )
     finally:
         session.close()
@@ -329,6 +342,35 @@ def run(
         console.say(f"wrote {records}")
     if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
+    if max_miss_rate is not None and summary.miss_rate > max_miss_rate:
+        console.say(f"missed {summary.miss_rate:.4%} of the slots, more than the {max_miss_rate:.4%} that are allowed")
+        raise typer.Exit(BUDGET_MISSED)
+
+
+@app.command()
+def replay(
+    record: Annotated[Path, typer.Argument(metavar="RUN", help="run.mcap or trace.npz of a run, or a golden trace.")],
+    engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
+    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+) -> None:
+    """Feed a backend what a run fed its own, and compare what comes out: every stretch of the record without a gap."""
+    if record.suffix == ".mcap":
+        _require("reading run.mcap", "records", "mcap", "google.protobuf")
+    from dmh_edge import console
+    from dmh_edge.runtime.engine import open_session
+    from dmh_edge.runtime.recording import Recording
+
+    recording = Recording.load(record)
+    _, session = open_session(engine, backend, recording.batch)
+    try:
+        comparisons = recording.replay(session)
+    finally:
+        session.close()
+    console.out.print(console.parity_table([comparison.figure() for comparison in comparisons]))
+    if recording.note:
+        console.say(recording.note)
+    for comparison in comparisons:
+        comparison.require()
 
 
 @bench.command(name="train")
@@ -497,5 +539,12 @@ def _options(settings: list[str]) -> dict[str, Any]:
 
 def _require(purpose: str, extra: str, *packages: str) -> None:
     for package in packages:
-        if importlib.util.find_spec(package) is None:
+        if not _is_installed(package):
             raise MissingExtraError(package, extra, purpose)
+
+
+def _is_installed(*packages: str) -> bool:
+    try:
+        return all(importlib.util.find_spec(package) is not None for package in packages)
+    except ModuleNotFoundError:  # of `google.protobuf`, where there is not even a `google`
+        return False

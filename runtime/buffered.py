@@ -111,6 +111,14 @@ class BufferedSession(ABC):
         state = {name: self._get(name, self._committed[writer]).copy() for name, writer in self._writer.items()}
         return state | {TICKS: self._schedule.ticks_in_episode.copy()}
 
+    def copy_state(self, target: Arrays) -> None:
+        """Copy the tensors that ``target`` names into its arrays."""
+        for name, array in target.items():
+            if name == TICKS:
+                np.copyto(array, self._schedule.ticks_in_episode)
+            else:
+                np.copyto(array, self._get(name, self._committed[self._writer[name]]))
+
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned; nothing changes unless all of it fits."""
         self._check_state(state)

@@ -137,6 +137,11 @@ class FakeSession:
             _TICKS: self._schedule.ticks_in_episode.copy()
         }
 
+    def copy_state(self, target: Arrays) -> None:
+        """Copy the tensors that ``target`` names into its arrays."""
+        for name, array in target.items():
+            np.copyto(array, self._schedule.ticks_in_episode if name == _TICKS else self._state[name])
+
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned."""
         for name, array in self.state().items():

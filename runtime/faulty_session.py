@@ -112,6 +112,10 @@ class FaultySession:
         """As inside."""
         return self._session.state()
 
+    def copy_state(self, target: Arrays) -> None:
+        """As inside."""
+        self._session.copy_state(target)
+
     def restore(self, state: Arrays) -> None:
         """As inside."""
         self._session.restore(state)

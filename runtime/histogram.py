@@ -5,6 +5,7 @@ A percentile is exact to 1/128 of its value; count and maximum are exact.
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Final
 
@@ -43,6 +44,22 @@ class Histogram:
             if count and seen >= wanted:
                 return min(_upper_ns(bucket), self.longest_ns)
         return 0
+
+    def bars(self, per_decade: int) -> list[tuple[float, float, int]]:
+        """Counts in wider buckets, for a picture: ``(from_ns, to_ns, count)``, only those that are not empty.
+
+        Args:
+            per_decade: how many of them a factor of ten is cut into; the first one also holds all below 1 us.
+        """
+        counts: dict[int, int] = {}
+        for bucket, count in enumerate(self._buckets):
+            if count:
+                place = max(math.floor(math.log10(max(_upper_ns(bucket), 1) / 1000) * per_decade), 0)
+                counts[place] = counts.get(place, 0) + count
+        return [
+            (1000 * 10 ** (place / per_decade), 1000 * 10 ** ((place + 1) / per_decade), count)
+            for place, count in sorted(counts.items())
+        ]
 
 
 def _bucket(duration_ns: int) -> int:

@@ -31,11 +31,12 @@ from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.guard import Guard, SafeStop
 from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.heartbeat import Phase
+from dmh_edge.runtime.listeners import Records
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.preflight import check_fit
-from dmh_edge.runtime.records import Limits, Recorder
+from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.signals import StopRequested, StopSignals
 from dmh_edge.runtime.steps import Steps
@@ -87,7 +88,7 @@ class Loop:
         limits: Limits,
         clock: Clock,
         signals: StopSignals,
-        recorder: Recorder | None,
+        recorder: Records | None,
         guard: GuardSettings | None = None,
         operator: Operator | None = None,
         permit: Callable[[], None] | None = None,
@@ -174,11 +175,14 @@ class Loop:
             self._note("error", str(error))
             if isinstance(error, (RobotError, BackendError)):
                 self._guard.count(Fault.ROBOT_FAILED if isinstance(error, RobotError) else Fault.POLICY_FAILED)
-        self._stop_robot(failure)
-        if verdict := self._supervision.verdict:
-            self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
-            if isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
-                return
+        try:
+            self._stop_robot(failure)
+        finally:
+            if verdict := self._supervision.verdict:
+                self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
+            self._steps.end(self.tally, self._guard.counts)
+        if verdict and isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
+            return
         if failure is not None:
             raise failure
 

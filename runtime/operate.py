@@ -16,12 +16,13 @@ from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.dry_run import DryRun
 from dmh_edge.runtime.guard import Guard
 from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings
+from dmh_edge.runtime.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
 from dmh_edge.runtime.loop import Loop
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.pace import Pace
 from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
-from dmh_edge.runtime.records import Limits, Recorder
+from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.session import Session
 from dmh_edge.runtime.signals import StopSignals
@@ -30,7 +31,6 @@ from dmh_edge.runtime.supervision import Supervision
 from dmh_edge.runtime.terminal import Terminal
 
 SUMMARY_NAME = "summary.json"
-TRACE_NAME = "trace.npz"
 
 
 def operate(
@@ -44,6 +44,8 @@ def operate(
     noise_seed: int | None = None,
     state: Path | None = None,
     out: Path | None = None,
+    mcap: bool = False,
+    live: bool = False,
     clock: Clock | None = None,
     guard: GuardSettings | None = None,
     armed: bool = False,
@@ -69,7 +71,10 @@ def operate(
         rate_hz: control rate; None for the policy's own.
         noise_seed: of the noise that explores; None for none.
         state: file with what was learned in context: read where it exists, written at the end.
-        out: folder for ``trace.npz`` and ``summary.json``; None to keep no records.
+        out: folder for ``summary.json``, ``guard.json``, ``page.html`` and the records; None to keep none.
+        mcap: keep the ticks as ``run.mcap``, by a process of its own and for as long as the run lasts, instead of as
+            ``trace.npz``, in memory that is laid out before the first tick.
+        live: show on the terminal how it goes.
         clock: None for the machine's.
         guard: settings of the guard; None for the defaults.
         armed: whether the permission to arm is given already; a robot that is not simulated needs it from somebody.
@@ -115,10 +120,9 @@ def operate(
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
-    if out and (found := [name for name in (SUMMARY_NAME, TRACE_NAME, GUARD_NAME) if (out / name).exists()]):
+    names = (SUMMARY_NAME, GUARD_NAME, PAGE_NAME, TRACE_NAME, RECORD_NAME)
+    if out and (found := [name for name in names if (out / name).exists()]):
         raise ConfigError(f"{out} already holds a run ({', '.join(found)}); name another folder")
-
-    recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz)) if out else None
 
     def recall() -> float:
         return load_state(state, session, policy_sha256) if state and state.exists() and not forget else 0.0
@@ -129,19 +133,23 @@ def operate(
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
+        failures = keeping.close()
         if not loop.began:  # the state is the self-test's, and there is nothing else to tell
-            if out and folder_is_ours:
-                out.rmdir()
+            if out:
+                keeping.discard()
+                if folder_is_ours:
+                    out.rmdir()
             return []
         writers: list[Callable[[], None]] = []
-        if out and recorder:
+        if out:
             writers.append(lambda: write_text(out / GUARD_NAME, guard.model_dump_json(indent=2) + "\n"))
             writers.append(lambda: write_text(out / SUMMARY_NAME, report().model_dump_json(indent=2) + "\n"))
         if state and not dry_run:
             writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
-        if out and recorder:
-            writers.append(lambda: recorder.trace(session).save(out / TRACE_NAME))
-        return [failure for failure in map(_failure, writers) if failure]
+        if out:
+            writers.append(lambda: keeping.write_trace(session))
+            writers.append(lambda: keeping.write_page(report(), loop.tally))
+        return [*failures, *(failure for failure in map(_failure, writers) if failure)]
 
     with (
         contextlib.closing(Notifier()) as notifier,
@@ -158,6 +166,7 @@ def operate(
             if terminal:
                 terminal.watch()
 
+        keeping = Keeping(contract, policy_sha256, session.backend, rate_hz, limits, clock, out, mcap=mcap, live=live)
         loop = Loop(
             Agent(session, noise_seed),
             robot,
@@ -165,7 +174,7 @@ def operate(
             limits=limits,
             clock=clock,
             signals=signals,
-            recorder=recorder,
+            recorder=keeping.records,
             guard=_for_one_who_stands_still(guard) if dry_run else guard,
             operator=operator,
             permit=permit,

@@ -8,7 +8,7 @@ counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract, TaskSpec
 from dmh_edge.errors import ConfigError
+from dmh_edge.runtime.changes import Change, Changes
+from dmh_edge.runtime.faults import Fault
 from dmh_edge.runtime.session import Arrays, Session
+from dmh_edge.runtime.tally import SlotKind, Tally
 from dmh_edge.trace import Trace
 
 #: A recorder never takes more memory than this: about half an hour at 50 Hz for a policy with 256 numbers of noise.
@@ -60,7 +63,7 @@ class Limits:
 
 
 class Recorder:
-    """Records the ticks of one robot.
+    """Records the ticks of one robot in memory.
 
     Args:
         contract: tells what a tick consists of.
@@ -90,6 +93,7 @@ class Recorder:
         self._weights_sha256 = contract.provenance.weights_sha256
         self._initial_state: Arrays = {}
         self._final_state: Arrays | None = None
+        self._changes = Changes()
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick."""
@@ -127,6 +131,27 @@ class Recorder:
             column[self._ticks] = figure
         self._columns["timing/applied_action"][self._ticks, 0] = applied
         self._ticks += 1
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """What happened, for the report."""
+        return self._changes.kept
+
+    def slot(
+        self,
+        now_ns: int,
+        kind: SlotKind,  # noqa: ARG002 (a slot without a step is no tick)
+        figures: Sequence[int],  # noqa: ARG002
+        tally: Tally,
+        faults: Mapping[Fault, int],
+    ) -> None:
+        """A slot is over."""
+        self._changes.look(now_ns, tally, faults)
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over."""
+        self._changes.look(now_ns, tally, faults)
+        self._changes.stop(now_ns, tally)
 
     def trace(self, session: Session) -> Trace:
         """Everything that was recorded."""

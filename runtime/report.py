@@ -93,6 +93,8 @@ class Summary(Spec):
     """Times that a turn ended so late that at least one slot passed."""
     skipped_slots: int
     """Slots that passed so."""
+    miss_rate: float = Field(ge=0, le=1)
+    """Share of the slots that passed without a turn: `skipped_slots` of all that there were."""
     faults: dict[str, int]
     """What the guard saw, and how often; nothing that it never saw."""
     events: tuple[Event, ...]
@@ -110,7 +112,8 @@ class Summary(Spec):
     unfinished_return: float
     """That of the episode that did not."""
     unrecorded_ticks: int
-    """Ticks that the trace does not hold for want of room; 0 as well where no trace was asked for."""
+    """Ticks that the records do not hold: no room, a full disk, or a recorder that was slow or died. 0 as well where
+    no records were asked for."""
     dry_run: bool = False
     """Whether nothing was written to the robot, which stood still."""
     pace: Pace = "clock"
@@ -145,6 +148,7 @@ class Summary(Spec):
             held_slots=tally.held_slots,
             overruns=tally.overruns,
             skipped_slots=tally.skipped_slots,
+            miss_rate=tally.skipped_slots / max(tally.slots + tally.skipped_slots, 1),
             faults={fault.value: count for fault, count in faults.items() if count},
             events=events,
             events_dropped=events_dropped,
@@ -162,7 +166,7 @@ class Summary(Spec):
         table.add_column("value")
         table.add_row("stopped by", f"{self.stopped_by}: {self.detail}")
         table.add_row("ticks", f"{self.ticks} in {self.slots} slots, {self.held_slots} held")
-        table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped")
+        table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped, {self.miss_rate:.3%} of all")
         for kind, title in _TITLES.items():
             timing: SlotTiming = getattr(self, kind)
             if timing.count:
@@ -174,7 +178,7 @@ class Summary(Spec):
         for fault, count in self.faults.items():
             table.add_row(f"fault: {fault}", str(count), style="yellow")
         if self.unrecorded_ticks:
-            table.add_row("not in the trace", f"{self.unrecorded_ticks} ticks, for want of room", style="yellow")
+            table.add_row("not in the records", f"{self.unrecorded_ticks} ticks", style="yellow")
         table.add_row("episodes", str(len(self.returns)))
         table.add_row("return per episode", _listed(self.returns) or "none finished")
         return table

@@ -66,6 +66,10 @@ class Session(Protocol):
         """A copy of the committed state tensors by name, with ``ticks_in_episode`` ``[B]``, the schedule's counter."""
         ...
 
+    def copy_state(self, target: Arrays) -> None:
+        """Copy committed state tensors, named as in `state`, into ``target``'s arrays; allocates nothing that stays."""
+        ...
+
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned.
 

@@ -5,14 +5,18 @@ A step is told every reward since the step before it. What a step that is withdr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dmh_edge.clock import Clock, Slot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.records import FIGURES, Recorder
+from dmh_edge.runtime.faults import Fault
+from dmh_edge.runtime.listeners import Records
+from dmh_edge.runtime.records import FIGURES
 from dmh_edge.runtime.schedule import Schedule
-from dmh_edge.runtime.tally import SlotKind
+from dmh_edge.runtime.tally import SlotKind, Tally
 
 
 class Steps:
@@ -21,7 +25,7 @@ class Steps:
     Args:
         agent: feeds a session of one robot.
         clock: where time comes from.
-        recorder: None to keep no trace.
+        recorder: told of every step and slot; None for nobody.
 
     Attributes:
         wished: the proposal under way, ``[A]`` or ``[]`` ...
@@ -31,7 +35,7 @@ class Steps:
         figures: of the proposal under way, one per name in `FIGURES`.
     """
 
-    def __init__(self, agent: Agent, clock: Clock, recorder: Recorder | None) -> None:
+    def __init__(self, agent: Agent, clock: Clock, recorder: Records | None) -> None:
         self._agent, self._session = agent, agent.session
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
@@ -121,3 +125,14 @@ class Steps:
             self.figures[5] = total_ns
         if self._recorder:
             self._recorder.commit(self.figures, applied)
+
+    def end_slot(self, slot: Slot, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """A slot is over, whether there was a step in it or not; see `Records.slot`."""
+        if self._recorder:
+            figures = (slot.index, slot.lateness_ns, 0, 0, 0, now_ns - slot.start_ns)
+            self._recorder.slot(now_ns, self.kind, figures, tally, faults)
+
+    def end(self, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over, and the robot stands still."""
+        if self._recorder:
+            self._recorder.end(self._clock.now_ns(), tally, faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,6 +52,10 @@ class Returns:
     def __len__(self) -> int:
         """How many episodes."""
         return self._count
+
+    def __getitem__(self, number: int) -> float:
+        """That of one episode, counted from 0; NaN where it was not kept."""
+        return self._values[number] if number < MOST_RETURNS else math.nan
 
     def __iter__(self) -> Iterator[float]:
         """The first `MOST_RETURNS` of them."""

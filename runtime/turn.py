@@ -160,11 +160,12 @@ class Turns:
     def _count(self, slot: Slot) -> None:
         """At the end of a slot."""
         kind = self._steps.kind
-        durations = self._tally.durations[kind]
+        durations, now_ns = self._tally.durations[kind], self._clock.now_ns()
         durations.lateness.add(slot.lateness_ns)
-        durations.total.add(self._clock.now_ns() - slot.start_ns)
+        durations.total.add(now_ns - slot.start_ns)
         if kind != "no_step":
             durations.compute.add(self._steps.figures[3])
+        self._steps.end_slot(slot, now_ns, self._tally, self._guard.counts)
 
     def _end_episode(self, slot: Slot) -> None:
         """After the last reading of an episode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import json
 import shutil
@@ -21,6 +22,7 @@ from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
 from dmh_edge.runtime.guard_settings import load_guard
 from dmh_edge.runtime.policy import NOTE_NAME, Policy
+from dmh_edge.runtime.recording import Recording
 from dmh_edge.runtime.report import Summary
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
@@ -208,7 +210,59 @@ def test_run_drives_a_robot_and_keeps_records(policy, tmp_path, robot):
     assert done.err.endswith(f"wrote {out}\n")
     summary = parse(Summary, (out / "summary.json").read_text(), "summary.json")
     assert (summary.ticks, summary.stopped_by, summary.rate_hz) == (25, "ticks", 50)
-    assert Trace.load(out / "trace.npz").ticks == 25
+    assert sorted(path.name for path in out.iterdir()) == ["page.html", "run.mcap", "summary.json"]
+    replayed = well("replay", out / "run.mcap", "--engine", policy)
+    assert "ticks 0 to 24" in replayed.out
+    assert replayed.err == ""
+
+
+def test_where_mcap_is_not_installed_a_run_is_kept_as_a_trace_which_replays_as_well(policy, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "mcap" else find(name))
+    robot = ("--robot", "fake", "--rate", 50, "--ticks", 25)
+    well("run", "--engine", policy, *robot, "--out", tmp_path / "out")
+    assert Trace.load(tmp_path / "out" / "trace.npz").ticks == 25
+    assert "ticks 0 to 24" in well("replay", tmp_path / "out" / "trace.npz", "--engine", policy).out
+    (tmp_path / "run.mcap").touch()
+    assert 'pip install "dmh-edge[records]"' in refused("replay", tmp_path / "run.mcap", "--engine", policy)
+
+
+def test_replay_of_what_does_not_come_out_again_prints_the_table_and_fails(policy, tmp_path):
+    trace = Policy.load(policy).golden_trace()
+    assert "ticks 0 to" in well("replay", policy / "model.trace.npz", "--engine", policy).out
+    trace.outputs["logits"][7] += 1
+    trace.save(tmp_path / "trace.npz")
+    done = dmh_edge("replay", tmp_path / "trace.npz", "--engine", policy)
+    assert done.code == 1
+    assert "ticks 0 to" in done.out
+    assert "tick 7, tensor logits" in done.err
+
+
+@pytest.mark.parametrize(("allowed", "code"), [(0.1, cli.BUDGET_MISSED), (0.9, 0)])
+def test_the_budget_becomes_the_exit_code(policy, tmp_path, monkeypatch, allowed, code):
+    (tmp_path / "slow_lab.py").write_text(
+        "import time\n"
+        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.tasks import darkroom\n"
+        "class Slow(FakeRobot):\n"
+        "    def __init__(self): super().__init__(darkroom.SPEC, command_timeout_s=9.0)\n"
+        "    def read(self):\n"
+        "        time.sleep(1.5 / darkroom.SPEC.rate_hz)\n"
+        "        return super().read()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    robot = ("--robot", "slow_lab:Slow", "--ticks", 6)
+    done = dmh_edge("run", "--engine", policy, *robot, "--max-miss-rate", allowed, "--out", tmp_path / "out")
+    assert done.code == code, done.err
+    summary = parse(Summary, (tmp_path / "out" / "summary.json").read_text(), "summary.json")
+    assert summary.miss_rate == summary.skipped_slots / (summary.slots + summary.skipped_slots) > 0.1
+    assert ("more than the 10.0000% that are allowed" in done.err) == (code != 0)
+
+
+def test_a_live_view_without_a_terminal_is_refused_before_anything_moves(policy, tmp_path):
+    said = refused("run", "--engine", policy, "--robot", "fake", "--ticks", 5, "--live", "--out", tmp_path / "out")
+    assert "--live needs a terminal" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_run_in_real_time_and_dry_says_what_it_got_and_that_nothing_was_written(policy, tmp_path, monkeypatch):
@@ -246,7 +300,7 @@ def test_run_keeps_what_was_learned_and_by_default_writes_under_runs(policy, tmp
     well("run", "--engine", policy, *robot, "--duration", 0.1)
     (records,) = (tmp_path / "runs" / "robot").iterdir()
     assert (records / "summary.json").exists()
-    first, second = (Trace.load(tmp_path / name / "trace.npz") for name in ("False", "True"))
+    first, second = (Recording.load(tmp_path / name / "run.mcap").stretches[0][1] for name in ("False", "True"))
     assert first.ticks == second.ticks == 20
     assert not first.world["noise"].any()
 

@@ -69,7 +69,8 @@ def fill_the_disk_for(path: Path) -> None:
 
 def test_a_run_leaves_its_trace_and_its_summary(tmp_path):
     summary = run(out=tmp_path / "run")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["guard.json", "summary.json", "trace.npz"]
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["guard.json", "page.html", "summary.json", "trace.npz"]
     assert parse(Summary, (tmp_path / "run" / "summary.json").read_text(), "summary") == summary
     assert Trace.load(tmp_path / "run" / "trace.npz").ticks == summary.ticks == 60
 
@@ -151,7 +152,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_pa
 def test_the_records_of_an_earlier_run_are_never_overwritten(tmp_path):
     run(out=tmp_path)
     robot = Watched(FakeClock(10**9))
-    with pytest.raises(ConfigError, match=r"already holds a run \(summary.json, trace.npz, guard.json\)"):
+    with pytest.raises(ConfigError, match=r"already holds a run \(summary.json, guard.json, page.html, trace.npz\)"):
         run(robot, out=tmp_path)
     assert robot.calls == []
 
@@ -166,7 +167,7 @@ def test_a_full_disk_is_said_aloud_once_the_robot_stands_still_and_costs_only_wh
     robot = Watched(FakeClock(10**9))
     with pytest.raises(ArtifactError, match=r"the disk is full: .*trace\.npz was not written"):
         run(robot, out=tmp_path, state=tmp_path / "state.npz")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "state.npz", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "page.html", "state.npz", "summary.json"]
     assert robot.calls[-1] == "stop"
 
 
