@@ -210,7 +210,7 @@ def test_run_drives_a_robot_and_keeps_records(policy, tmp_path, robot):
     assert done.err.endswith(f"wrote {out}\n")
     summary = parse(Summary, (out / "summary.json").read_text(), "summary.json")
     assert (summary.ticks, summary.stopped_by, summary.rate_hz) == (25, "ticks", 50)
-    assert sorted(path.name for path in out.iterdir()) == ["page.html", "run.mcap", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["guard.json", "page.html", "run.mcap", "summary.json"]
     replayed = well("replay", out / "run.mcap", "--engine", policy)
     assert "ticks 0 to 24" in replayed.out
     assert replayed.err == ""
@@ -251,7 +251,7 @@ def test_the_budget_becomes_the_exit_code(policy, tmp_path, monkeypatch, allowed
         "        return super().read()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    robot = ("--robot", "slow_lab:Slow", "--ticks", 6)
+    robot = ("--robot", "slow_lab:Slow", "--ticks", 6, "--set", "budget_s=9")
     done = dmh_edge("run", "--engine", policy, *robot, "--max-miss-rate", allowed, "--out", tmp_path / "out")
     assert done.code == code, done.err
     summary = parse(Summary, (tmp_path / "out" / "summary.json").read_text(), "summary.json")

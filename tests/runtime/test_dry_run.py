@@ -120,7 +120,7 @@ def test_a_choice_is_answered_by_the_safe_choice():
     assert (applied.shape, applied.dtype, int(applied)) == ((), np.int64, 1)
 
 
-@pytest.mark.parametrize("name", ["task", "lockstep", "stops_from_another_process"])
+@pytest.mark.parametrize("name", ["task", "lockstep", "simulated", "stop_path"])
 def test_it_says_of_the_robot_what_the_robot_says(name):
     robot = Watched(FakeClock())
     assert getattr(DryRun(robot), name) == getattr(robot, name)

@@ -16,6 +16,7 @@ from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.feed import Feed
+from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.layout import COUNTS, EVENT, SLOT, TICK
 from dmh_edge.runtime.listeners import Both
 from dmh_edge.runtime.loop import Loop
@@ -72,6 +73,7 @@ class Taken:
                 clock=clock,
                 signals=signals,
                 recorder=Both(self.recorder, self.feed),
+                guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
             )
             loop.run(lambda: None, lambda: 0.0)
         slots.extend(readers[0].take())
@@ -149,7 +151,7 @@ def test_a_stop_by_the_guard_tells_the_fault_that_led_to_it():
     taken = Taken(Limits(), blind=range(20, 100))
     assert taken.summary.stopped_by == "guard"
     assert taken.events.count(("fault", "observation not finite")) == taken.summary.faults["observation not finite"]
-    assert taken.events[-1][1].startswith("guard: observation not finite")
+    assert taken.events[-1][1].startswith("guard: held too long: observation not finite")
 
 
 def test_feeding_allocates_nothing_that_stays():

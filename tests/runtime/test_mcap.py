@@ -26,6 +26,7 @@ from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.fake_session import FakeSession
+from dmh_edge.runtime.guard_settings import GUARD_NAME
 from dmh_edge.runtime.keeping import PAGE_NAME, RECORD_NAME
 from dmh_edge.runtime.mcap_read import Run
 from dmh_edge.runtime.mcap_schema import Codec
@@ -73,7 +74,7 @@ def record(policy: Policy, session: Any, out: Path, ticks: int = 300) -> tuple[S
 
 def test_a_run_replays_exactly_and_leaves_a_page(policy, open_session, tmp_path):
     summary, robot = record(policy, open_session(1), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [PAGE_NAME, RECORD_NAME, SUMMARY_NAME]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [GUARD_NAME, PAGE_NAME, RECORD_NAME, SUMMARY_NAME]
     run = Run.load(tmp_path / RECORD_NAME)
     assert (run.is_finished, run.contract, run.metadata["policy_sha256"]) == (True, policy.contract, policy.sha256)
     ((first, trace),) = run.stretches()

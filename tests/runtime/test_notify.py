@@ -18,6 +18,7 @@ from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.records import Limits
@@ -54,6 +55,7 @@ def run(seconds: float) -> None:
         self_test=lambda: None,
         limits=Limits(duration_s=seconds),
         clock=clock,
+        guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
     )
 
 

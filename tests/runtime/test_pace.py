@@ -13,6 +13,7 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.records import Limits
@@ -70,6 +71,7 @@ def run(robot: Blocking, pace: Pace, ticks: int = 200) -> Summary:
         limits=Limits(ticks=ticks),
         clock=robot._clock,
         pace=pace,
+        guard=GuardSettings(budget_s=9, late_slots=ticks, late_window=ticks),
     )
 
 

@@ -18,9 +18,12 @@ from dmh_edge.errors import DmhEdgeError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.guard_settings import GuardSettings
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.records import Limits
 
+#: A busy machine and a policy that wishes for anything are not what is looked at here.
+PATIENT = GuardSettings(budget_s=9, late_slots=1000, late_window=1000, longest_clamp_s=1e6)
 TASK = TWO_JOINTS.model_copy(update={"rate_hz": 200.0, "target_return": 0.0, "max_hold_s": 9.0})
 
 
@@ -48,6 +51,7 @@ def main() -> None:
             noise_seed=1,
             out=out,
             mcap=True,
+            guard=PATIENT,
         )
     except DmhEdgeError as failed:
         error = str(failed)
