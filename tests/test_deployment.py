@@ -101,7 +101,7 @@ def test_a_start_is_disarmed_unless_this_one_start_was_permitted(tmp_path):
     command = ["run", "--engine", "/srv/policies/mine", "--robot", "lab:Arm"]
     assert start(tmp_path) == [*command, "--dry-run"]
     (tmp_path / "arm").touch()
-    assert start(tmp_path) == command
+    assert start(tmp_path) == [*command, "--arm"]
     assert start(tmp_path) == [*command, "--dry-run"]  # as after a crash
 
 
