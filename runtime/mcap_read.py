@@ -134,8 +134,8 @@ def _records(reader: StreamReader) -> Iterator[Any]:
     try:
         yield from reader.records
         yield None
-    except (McapError, ValueError, EOFError, struct.error, zlib.error):
-        return  # it was cut off there
+    except (McapError, ValueError, EOFError, struct.error, zlib.error, MemoryError, OverflowError):
+        return  # it was cut off there, or a length was altered that now asks for more than there is
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("zstandard", "zstd", "lz4"):
             raise
