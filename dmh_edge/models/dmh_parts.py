@@ -28,6 +28,8 @@ class DMHConfig(MambaSizes):
     """c: steps under one sub-goal."""
     subgoal_size: int = Field(default=16, ge=1)
     """Z. The released code takes the size of the observation."""
+    subgoal_noise: float = Field(default=1.0, ge=0)
+    """A sub-goal's deviation is multiplied by this: 1 as in the paper; with 0 it is not drawn, but its mean."""
     memory_layers: int = Field(default=2, ge=1)
     """Mamba blocks."""
     actor_layers: int = Field(default=3, ge=1)
@@ -59,6 +61,7 @@ class Memory(nn.Module):
         super().__init__()
         self.reward_scale = config.reward_scale
         self.subgoal_size = config.subgoal_size
+        self.subgoal_noise = config.subgoal_noise
         self.reward_token = Linear(1, config.width)
         self.start_token = Linear(1, config.width)
         self.return_token = Linear(1, config.width) if config.return_conditioned else None
@@ -102,8 +105,10 @@ class Memory(nn.Module):
         return normed
 
     def _subgoal(self, read: Tensor, noise: Tensor) -> Tensor:
-        """z = mu + sigma * noise: ``[..., d] -> [..., Z]``."""
+        """z = mu + sigma * noise, scaled: ``[..., d] -> [..., Z]``."""
         mean, log_variance = torch.tanh(self.head(read)).chunk(2, -1)
+        if self.subgoal_noise != 1:
+            noise = self.subgoal_noise * noise
         return mean + torch.exp(log_variance / 2) * noise
 
 

@@ -30,7 +30,7 @@ _RECURRENT = {"state of 16": {"model.state_size": 16}}
 _OF_ONE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "dm-h": {
         "return-to-go read by the memory": {"model.return_conditioned": True},
-        "sub-goal of 16": {"model.subgoal_size": 16},
+        "sub-goal not drawn": {"model.subgoal_noise": 0},
     },
     "ad-mamba": {**_RECURRENT, "3 layers": {"model.layers": 3}},
     "ad-transformer": {"8 heads": {"model.heads": 8}, "3 layers": {"model.layers": 3}},

@@ -333,3 +333,13 @@ def test_float16_products_leave_the_memorys_state_in_float32():
         assert found.dtype == dtypes[like.dtype], name
     for name in ("memory_ssm_next", "subgoal_next", "logits"):
         assert 0 < (half[name] - exact[name]).abs().max() < 0.05, name
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.25, 1.0])
+def test_a_sub_goal_deviates_from_its_mean_as_far_as_it_is_told(scale):
+    model, (chunks, _) = policy(DISCRETE, subgoal_noise=scale), context(DISCRETE)
+    quiet = dataclasses.replace(chunks, noise=torch.zeros_like(chunks.noise))
+    drawn, mean = model(chunks)["subgoal"], model(quiet)["subgoal"]
+    whole = policy(DISCRETE)(chunks)["subgoal"] - policy(DISCRETE)(quiet)["subgoal"]
+    assert (drawn - mean - scale * whole).abs().max() < 1e-12
+    assert whole.abs().max() > 0.1
