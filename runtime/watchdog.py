@@ -133,7 +133,7 @@ def main() -> None:
 
     heartbeat = config.heartbeat
     heartbeat.look(time.monotonic_ns())
-    _run_before_the_loop()
+    _run_before(config.loop)
     sys.stdout.write(READY.decode())
     sys.stdout.flush()
     fell_silent = watch(config, ended, time.monotonic_ns)
@@ -149,14 +149,15 @@ def main() -> None:
         heartbeat.look(time.monotonic_ns())
 
 
-def _run_before_the_loop() -> None:
-    """A loop in real time does not give up its core; this process must not have to wait for that."""
+def _run_before(loop: int) -> None:
+    """A loop in real time does not give up its core, and hands its priority on to nobody; this process takes one more,
+    lest it have to wait for what it watches."""
     processes.leave_the_parents_core()
-    policy = os.sched_getscheduler(0)
-    if policy in (os.SCHED_FIFO, os.SCHED_RR):
-        most = os.sched_get_priority_max(policy)
-        with contextlib.suppress(OSError):  # a limit of the user's
-            os.sched_setscheduler(0, policy, os.sched_param(min(os.sched_getparam(0).sched_priority + 1, most)))
+    with contextlib.suppress(OSError):  # a limit of the user's, or the loop is gone
+        policy = os.sched_getscheduler(loop) & ~os.SCHED_RESET_ON_FORK
+        if policy in (os.SCHED_FIFO, os.SCHED_RR):
+            priority = min(os.sched_getparam(loop).sched_priority + 1, os.sched_get_priority_max(policy))
+            os.sched_setscheduler(0, policy, os.sched_param(priority))
 
 
 def _say(line: str) -> None:

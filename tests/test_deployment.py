@@ -46,7 +46,7 @@ def test_the_container_runs_without_root_and_brings_no_torch():
     user = re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1]
     assert user not in ("root", "0")
     assert f"--uid {user} " in text
-    assert '"/source[ort,sim]"' in text
+    assert '"/source[ort,records,sim]"' in text
     assert "ARG JETPACK\nFROM ${JETPACK}" in text
     (cache,) = re.findall(r"^VOLUME (\S+)$", text, re.MULTILINE)
     assert f"DMH_EDGE_PLAN_CACHE={cache}\n" in text

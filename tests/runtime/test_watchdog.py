@@ -248,3 +248,19 @@ def test_neither_the_watchdog_nor_the_stop_path_of_an_arm_imports_anything_heavy
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     heavy = {"numpy", "pydantic", "rich", "typer", "gymnasium", "mujoco", "onnxruntime", "multiprocessing"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_watchdog_of_a_loop_in_real_time_runs_before_it(counted_stop: ModuleType) -> None:
+    """Although the loop hands its priority on to nobody."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(7))
+    except PermissionError:
+        pytest.skip("this user may not have real-time priority: ulimit -r")
+    try:
+        made = Watched(counted_stop)
+        process = made.process.pid
+        assert (os.sched_getscheduler(process), os.sched_getparam(process).sched_priority) == (os.SCHED_FIFO, 8)
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    made.supervision.tell(Phase.DISARMED)
+    made.supervision.end()
