@@ -4,7 +4,7 @@
 
 CLOCK is ``machine`` (500 Hz in real time) or ``fake`` (as fast as it goes). NOISE is what the robot does in each write
 beside what it should: ``quiet`` nothing, ``calls`` a system call, ``keeps`` 16 bytes for good, ``maps`` a page that was
-never touched. The warm-up, 2,000 ticks, and the rest are set apart by `os.getsid`, which nothing else calls. Prints one
+never touched. The warm-up, 2,600 ticks, and the rest are set apart by `os.getsid`, which nothing else calls. Prints one
 line of JSON: page faults of the loop's thread per 500 ticks, and growth of traced memory.
 """
 
@@ -29,7 +29,7 @@ from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.records import Limits
 
-WARM_UP = 2_000  # Python 3.10 lays out a cache per function at its 1,024th call
+WARM_UP = 2_600  # Python 3.10 lays out a cache per function at its 1,024th call
 WINDOW = 500
 RATE_HZ = 500
 #: A busy machine and a policy that was never trained for this robot are not what is looked at here.
