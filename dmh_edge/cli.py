@@ -25,7 +25,7 @@ from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError
 
 if TYPE_CHECKING:
     from dmh_edge.contract import TaskSpec
-    from dmh_edge.runtime.session import Session
+    from dmh_edge.runtime.sessions.session import Session
 
 app = typer.Typer(
     name="dmh-edge",
@@ -201,8 +201,8 @@ def inspect(
 ) -> None:
     """Show a policy's contract, hashes and parity figures, after checking every file."""
     from dmh_edge import console
-    from dmh_edge.runtime.engine import locate
     from dmh_edge.runtime.policy import Policy
+    from dmh_edge.runtime.sessions.engine import locate
 
     folder, _ = locate(engine, None)
     for table in console.policy_tables(Policy.load(folder)):
@@ -219,8 +219,8 @@ def parity(
     _require("parity against the trained model", "export", "torch", "safetensors", "onnx", "onnxruntime")
     from dmh_edge import console
     from dmh_edge.export.pipeline import prove, reference_model
-    from dmh_edge.runtime.engine import locate
     from dmh_edge.runtime.policy import Policy
+    from dmh_edge.runtime.sessions.engine import locate
 
     policy = Policy.load(locate(engine, None)[0])
     with console.bars() as told:
@@ -291,11 +291,11 @@ def run(
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
-    from dmh_edge.runtime.engine import open_session
-    from dmh_edge.runtime.guard_settings import load_guard
+    from dmh_edge.runtime.guard.settings import load_guard
+    from dmh_edge.runtime.limits import Limits
     from dmh_edge.runtime.operate import operate
-    from dmh_edge.runtime.records import Limits
     from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
+    from dmh_edge.runtime.sessions.engine import open_session
     from dmh_edge.runtime.terminal import Terminal
 
     flags = {"ramp_s": ramp_s, "deadman_s": deadman}
@@ -357,8 +357,8 @@ def replay(
     if record.suffix == ".mcap":
         _require("reading run.mcap", "records", "mcap", "google.protobuf")
     from dmh_edge import console
-    from dmh_edge.runtime.engine import open_session
-    from dmh_edge.runtime.recording import Recording
+    from dmh_edge.runtime.records.recording import Recording
+    from dmh_edge.runtime.sessions.engine import open_session
 
     recording = Recording.load(record)
     _, session = open_session(engine, backend, recording.batch)
@@ -430,8 +430,8 @@ def bench_loop(
     from dmh_edge import console
     from dmh_edge.bench import loop
     from dmh_edge.files import write_text
-    from dmh_edge.runtime.engine import locate
     from dmh_edge.runtime.policy import Policy
+    from dmh_edge.runtime.sessions.engine import locate
 
     rates = rate or [50, 100, 200, 500]
     with tempfile.TemporaryDirectory() as folder:
@@ -511,8 +511,8 @@ def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[
         contract = draft_contract(checkpoint, policy, policy.name)
         held_out = checkpoint.header.config.data.hold_out
         return contract.task, held_out, lambda batch: TorchSession(checkpoint.build(), contract, batch)
-    from dmh_edge.runtime.engine import locate, open_session
     from dmh_edge.runtime.policy import Policy
+    from dmh_edge.runtime.sessions.engine import locate, open_session
 
     contract = Policy.load(locate(policy, backend)[0]).contract
     held_out = int(contract.provenance.config.get("data", {}).get("hold_out", 0))  # older policies do not say

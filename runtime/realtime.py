@@ -7,7 +7,7 @@
 
 Processes that are started meanwhile get neither the priority nor the locked memory, but they do get the core: whoever
 starts a recorder or a watchdog does so before. Garbage collection is the loop's own matter (`runtime.loop`), and that
-an engine computes on the calling thread without spinning is the session's (`runtime.ort`).
+an engine computes on the calling thread without spinning is the session's (`runtime.sessions.ort`).
 """
 
 from __future__ import annotations

@@ -52,14 +52,14 @@ NEEDS_NO_TORCH = (
 
 # Who may know a backend, or what writes records. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {
-    "onnxruntime": {"dmh_edge.runtime.ort"},
-    "cuda": {"dmh_edge.runtime.cuda"},
-    "mcap": {"dmh_edge.runtime.mcap_read", "dmh_edge.runtime.mcap_write"},
-    "google": {"dmh_edge.runtime.mcap_schema"},
+    "onnxruntime": {"dmh_edge.runtime.sessions.ort"},
+    "cuda": {"dmh_edge.runtime.sessions.cuda"},
+    "mcap": {"dmh_edge.runtime.records.mcap_read", "dmh_edge.runtime.records.mcap_write"},
+    "google": {"dmh_edge.runtime.records.mcap_schema"},
     "tensorrt": set(),
     "tensorrt_rtx": set(),
 }
-IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.tensorrt_library", "dmh_edge.robots.find"}
+IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.sessions.tensorrt_library", "dmh_edge.robots.find"}
 
 
 def sources() -> dict[str, Path]:

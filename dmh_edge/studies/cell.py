@@ -30,7 +30,7 @@ from dmh_edge.evaluate import Evaluation, evaluate
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.files import named_faults, write_text
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec, differences, parse
 from dmh_edge.studies import engines
 from dmh_edge.studies.machine import machine, versions
