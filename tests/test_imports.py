@@ -19,13 +19,13 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # version only) lies below them all.
 RANKS = (
     ("errors",),
-    ("schema", "files", "clock", "processes", "shared_memory"),
+    ("schema", "files", "clock", "processes", "shared_memory", "settings"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),
     ("data", "robots"),
     ("runtime", "config"),
-    ("checkpoint", "training_log"),
+    ("checkpoint", "training_log", "presets"),
     ("export", "evaluate"),
     ("train", "plots"),
     ("bench",),
@@ -35,7 +35,7 @@ RANKS = (
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 # Everything else imports, and in part runs, where torch is not installed.
-NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench", "export", "studies")
+NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "train", "bench", "export", "studies")
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",

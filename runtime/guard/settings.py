@@ -6,11 +6,9 @@ longest hold, age of observations - always hold.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,6 +16,7 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError
 from dmh_edge.runtime.guard.faults import BEARABLE, TABLE, Mode, Response, Row, mode_of
 from dmh_edge.schema import Spec, first_fault
+from dmh_edge.settings import parse_setting, read_settings
 
 GUARD_NAME = "guard.json"
 #: Ramp-in of a robot that can hurt somebody, where nobody says otherwise.
@@ -144,31 +143,12 @@ def load_guard(file: Path | None, settings: Iterable[str] = ()) -> GuardSettings
     Raises:
         ConfigError: the file cannot be read, there is no such field, or a value cannot be used.
     """
-    content: dict[str, Any] = {} if file is None else _read(file)
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not (name and equals):
-            raise ConfigError(f"guard setting {setting!r}: expected NAME=VALUE, e.g. late_slots=5")
-        try:
-            content[name] = json.loads(text)
-        except json.JSONDecodeError:
-            content[name] = text
+    content = {} if file is None else read_settings(file)
+    content.update(parse_setting(text, "guard setting", "late_slots=5") for text in settings)
     try:
         return GuardSettings.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"guard settings: {first_fault(GuardSettings, error)}") from error
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds a JSON {type(content).__name__}, expected an object of guard settings")
-    return content
 
 
 def _bearable(row: Row, mode: Mode) -> frozenset[Response]:
