@@ -82,11 +82,6 @@ class Feed:
         """Ticks that the keeper did not keep; right once it has ended. 0 where nobody was to keep any."""
         return 0 if self.keeper is None else self._ticks - self._kept
 
-    @property
-    def changes(self) -> Sequence[Change]:
-        """What happened, for the report."""
-        return self._changes.kept
-
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick, once every reader is there to read it.
 
@@ -130,14 +125,15 @@ class Feed:
             len(tally.returns),
         )
         self._episode_return = tally.unfinished_return
-        for event in self._changes.look(now_ns, tally, faults):
+        for event in self._changes.look(tally, faults):
             self._publish_event(now_ns, event)
         if kind == "no_step":
             self._publish(self._slot, now_ns, figures)
 
     def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
         """Publish how it ended, and the state after the last step."""
-        for event in (*self._changes.look(now_ns, tally, faults), self._changes.stop(now_ns, tally)):
+        ended = Change("stop", f"{tally.stopped_by}: {tally.detail}")
+        for event in (*self._changes.look(tally, faults), ended):
             self._publish_event(now_ns, event)
         if self._session is not None:
             self._publish_state(self._session)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.changes import Change, Changes
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
 from dmh_edge.trace import Trace
@@ -55,7 +54,6 @@ class Recorder:
         self._weights_sha256 = contract.provenance.weights_sha256
         self._initial_state: Arrays = {}
         self._final_state: Arrays | None = None
-        self._changes = Changes()
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick."""
@@ -94,26 +92,13 @@ class Recorder:
         self._columns["timing/applied_action"][self._ticks, 0] = applied
         self._ticks += 1
 
-    @property
-    def changes(self) -> Sequence[Change]:
-        """What happened, for the report."""
-        return self._changes.kept
-
     def slot(
-        self,
-        now_ns: int,
-        kind: SlotKind,  # noqa: ARG002 (a slot without a step is no tick)
-        figures: Sequence[int],  # noqa: ARG002
-        tally: Tally,
-        faults: Mapping[Fault, int],
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
     ) -> None:
-        """A slot is over."""
-        self._changes.look(now_ns, tally, faults)
+        """Nothing: a slot without a step is no tick."""
 
     def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
-        """The run is over."""
-        self._changes.look(now_ns, tally, faults)
-        self._changes.stop(now_ns, tally)
+        """Nothing: the report tells how it ended."""
 
     def trace(self, session: Session) -> Trace:
         """Everything that was recorded."""

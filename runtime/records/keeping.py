@@ -124,8 +124,7 @@ class Keeping:
             ArtifactError: it cannot be written.
         """
         if self._out:
-            changes = self.records.changes if self.records else ()
-            text = page(summary, self._contract, self._policy_sha256, tally.durations, self._lines(), changes)
+            text = page(summary, self._contract, self._policy_sha256, tally.durations, self._lines())
             write_text(self._out / PAGE_NAME, text)
 
     def _lines(self) -> Lines | None:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.changes import Change
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.runtime.tally import SlotKind, Tally
 
@@ -19,11 +18,6 @@ class Records(Protocol):
     @property
     def unrecorded(self) -> int:
         """Ticks that are not kept."""
-        ...
-
-    @property
-    def changes(self) -> Sequence[Change]:
-        """What happened, for the report."""
         ...
 
     def begin(self, session: Session) -> None:
@@ -71,11 +65,6 @@ class Both:
     def unrecorded(self) -> int:
         """Of the first."""
         return self._first.unrecorded
-
-    @property
-    def changes(self) -> Sequence[Change]:
-        """Of the first."""
-        return self._first.changes
 
     def begin(self, session: Session) -> None:
         """See `Records`."""

@@ -5,12 +5,13 @@ It shows what `summary.json` says, and over time what the records say: where the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from dmh_edge.clock import NS_PER_S
 from dmh_edge.contract import ContinuousAction, PolicyContract
-from dmh_edge.runtime.records.changes import Change
+from dmh_edge.runtime.events import Event, Moment
 from dmh_edge.runtime.records.overview import Line, Lines
 from dmh_edge.runtime.records.svg import Axis, Chart
 from dmh_edge.runtime.report import Summary
@@ -37,7 +38,7 @@ _KINDS: Final[Mapping[SlotKind, str]] = {"actor": "actor ticks", "boundary": "bo
 _BARS_PER_DECADE: Final = 24
 #: Actions with more elements show the first of them.
 _MOST_ACTIONS: Final = 16
-_MOST_CHANGES: Final = 24
+_MOST_EVENTS: Final = 48
 
 
 def page(
@@ -46,7 +47,6 @@ def page(
     policy_sha256: str,
     durations: Mapping[SlotKind, Durations],
     lines: Lines | None,
-    changes: Sequence[Change],
 ) -> str:
     """The file's text.
 
@@ -56,7 +56,6 @@ def page(
         policy_sha256: its identity.
         durations: what the histograms are made of.
         lines: the run over time; None where there are no records of it.
-        changes: the first faults, and the stop.
     """
     budget_us = 1e6 / summary.rate_hz
     html = ET.Element("html", lang="en")
@@ -72,7 +71,7 @@ def page(
     _add(head, "style", _STYLE)
     body = _add(html, "body")
     _add(body, "h1", title)
-    went_well = summary.stopped_by not in ("guard", "error")
+    went_well = summary.stopped_by not in ("guard", "watchdog", "error")
     _add(body, "p", f"Stopped by {summary.stopped_by}: {summary.detail}", **{"class": "good" if went_well else "bad"})
     _facts(body, _counts(summary))
 
@@ -100,13 +99,12 @@ def page(
         body.append(_returns(summary.returns, contract.task.target_return))
     _add(body, "p", f"{len(summary.returns)} finished; the one under way had {summary.unfinished_return:.6g}.")
 
-    _add(body, "h2", "Faults and stop")
+    _add(body, "h2", "What happened")
     if summary.faults:
-        _facts(body, [(fault, f"{count} times") for fault, count in summary.faults.items()])
-    shown = [*changes[:_MOST_CHANGES], *changes[_MOST_CHANGES:][-1:]]  # the last one is the stop
-    _facts(body, [(f"{change.time_s:.3f} s", f"{change.kind}: {change.detail}") for change in shown])
-    if len(shown) < sum(summary.faults.values()):
-        _add(body, "p", "The rest is in the records.", **{"class": "note"})
+        _facts(body, [(fault, f"{count} time{'s' * (count > 1)}") for fault, count in summary.faults.items()])
+    _facts(body, list(_course(summary.events)))
+    if (left_out := max(0, len(summary.events) - _MOST_EVENTS) + summary.events_dropped) > 0:
+        _add(body, "p", f"{left_out} more between them are in the records.", **{"class": "note"})
 
     _add(body, "h2", "Policy")
     _facts(body, _policy(contract, policy_sha256))
@@ -121,6 +119,16 @@ def _counts(summary: Summary) -> list[tuple[str, str]]:
         ("budget", f"{1e6 / summary.rate_hz:,.0f} us per slot"),
         ("not in the records", f"{summary.unrecorded_ticks:,} ticks"),
     ]
+
+
+def _course(events: Sequence[Event]) -> Iterator[tuple[str, str]]:
+    """The first and the last events, and when each was after the robot was armed."""
+    armed_ns = next((event.at_ns for event in events if event.what == Moment.ARMED.value), None)
+    half = _MOST_EVENTS // 2
+    for event in events if len(events) <= _MOST_EVENTS else (*events[:half], *events[-half:]):
+        when = f"{(event.at_ns - armed_ns) / NS_PER_S:+.3f} s" if armed_ns is not None else "not armed"
+        lasting = f", {event.times} times in {(event.until_ns - event.at_ns) / NS_PER_S:.3f} s"
+        yield when, event.what + lasting * (event.times > 1)
 
 
 def _policy(contract: PolicyContract, policy_sha256: str) -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ from dmh_edge.schema import parse
 
 MS = 1_000_000
 RECORD = slot_dtype(fake_contract(TWO_JOINTS))
+#: What is looked at here is not the guard, and a busy machine is late.
+PATIENT = ("--set", "late_slots=1000", "--set", "late_window=1000")
 POLICY = Path(__file__).parents[2] / "policies" / "tiny-discrete"
 
 
@@ -126,7 +128,7 @@ class OnTerminal:
     def __init__(self, out: Path, *more: str) -> None:
         self._terminal, terminal = pty.openpty()
         code = "from dmh_edge.cli import main; main()"
-        arguments = ["run", "--engine", str(POLICY), "--robot", "fake", "--out", str(out), "--live", *more]
+        arguments = ["run", "--engine", str(POLICY), "--robot", "fake", "--out", str(out), "--live", *PATIENT, *more]
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=terminal, env=os.environ
         )

@@ -9,8 +9,8 @@ import pytest
 
 from dmh_edge.contract import ContinuousAction
 from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.runtime.events import Event
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.changes import Change
 from dmh_edge.runtime.records.overview import Line, Lines
 from dmh_edge.runtime.records.page import page
 from dmh_edge.runtime.report import Summary
@@ -66,13 +66,14 @@ def tally_of(total_us: tuple[int, ...] = (900, 1000, 1100, 31_000)) -> Tally:
 
 
 def page_of(tally: Tally, lines: Lines | None = LINES) -> str:
-    changes = (
-        Change(time_s=0.5, kind="fault", detail="reward missing"),
-        Change(time_s=0.6, kind="stop", detail="guard: reward <missing>"),
+    events = (
+        Event(what="self-tested", at_ns=4 * 10**9, until_ns=4 * 10**9, slot=-1, times=1),
+        Event(what="armed", at_ns=5 * 10**9, until_ns=5 * 10**9, slot=-1, times=1),
+        Event(what="reward <missing>", at_ns=5_500_000_000, until_ns=5_540_000_000, slot=25, times=3),
     )
     faults = {Fault.REWARD_MISSING: 1}
-    summary = Summary.of(tally, CONTRACT, backend="fake", rate_hz=50.0, faults=faults, unrecorded=0)
-    return page(summary, CONTRACT, "a" * 64, tally.durations, lines, changes)
+    summary = Summary.of(tally, CONTRACT, backend="fake", rate_hz=50.0, faults=faults, unrecorded=0, events=events)
+    return page(summary, CONTRACT, "a" * 64, tally.durations, lines)
 
 
 def charts(text: str) -> list[ET.Element]:
@@ -88,7 +89,13 @@ def charts(text: str) -> list[ET.Element]:
 def test_it_is_well_formed_and_says_everything_that_it_has_to_say():
     text = page_of(tally_of())
     words = " ".join(Parsed(text).words)
-    for said in ("Stopped by guard: reward <missing>", "fault: reward missing", '<two> & "joints" at 50 Hz', "a" * 64):
+    for said in (
+        "Stopped by guard: reward <missing>",
+        "reward missing",
+        "1 time",
+        '<two> & "joints" at 50 Hz',
+        "a" * 64,
+    ):
         assert said in words
     assert "0" * 64 in words  # the weights'
     assert "10.0000%" in words  # one slot of ten
@@ -158,3 +165,17 @@ def test_a_single_duration_and_equal_returns_make_a_picture():
     tally.returns = [0.0] * 200
     Parsed(page_of(tally))
     assert isinstance(CONTRACT.task.action, ContinuousAction)
+
+
+def test_what_happened_is_told_with_its_time_since_the_robot_was_armed():
+    words = Parsed(page_of(tally_of())).words
+    course = {words[place + 1]: words[place] for place in range(len(words) - 1)}
+    assert course["self-tested"] == "-1.000 s"
+    assert course["reward <missing>, 3 times in 0.040 s"] == "+0.500 s"
+
+
+@pytest.mark.parametrize(("by", "colour"), [("watchdog", "bad"), ("guard", "bad"), ("error", "bad"), ("ticks", "good")])
+def test_an_end_that_nobody_wanted_is_marked(by, colour):
+    tally = tally_of()
+    tally.stopped_by = by
+    assert ("p", {"class": colour}) in Parsed(page_of(tally)).elements
