@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
 from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.models.dmh_parts import DMHConfig
+from dmh_edge.models.encoding import Levels
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
 from dmh_edge.schema import first_fault
 from dmh_edge.settings import parse_setting, read_settings
@@ -33,7 +34,7 @@ class _Task:
     state_size: int = 8
     reward_scale: float = 1.0
     return_conditioned: bool = False
-    levels: Literal["one-hot", "scale"] = "one-hot"
+    levels: Levels = "one-hot"
     selection_gain: float = 1.0
 
 
@@ -151,6 +152,8 @@ def _nested(setting: str) -> dict[str, Any]:
     """``a.b=1`` as ``{"a": {"b": 1}}``."""
     path, value = parse_setting(setting, "setting", "data.batch=64")
     *parents, last = path.split(".")
+    if "" in (*parents, last):
+        raise ConfigError(f"setting {setting!r}: expected PART.NAME=VALUE, e.g. data.batch=64")
     nested = {last: value}
     for name in reversed(parents):
         nested = {name: nested}

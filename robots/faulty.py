@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -51,6 +51,26 @@ ROBOT_FAULTS = MappingProxyType(
 _ELSEWHERE = ("write-late", "write-raises", "applied-nan", "reset-blocks")
 
 
+@dataclass(frozen=True)
+class When:
+    """When a fault shows.
+
+    Attributes:
+        at: number, from 0, at which it begins.
+        lasts: for so many; None for ever.
+        every: it shows in every so many of them.
+    """
+
+    at: int = 0
+    lasts: int | None = None
+    every: int = 1
+
+    def includes(self, number: int) -> bool:
+        """Whether it shows at that number."""
+        since = number - self.at
+        return since >= 0 and (self.lasts is None or since < self.lasts) and since % self.every == 0
+
+
 class FaultyRobot:
     """A robot with a fault.
 
@@ -87,8 +107,7 @@ class FaultyRobot:
     ) -> None:
         if fault not in ROBOT_FAULTS:
             raise ConfigError(unknown("fault", fault, ROBOT_FAULTS))
-        self._robot, self._fault, self._at, self._every = robot, fault, at, every
-        self._until = math.inf if lasts is None else at + lasts
+        self._robot, self._fault, self._when = robot, fault, When(at, lasts, every)
         self._clock = MonotonicClock() if clock is None else clock
         self._pause, self._call = pause, call
         self._period_s = 1 / robot.task.rate_hz
@@ -161,8 +180,7 @@ class FaultyRobot:
 
     def _shows(self, *faults: str) -> bool:
         """Whether one of these faults shows now."""
-        since = self.readings - self._at
-        if self._fault not in faults or not since >= 0 or self.readings >= self._until or since % self._every:
+        if self._fault not in faults or not self._when.includes(self.readings):
             return False
         if self.injected_ns is None:
             self.injected_ns = self._clock.now_ns()

@@ -33,8 +33,8 @@ def test_what_was_used_can_be_given_back_as_a_file(tmp_path):
         ("task.name=darkroom", "task: got"),
         ("training.log_every=7", "no multiple of log_every"),
         ("model.heads=5", "heads = 5 do not divide"),
-        ("model.width", "name=value"),
-        ("model..width=3", "name=value"),
+        ("model.width", "NAME=VALUE"),
+        ("model..width=3", "PART.NAME=VALUE"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_with_the_reason(setting, says):

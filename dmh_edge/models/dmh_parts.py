@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dmh_edge.models.encoding import ActionCodec
+from dmh_edge.models.encoding import ActionCodec, Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.transformer import Transformer, penalty
@@ -44,7 +44,7 @@ class DMHConfig(MambaSizes):
     """w: weight of the loss under the valuable sub-goal; the code's 0.5, where the paper averages plainly."""
     reward_scale: float = Field(default=1.0, gt=0)
     """Rewards and return-to-go are divided by this."""
-    levels: Literal["one-hot", "one-hot-joint", "scale"] = "one-hot"
+    levels: Levels = "one-hot"
     """How whole-number observations are read."""
 
     @model_validator(mode="after")

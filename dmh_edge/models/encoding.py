@@ -5,12 +5,15 @@ Normalisation and scaling live here, inside the graph: the deployed file alone i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from dmh_edge.contract import Action, DiscreteAction, Element
+
+#: What whole numbers of an observation become; see `ObservationEncoder`.
+Levels: TypeAlias = Literal["one-hot", "one-hot-joint", "scale"]
 
 
 class ObservationEncoder(nn.Module):
@@ -25,7 +28,7 @@ class ObservationEncoder(nn.Module):
         levels: what to do with whole numbers.
     """
 
-    def __init__(self, elements: tuple[Element, ...], levels: Literal["one-hot", "one-hot-joint", "scale"]) -> None:
+    def __init__(self, elements: tuple[Element, ...], levels: Levels) -> None:
         super().__init__()
         whole = [i for i, element in enumerate(elements) if element.levels and levels != "scale"]
         plain = [i for i in range(len(elements)) if i not in whole]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dmh_edge.contract import ModelSpec, TaskSpec, TensorSpec
-from dmh_edge.models.encoding import ActionCodec, ObservationEncoder
+from dmh_edge.models.encoding import ActionCodec, Levels, ObservationEncoder
 
 Tensors = dict[str, Tensor]
 CacheDType = Literal["float32", "float16"]
@@ -77,7 +77,7 @@ class PolicyModel(nn.Module, ABC):
     #: What `loss` returns beside ``loss``.
     loss_parts: tuple[str, ...] = ()
 
-    def __init__(self, task: TaskSpec, levels: Literal["one-hot", "one-hot-joint", "scale"]) -> None:
+    def __init__(self, task: TaskSpec, levels: Levels) -> None:
         super().__init__()
         self.task = task
         self.encoder = ObservationEncoder(task.observation, levels)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
+from dmh_edge.models.encoding import Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.policy import (
@@ -60,7 +61,7 @@ class SequenceConfig(Spec):
     """Of the tokens, and within attention and perceptrons."""
     reward_scale: float = Field(default=1.0, gt=0)
     """Rewards and return-to-go are divided by this."""
-    levels: Literal["one-hot", "one-hot-joint", "scale"] = "one-hot"
+    levels: Levels = "one-hot"
     """How whole-number observations are read."""
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from dmh_edge.clock import Clock, MonotonicClock
 from dmh_edge.contract import ContinuousAction
 from dmh_edge.errors import BackendError, ConfigError, unknown
+from dmh_edge.robots.faulty import When
 from dmh_edge.runtime.sessions.session import Arrays, Session
 
 #: What can go wrong in a policy, by name.
@@ -71,8 +71,7 @@ class FaultySession:
         ]
         if fault not in known:
             raise ConfigError(unknown("fault", fault, known))
-        self._session, self._fault, self._at, self._every = session, fault, at, every
-        self._until = math.inf if lasts is None else at + lasts
+        self._session, self._fault, self._when = session, fault, When(at, lasts, every)
         self._clock = MonotonicClock() if clock is None else clock
         self._pause = pause
         self._shows = False
@@ -82,8 +81,7 @@ class FaultySession:
 
     def step(self, world: Arrays) -> Arrays:
         """As inside, or spoilt."""
-        since = self.steps - self._at
-        self._shows = since >= 0 and self.steps < self._until and since % self._every == 0
+        self._shows = self._when.includes(self.steps)
         self.steps += 1
         outputs = self._session.step(world)
         if not self._shows:
