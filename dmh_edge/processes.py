@@ -13,6 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from dmh_edge.errors import RobotError
@@ -20,6 +21,8 @@ from dmh_edge.errors import RobotError
 _PR_SET_PDEATHSIG = 1
 #: Bytes that say how long what is given is.
 _LENGTH = 4
+#: Where what is started runs; None for wherever this process does.
+_CORES: tuple[int, ...] | None = None
 
 
 def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -39,7 +42,7 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
         RobotError: what was given cannot be pickled.
     """
     try:
-        packed = pickle.dumps(given)
+        packed = pickle.dumps((_CORES, *given))
     except Exception as error:
         raise RobotError(
             f"{given} cannot be given to another process ({error}); it must be made of functions and classes of a "
@@ -61,8 +64,11 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
 
 def received() -> tuple[Any, ...]:
     """In the new process: what it was given."""
-    given: tuple[Any, ...] = pickle.loads(_read(int.from_bytes(_read(_LENGTH), "little")))
-    return given
+    cores, *given = pickle.loads(_read(int.from_bytes(_read(_LENGTH), "little")))
+    if cores is not None:
+        with contextlib.suppress(OSError):  # some of them were taken away since
+            os.sched_setaffinity(0, cores)
+    return tuple(given)
 
 
 def _read(size: int) -> bytes:
@@ -81,10 +87,15 @@ def signal_when_parent_ends(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
-def leave_the_parents_core() -> None:
-    """Run on any core: a loop in real time may have been given one for itself, and its children inherit that."""
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+@contextlib.contextmanager
+def started_on(cores: Collection[int]) -> Iterator[None]:
+    """Whatever is started meanwhile runs on these cores: children inherit the one that a loop in real time keeps to."""
+    global _CORES
+    before, _CORES = _CORES, tuple(cores)
+    try:
+        yield
+    finally:
+        _CORES = before
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:

@@ -212,7 +212,6 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, note)
     processes.signal_when_parent_ends(signal.SIGUSR1)
     note()  # it may have ended before
-    processes.leave_the_parents_core()
     physics = Physics(config, link, clock)
     if keep_time(physics, link, clock, orphaned) == "lost":
         sys.exit(f"the physics of mujoco:{config.environment} has been held up for over {_LOST_NS / NS_PER_S:g} s")

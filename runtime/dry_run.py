@@ -32,6 +32,7 @@ class DryRun:
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
+        self.damp = _do_nothing if callable(getattr(robot, "damp", None)) else None
 
     @property
     def task(self) -> TaskSpec:
@@ -83,3 +84,7 @@ class DryRun:
     def close(self) -> None:
         """Let go of the robot."""
         self._robot.close()
+
+
+def _do_nothing() -> None:
+    """Damping a robot that stands still."""

@@ -316,7 +316,8 @@ class Loop:
             self._supervision.end()
 
     def _note(self, stopped_by: StoppedBy, detail: str) -> None:
-        self.tally.stopped_by, self.tally.detail = stopped_by, detail
+        printable = detail.encode(errors="backslashreplace").decode()  # a driver's words may hold anything
+        self.tally.stopped_by, self.tally.detail = stopped_by, printable
 
 
 @contextlib.contextmanager

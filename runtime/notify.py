@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import ConfigError
 
-_SHORTEST_WATCHDOG_S = 2
+#: Two datagrams, the second of which is late.
+_MARGIN_S = 2.0
 
 
 class Notifier:
@@ -21,15 +22,16 @@ class Notifier:
 
     Args:
         environment: of the process.
+        longest_silence_s: for so long the loop may say nothing: a reset.
 
     Attributes:
         dropped: datagrams that could not be sent at once.
 
     Raises:
-        ConfigError: the manager waits for less time than two datagrams need.
+        ConfigError: the manager would end a loop that is well.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, longest_silence_s: float = 0.0) -> None:
         self.dropped = 0
         self._socket: socket.socket | None = None
         self._next_ns = 0
@@ -37,10 +39,11 @@ class Notifier:
         if not address:
             return
         limit_s = int(environment.get("WATCHDOG_USEC", "0")) / 1e6
-        if 0 < limit_s < _SHORTEST_WATCHDOG_S:
+        if 0 < limit_s < longest_silence_s + _MARGIN_S:
             raise ConfigError(
-                f"WatchdogSec: got {limit_s:g} s, expected at least {_SHORTEST_WATCHDOG_S} s: "
-                "the loop tells the service manager once a second that it is alive"
+                f"WatchdogSec: got {limit_s:g} s, expected at least {longest_silence_s + _MARGIN_S:g} s: the loop says "
+                "once a second that it is alive, but nothing during a reset, which the guard's reset_timeout_s lets "
+                f"take {longest_silence_s:g} s"
             )
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
@@ -55,7 +58,7 @@ class Notifier:
             self.dropped += 1
 
     def alive(self, now_ns: int, ticks: int) -> None:
-        """A slot went well. At most once a second, and never for longer than it takes to send a datagram.
+        """A slot was taken. At most once a second, and never for longer than it takes to send a datagram.
 
         Args:
             now_ns: when the slot began.

@@ -20,7 +20,7 @@ from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.loop import Loop
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
-from dmh_edge.runtime.pace import Pace
+from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
 from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
 from dmh_edge.runtime.report import Summary
@@ -105,7 +105,8 @@ def operate(
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
     guard = GuardSettings() if guard is None else guard
-    period_ns = Rate(rate_hz, clock).period_ns  # refuses what is no rate, and the next line what the task does not bear
+    # Refuse what is no rate for this robot, and in the next line what its task does not bear.
+    period_ns = (RobotPace(rate_hz, robot, clock) if pace == "robot" else Rate(rate_hz, clock)).period_ns
     Guard(contract.task, period_ns, robot.lockstep, guard, damps=callable(getattr(robot, "damp", None)))
     if not (armed or robot.simulated or terminal):
         raise ConfigError(
@@ -138,21 +139,21 @@ def operate(
             if out:
                 keeping.discard()
                 if folder_is_ours:
-                    out.rmdir()
-            return []
+                    with contextlib.suppress(OSError):  # somebody else has left something in it
+                        out.rmdir()
+            return failures
         writers: list[Callable[[], None]] = []
+        if state and not dry_run:  # first: it is what cannot be had again
+            writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
         if out:
             writers.append(lambda: write_text(out / GUARD_NAME, guard.model_dump_json(indent=2) + "\n"))
             writers.append(lambda: write_text(out / SUMMARY_NAME, report().model_dump_json(indent=2) + "\n"))
-        if state and not dry_run:
-            writers.append(lambda: save_state(state, session, policy_sha256, loop.reward_due))
-        if out:
             writers.append(lambda: keeping.write_trace(session))
             writers.append(lambda: keeping.write_page(report(), loop.tally))
         return [*failures, *(failure for failure in map(_failure, writers) if failure)]
 
     with (
-        contextlib.closing(Notifier()) as notifier,
+        contextlib.closing(Notifier(longest_silence_s=guard.reset_timeout_s)) as notifier,
         StopSignals() as signals,
         contextlib.ExitStack() as at_the_terminal,
     ):
@@ -209,6 +210,8 @@ def _failure(write: Callable[[], None]) -> str:
         write()
     except DmhEdgeError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 (what comes after it is written all the same)
+        return f"{type(error).__name__}: {error}"
     return ""
 
 

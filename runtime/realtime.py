@@ -16,12 +16,12 @@ import contextlib
 import ctypes
 import os
 import resource
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dmh_edge import processes
 from dmh_edge.errors import ConfigError
 
 #: Take what can be had, or nothing, or refuse to start without all of it.
@@ -133,14 +133,15 @@ def _set_timer_slack(undo: contextlib.ExitStack) -> Grant:
 def _schedule(undo: contextlib.ExitStack) -> Iterator[Grant]:
     """Priority and core: without the priority a thread tied to a core could not flee from who uses it."""
     soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    priority = PRIORITY if _has_capability(_CAP_SYS_NICE) or soft < 1 else min(PRIORITY, soft)
+    # One is left for the watchdog, which must not have to wait for the loop.
+    priority = PRIORITY if _has_capability(_CAP_SYS_NICE) or soft < 1 else max(1, min(PRIORITY, soft - 1))
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     core = chosen_core()
     try:
         # What this thread starts, processes included, gets the ordinary priority.
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError as error:
-        remedy = _raise_limit("rtprio", str(PRIORITY), f"LimitRTPRIO={PRIORITY}", "SYS_NICE")
+        remedy = _raise_limit("rtprio", str(PRIORITY + 1), f"LimitRTPRIO={PRIORITY + 1}", "SYS_NICE")
         yield Grant(f"SCHED_FIFO at priority {priority}", f"{error.strerror}, the limit is {soft}", remedy)
         yield Grant(
             f"core {core}", "a thread of ordinary priority is better off free to move", "it comes with SCHED_FIFO"
@@ -157,6 +158,7 @@ def _schedule(undo: contextlib.ExitStack) -> Iterator[Grant]:
         )
         return
     undo.callback(os.sched_setaffinity, 0, allowed)
+    undo.enter_context(processes.started_on(allowed - {core} or allowed))
     yield Grant(f"core {core}")
 
 
@@ -168,12 +170,11 @@ def _restore_scheduling(policy: int, param: os.sched_param) -> None:
 
 
 def _raise_limit(name: str, value: str, directive: str, capability: str) -> str:
-    """How to be allowed something, in a login, a service, a container, or by the program itself."""
-    interpreter = Path(sys.executable).resolve()
+    """How to be allowed something, in a login, a service or a container."""
     return (
         f"write '{_user()} - {name} {value}' to /etc/security/limits.d/dmh-edge.conf and log in again, "
         f"or {directive} in a systemd unit, or docker run --cap-add {capability} --ulimit {name}="
-        f"{'-1' if value == 'unlimited' else value}, or setcap cap_sys_nice,cap_ipc_lock+ep {interpreter}"
+        f"{'-1' if value == 'unlimited' else value}"
     )
 
 

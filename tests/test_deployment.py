@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from dmh_edge import cli
+from dmh_edge.runtime.guard.settings import GuardSettings
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "Dockerfile.jetson"
@@ -74,13 +75,13 @@ def test_the_service_has_what_real_time_and_supervision_need():
         "Type": "notify",
         "WatchdogSignal": "SIGKILL",
         "Restart": "on-failure",
-        "KillMode": "mixed",
-        "LimitRTPRIO": "80",
+        "KillMode": "process",
+        "LimitRTPRIO": "81",
         "LimitMEMLOCK": "infinity",
     }
     assert {name: service[name] for name in wanted} == wanted
     assert service["User"] != "root"
-    assert int(service["WatchdogSec"]) >= 2
+    assert int(service["WatchdogSec"]) >= GuardSettings().reset_timeout_s + 2
     assert len(service["CPUAffinity"].split()) > 1
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.contract import ContinuousAction, Element, TaskSpec
+from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.observed import ROUNDING
 
@@ -46,6 +47,7 @@ class Applied:
             self._slack = ROUNDING * np.maximum(np.abs(self._low), np.abs(self._high))
         else:
             self.safe = np.array(task.action.safe, np.int64)
+            self._choices = task.action.size
         self.standing: Action = self.safe
         self.last: Action = self.safe
         self._last_write_ns: int | None = None
@@ -99,6 +101,30 @@ class Applied:
             return False, False
         inside = np.minimum(np.maximum(action, self._low), self._high)
         return bool((np.abs(inside - action) > self._slack).any()), bool((np.abs(limited - inside) > self._slack).any())
+
+    def check(self, applied: Action) -> None:
+        """Refuse what no robot can have applied: the policy learns from it, and keeps it.
+
+        A robot may say what it measured, which may well be out of bounds, but not by more than they are apart.
+
+        Args:
+            applied: ``[A]`` or ``[]``, as the robot says.
+
+        Raises:
+            RobotError: it is something else, not finite, far out of bounds, or no choice.
+        """
+        if getattr(applied, "shape", None) != self.safe.shape or not np.isfinite(applied).all():
+            raise RobotError(f"write: got {applied!r} as the applied action, expected an array like {self.safe!r}")
+        if not self.continuous:
+            if not 0 <= applied < self._choices:
+                raise RobotError(
+                    f"write: got {applied!r} as the applied action, expected one of {self._choices} choices"
+                )
+        elif ((applied < self._low - self.span) | (applied > self._high + self.span)).any():
+            raise RobotError(
+                f"write: got {applied!r} as the applied action, far outside of its bounds {self._low.tolist()} to "
+                f"{self._high.tolist()}"
+            )
 
     def wrote(self, applied: Action, now_ns: int) -> None:
         """An action was applied; a robot may say what it measured, but the window of `limit` must not be empty."""

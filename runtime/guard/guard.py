@@ -268,7 +268,11 @@ class Guard:
         Args:
             applied: as the robot says.
             now_ns: just after it was written, so that the time until the next one is never taken for longer than it is.
+
+        Raises:
+            RobotError: it can have applied no such thing.
         """
+        self._applied.check(applied)
         self._written = True
         self._applied.wrote(applied, now_ns)
 

@@ -5,6 +5,8 @@ in lockstep                     nothing needs to: its time stands still while no
 has a stop path                 the watchdog process, which calls it
 has a command timeout alone     the robot itself
 has neither                     a person who stands by: it is refused without ``attended``
+
+Process 1 of a container takes all others with it, the watchdog too: a stop path alone is not enough there.
 """
 
 from __future__ import annotations
@@ -18,14 +20,12 @@ from dmh_edge.clock import NS_PER_S, Clock
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
-from dmh_edge.runtime.watchdog.watchdog import READY, WatchdogConfig
-
-#: Longest reset of a robot.
-RESET_TIMEOUT_S = 30.0
+from dmh_edge.runtime.watchdog.watchdog import LAST_TRIES_S, READY, WatchdogConfig
 
 #: To start a process and import what the stop path needs, on a busy machine.
 _START_S = 30.0
-_END_S = 5.0
+#: A watchdog that cannot stop the robot is let try for as long as it does, and its stop path take some seconds.
+_END_S = LAST_TRIES_S + 5.0
 #: The watchdog looks four times a second. One that has not for so long is dead or starved, and of no use.
 _ABSENT_NS = 2 * NS_PER_S
 
@@ -40,13 +40,11 @@ class Supervision:
     Args:
         period_ns: of the control loop.
         clock: the loop's.
-        attended: whether a person stands by who can stop a robot that nothing else would stop.
         reset_timeout_s: longest reset.
+        attended: whether a person stands by who can stop a robot that nothing else would stop.
     """
 
-    def __init__(
-        self, period_ns: int, clock: Clock, *, attended: bool = False, reset_timeout_s: float = RESET_TIMEOUT_S
-    ) -> None:
+    def __init__(self, period_ns: int, clock: Clock, *, reset_timeout_s: float, attended: bool = False) -> None:
         self._period_ns, self._clock, self._attended = period_ns, clock, attended
         self._reset_timeout_ns = round(reset_timeout_s * NS_PER_S)
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,6 +70,12 @@ class Supervision:
                     "with --attended"
                 )
             return
+        if os.getpid() == 1 and robot.command_timeout_s is None and not self._attended:
+            raise RobotError(
+                "nothing would stop this robot when the loop dies: as process 1 of a container it takes the watchdog "
+                "with it; give the robot a command timeout, run it outside of a container, or stand by with a hand on "
+                "the emergency stop and run it with --attended"
+            )
         heartbeat = Heartbeat()
         config = WatchdogConfig(heartbeat, os.getpid(), self._period_ns, self._reset_timeout_ns)
         self._process = processes.start("dmh_edge.runtime.watchdog.watchdog", config, stop_path, output=subprocess.PIPE)

@@ -6,7 +6,7 @@ terminal are not for it. It ends with the loop, and not before it has stopped a 
 
     the loop is silent while       for longer than               the watchdog
     running                        3 control periods + 30 ms     stops the robot, within 3 periods + 50 ms
-    resetting                      the reset timeout             stops the robot
+    resetting                      the reset timeout + 1 s       stops the robot: the loop itself had not
     stopping                       2 s                           stops the robot
     disarmed                       -                             waits
     the loop ends, not disarmed    -                             stops the robot at once
@@ -37,11 +37,14 @@ SILENT_PERIODS = 3
 #: Robots decelerate before they stand still; one that takes longer has to be stopped by another way.
 STOP_TIMEOUT_NS = 2_000 * MS
 
+#: The loop ends a reset that takes too long, and says why; this is for a loop that does not.
+RESET_MARGIN_NS = 1_000 * MS
+
 #: It looks at least so often, so that the loop can tell whether it lives.
 _LOOK_NS = 250 * MS
 #: A stop path that failed is tried again after this; when the loop is gone, for so long.
 _AGAIN_S = 0.05
-_LAST_TRIES_S = 10.0
+LAST_TRIES_S = 10.0
 
 READY = b"ready"
 
@@ -68,7 +71,7 @@ class WatchdogConfig:
             return None
         if phase is Phase.RUNNING:
             return SILENT_PERIODS * self.period_ns + MARGIN_NS
-        return self.reset_timeout_ns if phase is Phase.RESETTING else STOP_TIMEOUT_NS
+        return self.reset_timeout_ns + RESET_MARGIN_NS if phase is Phase.RESETTING else STOP_TIMEOUT_NS
 
 
 def watch(config: WatchdogConfig, ended: Callable[[int], bool], now_ns: Callable[[], int]) -> tuple[Phase, int] | None:
@@ -112,7 +115,7 @@ def stop(heartbeat: Heartbeat, stop_path: Callable[[], None], ended: Callable[[i
             heartbeat.confirm(time.monotonic_ns())
             return ""
         if last_try_s is None and ended(0):
-            last_try_s = time.monotonic() + _LAST_TRIES_S
+            last_try_s = time.monotonic() + LAST_TRIES_S
         if last_try_s is not None and time.monotonic() > last_try_s:
             return failure
         time.sleep(_AGAIN_S)
@@ -152,12 +155,15 @@ def main() -> None:
 def _run_before(loop: int) -> None:
     """A loop in real time does not give up its core, and hands its priority on to nobody; this process takes one more,
     lest it have to wait for what it watches."""
-    processes.leave_the_parents_core()
-    with contextlib.suppress(OSError):  # a limit of the user's, or the loop is gone
+    with contextlib.suppress(ProcessLookupError):
         policy = os.sched_getscheduler(loop) & ~os.SCHED_RESET_ON_FORK
-        if policy in (os.SCHED_FIFO, os.SCHED_RR):
-            priority = min(os.sched_getparam(loop).sched_priority + 1, os.sched_get_priority_max(policy))
+        if policy not in (os.SCHED_FIFO, os.SCHED_RR):
+            return
+        priority = min(os.sched_getparam(loop).sched_priority + 1, os.sched_get_priority_max(policy))
+        try:
             os.sched_setscheduler(0, policy, os.sched_param(priority))
+        except PermissionError as error:
+            _say(f"watchdog: no priority above the loop's, {priority}: {error.strerror}; raise the limit rtprio to it")
 
 
 def _say(line: str) -> None:

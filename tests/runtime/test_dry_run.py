@@ -124,3 +124,12 @@ def test_a_choice_is_answered_by_the_safe_choice():
 def test_it_says_of_the_robot_what_the_robot_says(name):
     robot = Watched(FakeClock())
     assert getattr(DryRun(robot), name) == getattr(robot, name)
+
+
+def test_a_robot_that_can_damp_bears_in_a_dry_run_what_it_bears_in_a_run():
+    robot = Watched(FakeClock(10**9))
+    robot.damp = lambda: robot.calls.append("damp")
+    DryRun(robot).damp()
+    assert robot.calls == []
+    robot.damp = None
+    assert DryRun(robot).damp is None

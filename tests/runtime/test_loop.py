@@ -612,7 +612,7 @@ def test_a_stop_that_fails_after_another_failure_tells_both():
         loop.run(lambda: None, lambda: 0.0)
 
 
-@pytest.mark.parametrize("applied", [np.array([np.nan, 0]), np.zeros(3), np.array(0.0)])
+@pytest.mark.parametrize("applied", [np.array([np.nan, 0]), np.zeros(3), np.array(0.0), np.array([1e12, 0])])
 def test_a_robot_that_says_nonsense_about_what_it_applied_is_stopped(applied):
     class Liar(Script):
         def write(self, action: Action) -> Action:

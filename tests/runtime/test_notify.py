@@ -126,3 +126,10 @@ def test_a_watchdog_that_would_not_wait_for_two_datagrams_is_refused(tmp_path, l
     else:
         with pytest.raises(ConfigError, match=r"WatchdogSec: got 1.5 s, expected at least 2 s"):
             Notifier(environment)
+
+
+def test_a_watchdog_that_is_shorter_than_a_reset_may_be_is_refused(tmp_path):
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"}
+    Notifier(environment, longest_silence_s=28).close()
+    with pytest.raises(ConfigError, match=r"WatchdogSec: got 30 s, expected at least 62 s: .*reset_timeout_s"):
+        Notifier(environment, longest_silence_s=60)

@@ -18,7 +18,7 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeError, RobotError
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
-from dmh_edge.robots.protocol import Reading
+from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.replay import replay
@@ -178,6 +178,37 @@ def test_a_robot_that_fails_leaves_whole_records(tmp_path):
     summary = parse(Summary, (tmp_path / "summary.json").read_text(), "summary")
     assert (summary.stopped_by, summary.ticks) == ("error", 20)
     assert (tmp_path / "state.npz").exists()
+
+
+def test_a_robot_whose_words_no_file_can_hold_costs_neither_the_records_nor_what_was_learned(tmp_path):
+    class Garbled(Watched):
+        def write(self, action: Action) -> Action:
+            if self.calls.count("read") > 9:
+                raise OSError("no device \udcff")
+            return super().write(action)
+
+    with pytest.raises(RobotError, match="no device"):
+        run(Garbled(FakeClock(10**9)), out=tmp_path / "run", state=tmp_path / "learned.npz")
+    summary = parse(Summary, (tmp_path / "run" / "summary.json").read_text(), "summary")
+    assert "no device \\udcff" in summary.detail
+    assert (tmp_path / "learned.npz").exists()
+    assert (tmp_path / "run" / "page.html").exists()
+
+
+def test_a_defect_in_writing_one_thing_costs_only_that(tmp_path, monkeypatch):
+    monkeypatch.setattr("dmh_edge.runtime.operate.GUARD_NAME", "guard\0.json")
+    with pytest.raises(DmhEdgeError, match="null"):
+        run(out=tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"page.html", "summary.json", "trace.npz"}
+
+
+def test_a_pace_that_a_robot_cannot_have_is_refused_before_a_record_is_begun(tmp_path):
+    robot = Watched(FakeClock(10**9))
+    robot.lockstep = True
+    with pytest.raises(ConfigError, match="--pace robot"):
+        run(robot, out=tmp_path / "run", pace="robot", mcap=True)
+    assert not robot.calls
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
