@@ -465,7 +465,8 @@ def bench_loop(
 @app.command()
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c, tuning or cost.")
+        str,
+        typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c, tuning, cost or latency."),
     ],
     budget: Annotated[
         Literal["smoke", "cpu", "full"],
