@@ -33,6 +33,7 @@ OPTIONS: tuple[Option, ...] = get_args(Option)
 
 #: With the guard put off, an observation may be so old, an action held and the robot left alone for so long.
 _PATIENCE_S = 1.0
+_PATIENT = GuardSettings(budget_s=_PATIENCE_S, late_slots=50, late_window=50, frozen_s=None)
 #: A run that misses more of its slots than this is made again, ...
 _MISSES = 0.02
 #: ... but not for ever.
@@ -213,7 +214,7 @@ def _once(asked: Rehearsal, tries: int) -> Run:
             self_test=lambda: None,
             limits=Limits(episodes=asked.episodes),
             noise_seed=asked.hidden,
-            guard=None if asked.as_exported else GuardSettings(budget_s=_PATIENCE_S, late_slots=50, late_window=50),
+            guard=None if asked.as_exported else _PATIENT,
         )
     if summary.stopped_by == "operator":
         raise KeyboardInterrupt
