@@ -65,8 +65,9 @@ def test_what_is_added_reaches_the_robot_under_the_contract_as_it_is(policy):
 
 
 def test_a_return_is_by_where_the_arm_was_and_not_by_what_the_policy_was_told(policy):
-    """The policy spins the arm. What is delayed by 0.9 of 1 s does not move it, away from a near target; told so late, it
-    seems to stand."""
+    """The policy spins the arm away from a near target. What is delayed by 0.9 of 1 s lets it stand there; told so
+    late, it seems to.
+    """
     late, delayed = (
         rehearse(Rehearsal(policy, "dark-reacher", Added(option=option, seconds=0.9), NEAR, 1))
         for option in ("latency_s", "actuator_delay_s")
