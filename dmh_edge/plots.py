@@ -48,6 +48,7 @@ class Panel:
         lines: what is compared.
         log: whether both axes are logarithmic.
         log_x: whether x alone is; where neither is, x counts.
+        marks: places on x that mean something, each with what.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Panel:
     lines: Sequence[Line]
     log: bool = False
     log_x: bool = False
+    marks: Sequence[tuple[float, str]] = ()
 
 
 def learning_in_context(evaluation: Evaluation, path: Path) -> None:
@@ -102,6 +104,18 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
                 line.x, line.y, color=color, linestyle=style, marker=mark, markersize=5, label=line.name
             )
             axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
+        for place, meaning in panel.marks:
+            axes.axvline(place, color="0.5", linestyle="-.", linewidth=1)
+            axes.annotate(
+                meaning,
+                (place, 0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(3, 4),
+                textcoords="offset points",
+                rotation=90,
+                fontsize=7,
+                color="0.35",
+            )
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
         axes.set_title(panel.title, fontsize=10)
@@ -112,7 +126,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
             axes.set_xticks(places, [f"{place:,}" for place in places])
             axes.xaxis.set_minor_locator(NullLocator())
         else:
-            axes.set_xlim(1, max(2, *(max(line.x) for line in panel.lines)))
+            first = min(1, *(min(line.x) for line in panel.lines))
+            axes.set_xlim(first, max(2, *(max(line.x) for line in panel.lines)))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if panel.log:
             axes.set_yscale("log")

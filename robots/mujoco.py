@@ -118,6 +118,19 @@ class MujocoRobot:
             (get_args(Rule)[int(event[2])], int(event[1])) for event in events if event and event[0] == Event.VIOLATION
         ]
 
+    @property
+    def reward_now(self) -> float:
+        """Of where the arm is now, however old what `read` shows: for a judge, not for a policy.
+
+        Raises:
+            RobotError: it is not connected, or the physics is dead.
+        """
+        samples = self._running().samples
+        newest = samples.read(samples.count - 1)
+        if newest is None:
+            raise RobotError(f"{self._name}: the newest sample of the physics cannot be read")
+        return float(newest[2])
+
     def connect(self) -> None:
         """Start the physics.
 

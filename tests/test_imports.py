@@ -48,6 +48,8 @@ NEEDS_NO_TORCH = (
     "studies",
     "studies.paper",
     "studies.page",
+    "studies.rehearsal",
+    "studies.workers",
 )
 
 # Who may know a backend, or what writes records. TensorRT goes by two names, so its file imports it by a computed one.

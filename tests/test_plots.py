@@ -49,3 +49,17 @@ def test_a_picture_that_cannot_be_written_is_named(evaluation, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"curve\.png cannot be written"):
         plots.learning_in_context(evaluation, tmp_path / "file" / "curve.png")
+
+
+def test_places_on_x_are_marked_and_x_begins_where_the_lines_do(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    line = plots.Line("late", [0, 40], [-4, -5], [-5, -6], [-3, -4])
+    plots.draw([plots.Panel("t", "ms", "return", [line], marks=((20, "control period"),))], tmp_path / "marked.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_xlim() == (0, 40)
+    assert axes.lines[1].get_xdata() == [20, 20]
+    assert [text.get_text() for text in axes.texts] == ["control period"]

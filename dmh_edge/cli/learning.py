@@ -125,7 +125,8 @@ def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[
 @app.command()
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c, tuning or cost.")
+        str,
+        typer.Argument(metavar="NAME", help="gridworld, tmaze, ablation-subgoal, ablation-c, tuning, cost or latency."),
     ],
     budget: Annotated[
         Literal["smoke", "cpu", "full"],

@@ -23,14 +23,18 @@ from dmh_edge.runtime.sessions.ort import OrtSession
 
 def session(checkpoint: Checkpoint, batch: int = 1) -> OrtSession:
     """The graphs of a policy in ONNX Runtime, for so many robots."""
-    model = checkpoint.build()
     with tempfile.TemporaryDirectory() as scratch:  # a graph that is loaded needs its file no more
-        folder = Path(scratch)
-        contract = draft_contract(checkpoint, folder, checkpoint.header.task.name)
-        metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
-        for graph in contract.model.graphs:
-            write_onnx(model, contract.model, graph, folder / graph.file, metadata)
-        return OrtSession(Policy(folder, contract, ""), batch)
+        return OrtSession(written(checkpoint, Path(scratch)), batch)
+
+
+def written(checkpoint: Checkpoint, folder: Path) -> Policy:
+    """The graphs of a policy as ONNX files in a folder, for whoever opens them."""
+    model = checkpoint.build()
+    contract = draft_contract(checkpoint, folder, checkpoint.header.task.name)
+    metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
+    for graph in contract.model.graphs:
+        write_onnx(model, contract.model, graph, folder / graph.file, metadata)
+    return Policy(folder, contract, "")
 
 
 def untrained(config: ModelConfig, spec: TaskSpec) -> Checkpoint:

@@ -7,13 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from dmh_edge.errors import ConfigError, unknown
-from dmh_edge.studies import ablations, cost, gridworld, tmaze, tuning
+from dmh_edge.studies import ablations, cost, gridworld, latency, tmaze, tuning
 from dmh_edge.studies.page import Colophon, Page, write
 from dmh_edge.studies.study import Budget, Study, Workshop
 
 STUDIES = {
     study.name: study
-    for study in (gridworld.STUDY, tmaze.STUDY, ablations.SUBGOAL, ablations.CHUNK, tuning.STUDY, cost.STUDY)
+    for study in (
+        gridworld.STUDY,
+        tmaze.STUDY,
+        ablations.SUBGOAL,
+        ablations.CHUNK,
+        tuning.STUDY,
+        cost.STUDY,
+        latency.STUDY,
+    )
 }
 _BUDGETS = {
     "smoke": "smoke: tiny models and next to no training, to see that everything works; the figures mean nothing",

@@ -7,11 +7,8 @@ full    the paper's sizes and updates, for a GPU
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -27,12 +24,10 @@ from dmh_edge.schema import Spec, parse
 from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
 from dmh_edge.studies.machine import machine, versions
 from dmh_edge.studies.page import Page
+from dmh_edge.studies.workers import live_and_die_with_the_parent
 
 Budget: TypeAlias = Literal["smoke", "cpu", "full"]
 S = TypeVar("S", bound=Spec)
-
-#: Of `prctl`; and the seconds that a process for cells has to leave in good order.
-_SET_PARENT_DEATH_SIGNAL, _LAST_S = 1, 10
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ class Workshop:
             for cell in cells:
                 yield cell, _timed(cell, self.work)
             return
-        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), _live_and_die_with_the_parent)
+        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), live_and_die_with_the_parent)
         waiting, running = list(reversed(cells)), dict[Future[float], Cell]()
         try:
             while waiting or running:
@@ -197,18 +192,3 @@ def _timed_in_its_process(cell: Cell, work: Path) -> float:
         return _timed(cell, work)
     except SystemExit:  # SIGTERM: the pool would wait for another cell
         os._exit(1)
-
-
-def _leave(*_: object) -> None:
-    signal.alarm(_LAST_S)  # which ends the process even where the exception is swallowed
-    sys.exit(1)
-
-
-def _live_and_die_with_the_parent() -> None:
-    """Of a process for cells: the parent alone answers Ctrl-C, which reaches both, and takes its children along.
-
-    However it ends: Linux sends them SIGTERM then, and they write down what they have spent.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -1,0 +1,239 @@
+"""Runs of a policy on an arm that waits for nobody, with something added between the two; several at a time.
+
+Every run is `operate` on ``mujoco:<id>`` in a process of its own, in real time. What a busy machine does to a run says
+nothing of the policy: a run in which it missed too many slots is made again, and what it missed all the same is told.
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from dmh_edge.errors import DmhEdgeError, RobotError
+from dmh_edge.robots.mujoco import MujocoRobot
+from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.sessions.engine import session_for
+from dmh_edge.schema import Spec
+from dmh_edge.studies.workers import live_and_die_with_the_parent
+
+Option: TypeAlias = Literal["latency_s", "jitter_s", "actuator_delay_s"]
+OPTIONS: tuple[Option, ...] = get_args(Option)
+
+#: With the guard put off, an observation may be so old, an action held and the robot left alone for so long.
+_PATIENCE_S = 1.0
+_PATIENT = GuardSettings(budget_s=_PATIENCE_S, late_slots=50, late_window=50, frozen_s=None)
+#: A run that misses more of its slots than this is made again, ...
+_MISSES = 0.02
+#: ... but not for ever.
+_TRIES = 5
+
+
+class Added(Spec):
+    """What is added between policy and arm."""
+
+    option: Option
+    """Of the robot."""
+    seconds: float
+    """How much; 0 for nothing."""
+
+    @property
+    def milliseconds(self) -> float:
+        """How much, for people."""
+        return round(1000 * self.seconds, 6)
+
+
+class Run(Spec):
+    """What came of one run."""
+
+    hidden: int
+    """Its hidden target."""
+    returns: tuple[float, ...]
+    """Of each episode, by where the arm was."""
+    seen: tuple[float, ...]
+    """Of each episode, by what the policy was told: rewards as late as the observations."""
+    stopped_by: str
+    """``episodes``, where it came to its end."""
+    detail: str
+    """The same in words."""
+    stale: int
+    """Observations that were older than the contract allows."""
+    slots: int
+    """Turns that the loop took."""
+    held_slots: int
+    """Turns without a step of the policy."""
+    skipped_slots: int
+    """Slots that passed without a turn."""
+    tries: int
+    """The machine left so many runs to be made."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every episode came to its end."""
+        return self.stopped_by == "episodes"
+
+    @property
+    def missed(self) -> float:
+        """Share of the slots."""
+        return self.skipped_slots / max(1, self.slots + self.skipped_slots)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What is to be run.
+
+    Attributes:
+        policy: checked.
+        environment: id of the arm.
+        added: between the two.
+        hidden: number of the target; also the seed of everything that is drawn, so that one target has the same poses
+            and the same noise whatever is added.
+        episodes: in a row, without any update.
+        as_exported: with the contract's age limit and the guard's defaults; else both let everything pass that is not
+            the policy's doing, since it is the policy that is judged.
+    """
+
+    policy: Policy
+    environment: str
+    added: Added
+    hidden: int
+    episodes: int
+    as_exported: bool = False
+
+
+class JudgedArm(MujocoRobot):
+    """An arm beside which somebody stands who sees where it is, whatever its driver is shown.
+
+    Attributes:
+        returns: of each episode, the last one so far; a reward counts with the first reading after each action.
+    """
+
+    returns: list[float]
+    _due: bool
+
+    def connect(self) -> None:
+        """Start the physics; no episode has begun."""
+        self.returns, self._due = [], False
+        super().connect()
+
+    def reset(self) -> None:
+        """Start an episode."""
+        super().reset()
+        self.returns.append(0.0)
+        self._due = False
+
+    def read(self) -> Reading:
+        """What the driver is shown."""
+        reading = super().read()
+        if self._due:
+            self.returns[-1] += self.reward_now
+            self._due = False
+        return reading
+
+    def write(self, action: Action) -> Action:
+        """Send a pair of torques."""
+        applied = super().write(action)
+        self._due = True
+        return applied
+
+
+def rehearse(asked: Rehearsal) -> Run:
+    """One run; call it from the main thread.
+
+    Raises:
+        DmhEdgeError: the machine is too busy for one that comes to its end.
+        KeyboardInterrupt: somebody wanted it to end.
+    """
+    best: Run | None = None
+    for tries in range(1, _TRIES + 1):
+        try:
+            run = _once(asked, tries)
+        except RobotError as error:  # the physics was held up for too long
+            reason = str(error)
+            continue
+        reason = f"the {run.stopped_by} ended it: {run.detail}"
+        if best is None or (run.is_whole, -run.missed) > (best.is_whole, -best.missed):
+            best = run
+        if run.stale or (run.is_whole and run.missed <= _MISSES):
+            return run
+    if best is None or not (best.is_whole or asked.as_exported):
+        raise DmhEdgeError(
+            f"{asked.environment} with {asked.added.option} of {asked.added.seconds:g} came to no end in {_TRIES} "
+            f"runs ({reason}): the machine is too busy for real time; try again when it is idle, or with fewer --jobs"
+        )
+    return best.model_copy(update={"tries": _TRIES})
+
+
+@contextmanager
+def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[Run]]]:
+    """Something that makes runs, so many at once, in processes that stay for all of them."""
+    pool = ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), live_and_die_with_the_parent)
+    before = set(multiprocessing.active_children())
+    try:
+        yield lambda asked: list(pool.map(_in_its_process, asked))
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_its_process(asked: Rehearsal) -> Run:
+    try:
+        return rehearse(asked)
+    except (KeyboardInterrupt, SystemExit):  # SIGTERM, in a run or between two: the pool would begin the next one
+        os._exit(1)
+
+
+def _once(asked: Rehearsal, tries: int) -> Run:
+    policy = asked.policy if asked.as_exported else _patient(asked.policy)
+    robot = JudgedArm(
+        asked.environment,
+        hidden=asked.hidden,
+        seed=asked.hidden,
+        command_timeout_s=None if asked.as_exported else _PATIENCE_S,
+        **{asked.added.option: asked.added.seconds},
+    )
+    with closing(session_for(policy, "ort-cpu")) as session:
+        summary: Summary = operate(
+            session,
+            robot,
+            policy_sha256=policy.sha256,
+            self_test=lambda: None,
+            limits=Limits(episodes=asked.episodes),
+            noise_seed=asked.hidden,
+            guard=None if asked.as_exported else _PATIENT,
+        )
+    if summary.stopped_by == "operator":
+        raise KeyboardInterrupt
+    return Run(
+        hidden=asked.hidden,
+        returns=tuple(robot.returns[: len(summary.returns)]),
+        seen=summary.returns,
+        stopped_by=summary.stopped_by,
+        detail=summary.detail,
+        stale=summary.faults.get(Fault.OBSERVATION_STALE.value, 0),
+        slots=summary.slots,
+        held_slots=summary.held_slots,
+        skipped_slots=summary.skipped_slots,
+        tries=tries,
+    )
+
+
+def _patient(policy: Policy) -> Policy:
+    """The same policy with a contract that bears whatever is added."""
+    limits = {"max_hold_s": _PATIENCE_S, "max_observation_age_s": _PATIENCE_S}
+    task = policy.contract.task.model_copy(update=limits)
+    return Policy(policy.folder, policy.contract.model_copy(update={"task": task}), policy.sha256)
