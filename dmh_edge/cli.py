@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import tempfile
 import time
@@ -288,6 +289,8 @@ def run(
 
     With the extra [records] the ticks are kept as run.mcap while the run lasts; without it as trace.npz at its end.
     """
+    # Before numpy is imported: its BLAS has 40 MB for every core, and a loop, which needs none of it, locks that.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
