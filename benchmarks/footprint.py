@@ -25,7 +25,7 @@ from pathlib import Path
 
 from live_run import PATIENT, LiveRun, Sample
 from rich.table import Table
-from soak import policy_for
+from some_policy import policy_for
 
 from dmh_edge import console
 from dmh_edge.errors import DmhEdgeError
@@ -37,7 +37,7 @@ LIMITS = {"site-packages": 180.0, "resident": 200.0, "first action": 1.5}
 #: The packages that are listed, from the largest.
 _LISTED = 8
 _MB = 1e6
-_COMMAND_TIMEOUT_S = 1.0
+_PATIENCE_S = 1.0
 
 
 def install(python: str, folder: Path) -> Path:
@@ -103,7 +103,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            policy = policy_for(arguments.policy, folder, rate_hz=50)
+            policy = policy_for(arguments.policy, folder, 50, _PATIENCE_S)
             python = install(arguments.python, folder / "environment")
             packages, bytecode = sizes(site_packages(python))
             whole = packages.total() + bytecode
@@ -133,7 +133,7 @@ def main() -> None:
     sys.exit(bool(missed))
 
 
-_ROBOT = (f"command_timeout_s={_COMMAND_TIMEOUT_S}",)
+_ROBOT = (f"command_timeout_s={_PATIENCE_S}",)
 
 
 def memory(policy: Policy, folder: Path, realtime: str, seconds: float, program: Sequence[str]) -> Sample:

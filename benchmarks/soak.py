@@ -27,10 +27,10 @@ from pathlib import Path
 
 from live_run import PATIENT, LiveRun, Sample
 from rich.table import Table
+from some_policy import policy_for
 
 from dmh_edge import console
 from dmh_edge.errors import DmhEdgeError
-from dmh_edge.runtime.policy import Policy
 
 #: More than this share of the memory after the warm-up is growth.
 GROWTH = 0.01
@@ -123,16 +123,6 @@ def table(looks: Sequence[Look]) -> Table:
     return drawn
 
 
-def policy_for(given: Path | None, folder: Path, rate_hz: float) -> Policy:
-    """The policy of a folder, or one that is made for the rate."""
-    if given:
-        return Policy.load(given)
-    from dmh_edge.bench.untrained import PAPER, exported
-
-    console.say("exporting an untrained policy of the paper's sizes")
-    return exported(PAPER, folder / "untrained", rate_hz, PATIENCE_S)
-
-
 def main() -> None:
     """Run, look, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -151,7 +141,7 @@ def main() -> None:
     looks: list[Look] = []
     summary, failure, interrupted = None, "", False
     with tempfile.TemporaryDirectory() as name:
-        policy = policy_for(arguments.policy, Path(name), arguments.rate)
+        policy = policy_for(arguments.policy, Path(name), arguments.rate, PATIENCE_S)
         robot = (f"stoppable={json.dumps(arguments.watchdog)}", f"command_timeout_s={PATIENCE_S}")
         options = ("--realtime", "try", *PATIENT)
         with console.bars() as told, LiveRun(policy, Path(name, "soak"), options, robot) as run:
