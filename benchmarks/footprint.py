@@ -38,6 +38,7 @@ LIMITS = {"site-packages": 180.0, "resident": 200.0, "first action": 1.5}
 _LISTED = 8
 _MB = 1e6
 _PATIENCE_S = 1.0
+_ROBOT = (f"command_timeout_s={_PATIENCE_S}",)
 
 
 def install(python: str, folder: Path) -> Path:
@@ -90,6 +91,11 @@ def site_packages(python: Path) -> Path:
     return Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
 
 
+def command_line(python: Path) -> tuple[str, ...]:
+    """What an operator types, in an environment that sees nothing of ours."""
+    return "env", "-u", "PYTHONPATH", str(python.with_name("dmh-edge"))
+
+
 def main() -> None:
     """Install, run, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,7 +116,7 @@ def main() -> None:
             found["site-packages"] = whole / _MB
             _print_sizes(packages, bytecode)
 
-            program = (str(python), "-E", "-c", "from dmh_edge.cli import main; main()")
+            program = command_line(python)
             starts_s = []
             for number in range(arguments.starts + 1):
                 with LiveRun(policy, folder / f"start{number}", (), _ROBOT, program) as run:
@@ -131,9 +137,6 @@ def main() -> None:
         unit = "s" if name == "first action" else "MB"
         print(f"{name}: {found[name]:.2f} {unit}, at most {limit:g}{': MISSED' * (name in missed)}")
     sys.exit(bool(missed))
-
-
-_ROBOT = (f"command_timeout_s={_PATIENCE_S}",)
 
 
 def memory(policy: Policy, folder: Path, realtime: str, seconds: float, program: Sequence[str]) -> Sample:

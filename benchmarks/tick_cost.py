@@ -268,6 +268,8 @@ def main() -> None:
                     found[way].append(bench.run(out, **more)[:, 0])
                 guard.append(bench.run_guard())
                 progress.update(task, advance=1, refresh=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except DmhEdgeError as error:
         print(error)
         sys.exit(1)
