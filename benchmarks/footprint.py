@@ -53,8 +53,12 @@ def install(python: str, folder: Path) -> Path:
     """
     console.say(f"installing dmh-edge[ort] for {python}")
     source, wheels = folder.with_name("source"), folder.with_name("wheels")
-    left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "data", "runs", "deploy", "tests", "docs")
-    shutil.copytree(ROOT, source, symlinks=True, ignore=left_out)  # leftovers of an earlier build would be in the wheel
+    source.mkdir()
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source)
+    for package in ("dmh_edge", "export", "runtime", "robots"):  # a copy: an earlier build's leftovers would be shipped
+        left_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, source / package, symlinks=True, ignore=left_out)
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
     _call(python, "-m", "venv", str(folder))
     _call(sys.executable, *pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
