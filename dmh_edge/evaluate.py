@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
 from dmh_edge.tasks.task import Task, phase_of
 

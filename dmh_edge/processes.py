@@ -28,7 +28,7 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
     It is in a session of its own, so that Ctrl-C and Ctrl-Z in a terminal are not for it.
 
     Args:
-        module: e.g. ``dmh_edge.runtime.watchdog``; its ``main`` asks `received` for what was given.
+        module: e.g. ``dmh_edge.runtime.watchdog.watchdog``; its ``main`` asks `received` for what was given.
         given: whatever can be pickled.
         output: where what it prints goes; errors go where ours go.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
-from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig, load
+from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig
 from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler, LabelledChunks
@@ -32,6 +32,7 @@ from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
 from dmh_edge.models.build import build
+from dmh_edge.presets import load
 from dmh_edge.schema import differences
 from dmh_edge.tasks.task import Task
 from dmh_edge.training_log import Display, TrainingLog

@@ -22,7 +22,7 @@ from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.replay import TOLERANCES, Comparison
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.session import Session
 
 BATCHES = (1, 3)
 Progress = Callable[[str, int, int], None]  # (what is compared, ticks done, ticks in all)

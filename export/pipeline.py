@@ -18,10 +18,10 @@ from dmh_edge.export.plans import Say, build_plans, quiet
 from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.replay import replay
-from dmh_edge.runtime.tensorrt import TensorRTSession, fitting_library
+from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
 
 #: Least length of the rollouts that an export must pass; a model may ask for more, to meet every corner of its state.
 GATE_TICKS = 200

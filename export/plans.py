@@ -13,8 +13,8 @@ from typing import Any
 
 from dmh_edge.errors import ConfigError, ExportError
 from dmh_edge.files import replacing, sha256, write_bytes
-from dmh_edge.runtime import tensorrt_library
 from dmh_edge.runtime.policy import NOTE_NAME, EngineNote, Policy
+from dmh_edge.runtime.sessions import tensorrt_library
 
 Say = Callable[[str], None]  # told, in a sentence, what is being done
 
@@ -75,7 +75,7 @@ def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet)
 def targets_here(name: tensorrt_library.LibraryName, library: Any, targets: tuple[str, ...]) -> tuple[str, ...]:
     """The GPU architectures that a build on this machine is for; see `build_plans`."""
     if name == "tensorrt":
-        from dmh_edge.runtime.cuda import compute_capability
+        from dmh_edge.runtime.sessions.cuda import compute_capability
 
         here = compute_capability()
         if targets and targets != (here,):

@@ -12,8 +12,8 @@ from torch import Tensor
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.step_graph import StepGraph
 from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.buffered import BufferedSession, View
-from dmh_edge.runtime.session import Arrays
+from dmh_edge.runtime.sessions.buffered import BufferedSession, View
+from dmh_edge.runtime.sessions.session import Arrays
 
 
 class TorchSession(BufferedSession):

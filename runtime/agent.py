@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.runtime.session import Arrays, Session
+from dmh_edge.runtime.sessions.session import Arrays, Session
 
 
 class Agent:

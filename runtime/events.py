@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import Field
 
 from dmh_edge.clock import Clock
-from dmh_edge.runtime.faults import Fault
+from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.schema import Spec
 
 

@@ -1,7 +1,7 @@
 """Injecting faults into the real loop: one run on a simulated robot, judged by the monitor that stands in the robot.
 
-Every row of the table in `runtime.faults` that the loop can meet is here, for each control mode. What blocks the loop
-itself - a frozen process, native code that never returns - is for a watchdog outside of it.
+Every row of the table in `runtime.guard.faults` that the loop can meet is here, for each control mode. What blocks the
+loop itself - a frozen process, native code that never returns - is for a watchdog outside of it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from dmh_edge.errors import DmhEdgeError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.faulty import ROBOT_FAULTS, FaultyRobot
 from dmh_edge.robots.monitor import Violation
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.faults import Fault
-from dmh_edge.runtime.faulty_session import POLICY_FAULTS, FaultySession
-from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import SUMMARY_NAME, operate
 from dmh_edge.runtime.operator import Operator
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.faulty import POLICY_FAULTS, FaultySession
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import parse
 
 #: What an operator does, by name.

@@ -9,7 +9,7 @@ the operator says so; the policy takes no step on its last observation, whose re
 next episode. Between two episodes the robot moves by itself, for a limited time, and the policy is not stepped.
 
 Garbage is collected between episodes only. No Python thread runs beside the loop; a process watches over it
-(`runtime.supervision`), and once that has stopped the robot, the loop moves it no more.
+(`runtime.watchdog.supervision`), and once that has stopped the robot, the loop moves it no more.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.alarm import alarm
 from dmh_edge.runtime.asking import ask
 from dmh_edge.runtime.events import EventLog, Moment
-from dmh_edge.runtime.faults import Fault
-from dmh_edge.runtime.guard import Guard, SafeStop
-from dmh_edge.runtime.guard_settings import GuardSettings
-from dmh_edge.runtime.heartbeat import Phase
-from dmh_edge.runtime.listeners import Records
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.guard import Guard, SafeStop
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.pace import Pace, RobotPace
 from dmh_edge.runtime.preflight import check_fit
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.records.listeners import Records
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.signals import StopRequested, StopSignals
 from dmh_edge.runtime.steps import Steps
-from dmh_edge.runtime.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.tally import StoppedBy, Tally
 from dmh_edge.runtime.turn import Turns
+from dmh_edge.runtime.watchdog.heartbeat import Phase
+from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
 
 
 class _LimitReached(Exception):

@@ -14,21 +14,21 @@ from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.agent import Agent
 from dmh_edge.runtime.dry_run import DryRun
-from dmh_edge.runtime.guard import Guard
-from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings
-from dmh_edge.runtime.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
+from dmh_edge.runtime.guard.guard import Guard
+from dmh_edge.runtime.guard.settings import GUARD_NAME, GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.loop import Loop
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.pace import Pace
 from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
 from dmh_edge.runtime.report import Summary
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.session import Session
+from dmh_edge.runtime.sessions.state_file import load_state, save_state
 from dmh_edge.runtime.signals import StopSignals
-from dmh_edge.runtime.state_file import load_state, save_state
-from dmh_edge.runtime.supervision import Supervision
 from dmh_edge.runtime.terminal import Terminal
+from dmh_edge.runtime.watchdog.supervision import Supervision
 
 SUMMARY_NAME = "summary.json"
 

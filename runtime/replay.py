@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import ParityFigure
 from dmh_edge.errors import ParityError
-from dmh_edge.runtime.session import Arrays, Session
+from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.trace import Trace
 
 #: By element type of the candidate's matrix products. float64 compares two forms of one model, the others two backends.

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.events import Event
-from dmh_edge.runtime.faults import Fault
+from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.histogram import Histogram
 from dmh_edge.runtime.pace import Pace
 from dmh_edge.runtime.tally import Durations, SlotKind, StoppedBy, Tally

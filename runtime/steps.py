@@ -12,11 +12,10 @@ import numpy as np
 from dmh_edge.clock import Clock, Slot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.faults import Fault
-from dmh_edge.runtime.listeners import Records
-from dmh_edge.runtime.records import FIGURES
-from dmh_edge.runtime.schedule import Schedule
-from dmh_edge.runtime.tally import SlotKind, Tally
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
 
 
 class Steps:

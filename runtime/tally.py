@@ -16,6 +16,10 @@ StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "watch
 #: Kinds of slots: the policy ran only what it runs on every tick, something that is due now and then too, or nothing.
 SlotKind = Literal["actor", "boundary", "no_step"]
 
+#: What is known of a tick's slot: its number, and the time it took for what. ``write_ns`` is that of its action, which
+#: under an action delay belongs to the next slot.
+FIGURES = ("slot", "lateness_ns", "read_ns", "compute_ns", "write_ns", "total_ns")
+
 
 @dataclass
 class Durations:

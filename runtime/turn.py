@@ -19,12 +19,12 @@ from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.asking import ask
 from dmh_edge.runtime.events import EventLog, Moment
-from dmh_edge.runtime.faults import Fault
-from dmh_edge.runtime.guard import Guard
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.steps import Steps
-from dmh_edge.runtime.supervision import Supervision
 from dmh_edge.runtime.tally import Tally
+from dmh_edge.runtime.watchdog.supervision import Supervision
 
 
 class Turns:

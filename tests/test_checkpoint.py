@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dmh_edge import config
+from dmh_edge import presets
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import TEMPORARY_PREFIX
@@ -17,7 +17,7 @@ from dmh_edge.tasks import darkroom
 
 @pytest.fixture
 def checkpoint():
-    run = config.load("darkroom", settings=["model.width=8", "model.memory_layers=1", "model.actor_layers=1"])
+    run = presets.load("darkroom", settings=["model.width=8", "model.memory_layers=1", "model.actor_layers=1"])
     torch.manual_seed(0)
     model = DMH(run.model, darkroom.SPEC)
     moments = {"memory.head.bias.exp_avg": torch.randn(3), "memory.head.bias.step": torch.tensor(5.0)}

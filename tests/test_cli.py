@@ -18,11 +18,12 @@ import torch
 
 from dmh_edge import __version__, cli
 from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.cli import running
 from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
-from dmh_edge.runtime.guard_settings import load_guard
+from dmh_edge.runtime.guard.settings import load_guard
 from dmh_edge.runtime.policy import NOTE_NAME, Policy
-from dmh_edge.runtime.recording import Recording
+from dmh_edge.runtime.records.recording import Recording
 from dmh_edge.runtime.report import Summary
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
@@ -238,7 +239,7 @@ def test_replay_of_what_does_not_come_out_again_prints_the_table_and_fails(polic
     assert "tick 7, tensor logits" in done.err
 
 
-@pytest.mark.parametrize(("allowed", "code"), [(0.1, cli.BUDGET_MISSED), (0.9, 0)])
+@pytest.mark.parametrize(("allowed", "code"), [(0.1, running.BUDGET_MISSED), (0.9, 0)])
 def test_the_budget_becomes_the_exit_code(policy, tmp_path, monkeypatch, allowed, code):
     (tmp_path / "slow_lab.py").write_text(
         "import time\n"
@@ -321,7 +322,7 @@ def test_a_run_that_the_guard_ends_has_an_exit_code_of_its_own(policy, tmp_path,
     monkeypatch.syspath_prepend(tmp_path)
     robot = ("--robot", "blind_lab:Blind", "--robot-option", "from_read=5")
     done = dmh_edge("run", "--engine", policy, *robot, "--ticks", 500, "--out", tmp_path / "out")
-    assert done.code == cli.GUARD_STOPPED == 3
+    assert done.code == running.GUARD_STOPPED == 3
     summary = parse(Summary, (tmp_path / "out" / "summary.json").read_text(), "summary.json")
     assert summary.stopped_by == "guard"
     assert summary.ticks < 100
@@ -453,14 +454,6 @@ def test_a_folder_that_cannot_be_written_is_named(data, small, run, policy, tmp_
 def test_an_option_of_the_robot_needs_name_and_value(policy, option):
     said = refused("run", "--engine", policy, "--robot", "gym:darkroom", "--ticks", 1, "--robot-option", option)
     assert "expected NAME=VALUE" in said
-
-
-def test_a_word_as_a_robots_option_needs_no_quotes():
-    assert cli._options(["port=/dev/ttyUSB0", "hidden=3", "fast=true"]) == {
-        "port": "/dev/ttyUSB0",
-        "hidden": 3,
-        "fast": True,
-    }
 
 
 def test_a_missing_extra_is_one_sentence_with_the_command_that_brings_it(data, tmp_path, monkeypatch):

@@ -19,13 +19,13 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # version only) lies below them all.
 RANKS = (
     ("errors",),
-    ("schema", "files", "clock", "processes", "shared_memory"),
+    ("schema", "files", "clock", "processes", "shared_memory", "settings"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),
     ("data", "robots"),
     ("runtime", "config"),
-    ("checkpoint", "training_log"),
+    ("checkpoint", "training_log", "presets"),
     ("export", "evaluate"),
     ("train", "plots"),
     ("bench",),
@@ -35,7 +35,7 @@ RANKS = (
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
 # Everything else imports, and in part runs, where torch is not installed.
-NEEDS_TORCH = ("models", "data.batches", "config", "checkpoint", "train", "bench", "export", "studies")
+NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "train", "bench", "export", "studies")
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",
@@ -52,14 +52,14 @@ NEEDS_NO_TORCH = (
 
 # Who may know a backend, or what writes records. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {
-    "onnxruntime": {"dmh_edge.runtime.ort"},
-    "cuda": {"dmh_edge.runtime.cuda"},
-    "mcap": {"dmh_edge.runtime.mcap_read", "dmh_edge.runtime.mcap_write"},
-    "google": {"dmh_edge.runtime.mcap_schema"},
+    "onnxruntime": {"dmh_edge.runtime.sessions.ort"},
+    "cuda": {"dmh_edge.runtime.sessions.cuda"},
+    "mcap": {"dmh_edge.runtime.records.mcap_read", "dmh_edge.runtime.records.mcap_write"},
+    "google": {"dmh_edge.runtime.records.mcap_schema"},
     "tensorrt": set(),
     "tensorrt_rtx": set(),
 }
-IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.tensorrt_library", "dmh_edge.robots.find"}
+IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.sessions.tensorrt_library", "dmh_edge.robots.find"}
 
 
 def sources() -> dict[str, Path]:

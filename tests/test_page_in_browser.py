@@ -13,10 +13,10 @@ from matplotlib.image import imread
 
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.keeping import PAGE_NAME
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.records.keeping import PAGE_NAME
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
 _WIDTH, _HEIGHT = 820, 2400
 BLUE, RED = (0x3B, 0x6F, 0xB6), (0xB3, 0x26, 0x1E)

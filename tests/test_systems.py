@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dmh_edge import cli, config
+from dmh_edge import cli, presets
 from dmh_edge.runtime.policy import Policy
 
 SMALL = {
@@ -40,13 +40,13 @@ def dmh_edge(*arguments: object) -> None:
     cli.app([str(argument) for argument in arguments], standalone_mode=False)
 
 
-@pytest.mark.parametrize("kind", config.KINDS)
+@pytest.mark.parametrize("kind", presets.KINDS)
 def test_a_system_trains_evaluates_exports_with_parity_and_runs(
     kind: str, data: tuple[str, Path], tmp_path: Path
 ) -> None:
     task, episodes = data
     run, deploy, records = tmp_path / "run", tmp_path / "deploy", tmp_path / "records"
-    known = config.PRESETS[task, kind].model_dump()
+    known = presets.PRESETS[task, kind].model_dump()
     settings = [f"{name}={value}" for name, value in SMALL.items() if name.split(".")[1] in known[name.split(".")[0]]]
     dmh_edge(
         "train", task, "--model", kind, "--data", episodes, "--out", run, *(f"--set={setting}" for setting in settings)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmh_edge import config
+from dmh_edge import config, presets
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.contract import Element
 from dmh_edge.data.contexts import ContextSampler
@@ -45,7 +45,7 @@ TINY = (
 
 
 def tiny(*settings):
-    return config.load("darkroom", settings=[*TINY, *settings])
+    return presets.load("darkroom", settings=[*TINY, *settings])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,7 +114,7 @@ def interrupted(step, settings, data, out):
 def test_a_run_leaves_settings_checkpoint_and_a_curve_that_falls(reference):
     used = json.loads((reference / config.CONFIG_NAME).read_text())
     assert used == tiny().model_dump(mode="json")
-    assert config.load("darkroom", config_file=reference / config.CONFIG_NAME) == tiny()
+    assert presets.load("darkroom", config_file=reference / config.CONFIG_NAME) == tiny()
     assert Checkpoint.load(reference).header.step == 24
     curve = rows(reference)
     assert [row["update"] for row in curve] == list(range(2, 25, 2))
@@ -387,13 +387,13 @@ from pathlib import Path
 
 import torch
 
-from dmh_edge import config
+from dmh_edge import presets
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.train import train
 
 settings, data, runs, kills = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-run = config.load("darkroom", settings=settings)
+run = presets.load("darkroom", settings=settings)
 
 def start(name):
     child = os.fork()

@@ -21,12 +21,12 @@ from rich.table import Table
 from dmh_edge.bench import cyclictest, load
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.fake import FakeRobot
-from dmh_edge.runtime.engine import Backend, session_for
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.realtime import PRIORITY, RealTime, chosen_core, real_time
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Percentiles, SlotTiming
+from dmh_edge.runtime.sessions.engine import Backend, session_for
 from dmh_edge.schema import Spec
 
 #: The simulated robot waits so long for an action, and so long may one be held: the machine is judged, not the guard.

@@ -23,14 +23,15 @@ from pydantic import Field
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
-from dmh_edge.config import CONFIG_NAME, RunConfig, load
+from dmh_edge.config import CONFIG_NAME, RunConfig
 from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ConfigError
 from dmh_edge.evaluate import Evaluation, evaluate
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.files import named_faults, write_text
-from dmh_edge.runtime.session import Session
+from dmh_edge.presets import load
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec, differences, parse
 from dmh_edge.studies import engines
 from dmh_edge.studies.machine import machine, versions

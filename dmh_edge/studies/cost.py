@@ -14,7 +14,7 @@ from dmh_edge.models.build import ModelConfig
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, SequencePolicy
 from dmh_edge.plots import Line, Panel
-from dmh_edge.runtime.ort import OrtSession
+from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.schema import Spec
 from dmh_edge.studies import ad_steps, engines, paper
 from dmh_edge.studies.machine import cores

@@ -17,8 +17,8 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.export.onnx_files import write_onnx
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.models.build import ModelConfig, build
-from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.ort import OrtSession
 
 
 def session(checkpoint: Checkpoint, batch: int = 1) -> OrtSession:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dmh_edge.export.rollout import random_world
-from dmh_edge.runtime.session import Session
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
 
 

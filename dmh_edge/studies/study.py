@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from dmh_edge.config import load
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.files import write_text
+from dmh_edge.presets import load
 from dmh_edge.schema import Spec, parse
 from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
 from dmh_edge.studies.machine import machine, versions

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dmh_edge.config import load
 from dmh_edge.evaluate import Interval, intervals
 from dmh_edge.plots import Line, Panel
+from dmh_edge.presets import load
 from dmh_edge.studies import paper
 from dmh_edge.studies.cell import Cell, Outcome
 from dmh_edge.studies.page import Page, table

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from dmh_edge import tasks
-from dmh_edge.config import load
 from dmh_edge.data.generate import generated
 from dmh_edge.models.build import build
-from dmh_edge.runtime.ort import OrtSession
+from dmh_edge.presets import load
+from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.schema import Spec
 from dmh_edge.studies import engines
 from dmh_edge.studies.stopwatch import Side, Times, endless_episode, in_turns

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from dmh_edge import cli, config, tasks
+from dmh_edge import cli, presets, tasks
 from dmh_edge.bench import mambas, training
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError
@@ -68,7 +68,7 @@ def test_shares_add_up_and_every_part_and_every_mamba_has_its_row(monkeypatch, c
     step, *comparisons = said.out.split("one Mamba block")
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in step.splitlines() if line.startswith("│")]
     assert [(part, way) for part, way, _, _ in cells] == list(
-        training.rows(build(config.load("darkroom", settings=SMALL).model, tasks.find("darkroom").spec))
+        training.rows(build(presets.load("darkroom", settings=SMALL).model, tasks.find("darkroom").spec))
     )
     whole = float(re.search(r"a training step, ([0-9.]+) ms", step)[1])
     assert sum(float(ms) for *_, ms, _ in cells) == pytest.approx(whole, abs=0.2)
@@ -137,7 +137,7 @@ def _slow(owner, name, monkeypatch, nap):
 def test_what_takes_long_is_charged_to_its_own_part(row, owner, name, naps, monkeypatch):
     _slow(owner, name, monkeypatch, row[1] or "forward")
     monkeypatch.setattr(training, "time", NAPS)
-    profile = training.profile(config.load("darkroom", settings=SMALL), tasks.find("darkroom"), 1, nothing)
+    profile = training.profile(presets.load("darkroom", settings=SMALL), tasks.find("darkroom"), 1, nothing)
     assert profile.seconds[row] == pytest.approx(naps * NAP_S)
     assert profile.shares()[row] == pytest.approx(1)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.rollout import random_world
-from dmh_edge.runtime.schedule import Schedule
+from dmh_edge.runtime.sessions.schedule import Schedule
 
 EPISODE = 10
 

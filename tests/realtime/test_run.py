@@ -12,7 +12,7 @@ import pytest
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME
 from dmh_edge.export.pipeline import export_policy
-from dmh_edge.runtime.recording import Recording
+from dmh_edge.runtime.records.recording import Recording
 from dmh_edge.runtime.report import Summary
 from dmh_edge.schema import parse
 

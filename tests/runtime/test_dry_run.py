@@ -14,10 +14,10 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.dry_run import DryRun
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dmh_edge.clock import FakeClock
 from dmh_edge.runtime.events import EventLog, Moment
-from dmh_edge.runtime.faults import Fault
+from dmh_edge.runtime.guard.faults import Fault
 
 
 def test_events_have_their_time_and_slot():

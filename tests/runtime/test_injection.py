@@ -11,10 +11,10 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.faulty import ROBOT_FAULTS, FaultyRobot
 from dmh_edge.runtime.events import Moment
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.faults import ROW, Fault
-from dmh_edge.runtime.faulty_session import FaultySession
+from dmh_edge.runtime.guard.faults import ROW, Fault
 from dmh_edge.runtime.injection import FATAL, MODES, SEEN_AS, Outcome, faults_of, inject
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.faulty import FaultySession
 
 CASES = [(fault, mode) for mode in MODES for fault in faults_of(mode)]
 #: These show only after a while.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from dmh_edge.clock import FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import SUMMARY_NAME, TRACE_NAME, operate
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
-from dmh_edge.runtime.state_file import load_state
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.state_file import load_state
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 

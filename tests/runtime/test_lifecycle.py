@@ -16,13 +16,13 @@ from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.guard_settings import GUARD_NAME, GuardSettings, load_guard
+from dmh_edge.runtime.guard.settings import GUARD_NAME, GuardSettings, load_guard
 from dmh_edge.runtime.injection import task_of
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.operator import Operator
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.trace import Trace
 
 SHORT = TWO_JOINTS.model_copy(update={"horizon": 8})

@@ -22,11 +22,12 @@ from dmh_edge.errors import BackendError, ContractError, ParityError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.loop import Loop
-from dmh_edge.runtime.records import Limits, Recorder
+from dmh_edge.runtime.records.in_memory import Recorder
 from dmh_edge.runtime.replay import replay
-from dmh_edge.runtime.session import Arrays
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.session import Arrays
 from dmh_edge.runtime.signals import StopSignals
 
 MS = 1_000_000

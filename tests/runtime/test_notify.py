@@ -17,11 +17,11 @@ import pytest
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.notify import Notifier
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
 PROGRAM = Path(__file__).parent / "programs" / "service_manager.py"
 

@@ -19,11 +19,11 @@ from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeEr
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 

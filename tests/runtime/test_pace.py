@@ -12,12 +12,12 @@ from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.pace import Pace, RobotPace
-from dmh_edge.runtime.records import Limits
 from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
 MS = 1_000_000
 PERIOD = 20 * MS

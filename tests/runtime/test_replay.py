@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dmh_edge.errors import ParityError
-from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.replay import Comparison, gumbel, replay
+from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.trace import Trace
 
 Open = Callable[[int], OrtSession]

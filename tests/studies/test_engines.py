@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from dmh_edge import tasks
-from dmh_edge.config import load
 from dmh_edge.errors import ConfigError
+from dmh_edge.presets import load
 from dmh_edge.studies.engines import moved, untrained
 
 SMALL = ("model.width=8", "model.layers=1", "model.state_size=2")

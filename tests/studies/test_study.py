@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dmh_edge.config import KINDS
 from dmh_edge.errors import ConfigError, ContractError
+from dmh_edge.presets import KINDS
 from dmh_edge.schema import Spec
 from dmh_edge.studies import find
 from dmh_edge.studies.study import FULL, SMOKE, Workshop, by_name, settings

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
 FAULT_AT = 30
 #: Steps of an episode.

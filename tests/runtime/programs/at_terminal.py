@@ -16,10 +16,10 @@ import time
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
-from dmh_edge.runtime.fake_session import FakeSession, fake_contract
-from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.terminal import Terminal
 
 

@@ -23,11 +23,11 @@ from dmh_edge.clock import NS_PER_S, Clock, FakeClock, MonotonicClock
 from dmh_edge.contract import TaskSpec
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
-from dmh_edge.runtime.guard_settings import GuardSettings
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.ort import OrtSession
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.records import Limits
+from dmh_edge.runtime.sessions.ort import OrtSession
 
 WARM_UP = 2_600  # Python 3.10 lays out a cache per function at its 1,024th call
 WINDOW = 500

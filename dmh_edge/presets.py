@@ -1,0 +1,166 @@
+"""Settings that work, per task and model, and how a user changes them.
+
+A run's settings come from its preset, then from a JSON file (``--config``), then from single settings (``--set
+model.width=64``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
+from dmh_edge.errors import ConfigError, unknown
+from dmh_edge.models.dmh_parts import DMHConfig
+from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
+from dmh_edge.schema import first_fault
+from dmh_edge.settings import parse_setting, read_settings
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What presets of one task share, whatever the model: sizes, data, training."""
+
+    chunk: int
+    data: DataConfig
+    training: TrainingConfig
+    width: int = 64
+    state_size: int = 8
+    reward_scale: float = 1.0
+    return_conditioned: bool = False
+    levels: Literal["one-hot", "scale"] = "one-hot"
+    selection_gain: float = 1.0
+
+
+_SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
+#: In a room, numbers on a scale say more of a cell where no goal has been than one-hot vectors (docs/performance.md).
+_SMALL_ROOM = _Task(chunk=5, levels="scale", data=DataConfig(batch=16, episodes_per_context=12), training=_SMALL)
+_LARGE_ROOM = _Task(chunk=20, levels="scale", data=DataConfig(batch=8, episodes_per_context=4), training=_SMALL)
+_ARM = _Task(
+    chunk=5,
+    reward_scale=2,
+    state_size=16,
+    data=DataConfig(batch=8, episodes_per_context=20),
+    training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
+)
+#: By family: `load` takes ``tmaze-1000`` for a ``tmaze``.
+_TASKS = {
+    "darkroom": _SMALL_ROOM,
+    "darkroom-hard": _SMALL_ROOM,
+    "darkroom-dynamic": _SMALL_ROOM,
+    "key-to-door": replace(_SMALL_ROOM, data=DataConfig(batch=16, episodes_per_context=8)),
+    "large-darkroom": _LARGE_ROOM,
+    "large-darkroom-hard": _LARGE_ROOM,
+    "large-darkroom-dynamic": _LARGE_ROOM,
+    "large-key-to-door": replace(_LARGE_ROOM, data=DataConfig(batch=4, episodes_per_context=4)),
+    "tmaze": _Task(
+        chunk=20,
+        return_conditioned=True,
+        selection_gain=8,
+        data=DataConfig(batch=8, episodes_per_context=1, balance_actions=True),
+        training=TrainingConfig(updates=500, learning_rate=1e-3, warm_up=50, beta2=0.95),
+    ),
+    "dark-reacher": _ARM,
+    "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),
+}
+
+
+def _preset(task: str, of: _Task, kind: str) -> RunConfig:
+    common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale, "levels": of.levels}
+    selective = {"state_size": of.state_size, "selection_gain": of.selection_gain}
+    mamba, attention = {"layers": 2, **selective}, {"layers": 2}
+    model: Any
+    data = of.data
+    match kind:
+        case "dm-h":
+            model = DMHConfig(
+                chunk=of.chunk,
+                subgoal_size=64,
+                **selective,
+                actor_layers=1,
+                return_conditioned=of.return_conditioned,
+                **common,
+            )
+        case "dm":
+            model, data = DMConfig(**mamba, **common), data.model_copy(update={"target_return": "episode"})
+        case "dt":
+            window = 1_000_000 if task == "tmaze" else 20  # there the whole episode must be seen
+            model, data = (
+                DTConfig(window=window, **attention, **common),
+                data.model_copy(update={"target_return": "episode"}),
+            )
+        case "ad-mamba":
+            model = ADMambaConfig(**mamba, **common)
+        case "ad-transformer":
+            model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **common)
+        case "bc":
+            model, data = BCConfig(layers=2, **common), data.model_copy(update={"label": "behaviour"})
+    return RunConfig(task=task, model=model, data=data, training=of.training)
+
+
+#: Every kind of model.
+KINDS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
+PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
+
+
+def load(
+    task: str, model: str | None = None, config_file: Path | None = None, settings: Iterable[str] = ()
+) -> RunConfig:
+    """Settings of a run: the preset, changed by a file, changed by single settings.
+
+    Args:
+        task: name of the task.
+        model: kind of model; None for that of the file or, where there is none, DM-H.
+        config_file: JSON with any of the fields of `RunConfig`.
+        settings: ``data.batch=64``; values are JSON, and what is no JSON is taken as text.
+
+    Raises:
+        ConfigError: there is no such preset, field or file, or a value cannot be used.
+    """
+    change = {} if config_file is None else read_settings(config_file)
+    of_file = part.get("kind") if isinstance(part := change.get("model"), dict) else None
+    if None not in (model, of_file) and model != of_file:
+        raise ConfigError(f"{config_file} is for model {of_file!r}, but {model!r} was asked for")
+    model = model or of_file or "dm-h"
+    family = re.sub(r"^tmaze-\d+$", "tmaze", task)
+    if family not in _TASKS:
+        raise ConfigError(unknown("task", task, [*_TASKS, "tmaze-LENGTH"]))
+    if model not in KINDS:
+        raise ConfigError(unknown("model", model, KINDS))
+    preset = PRESETS[family, model].model_copy(update={"task": task})
+    content = preset.model_dump(mode="json")
+    content = _merged(content, change)
+    if content["task"] != task:
+        raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")
+    for setting in settings:
+        content = _merged(content, _nested(setting))
+    if isinstance(part := content["model"], dict) and part.get("kind") != model:
+        raise ConfigError(f"setting model.kind: got {part.get('kind')!r} for a {model}; choose the model with --model")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"settings: {first_fault(RunConfig, error)}") from error
+
+
+def _nested(setting: str) -> dict[str, Any]:
+    """``a.b=1`` as ``{"a": {"b": 1}}``."""
+    path, value = parse_setting(setting, "setting", "data.batch=64")
+    *parents, last = path.split(".")
+    nested = {last: value}
+    for name in reversed(parents):
+        nested = {name: nested}
+    return nested
+
+
+def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the leaves of ``change``."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = base.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

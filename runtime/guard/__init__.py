@@ -1,0 +1,1 @@
+"""What stands between policy and robot: checks, limits, and the table of faults."""

@@ -1,0 +1,124 @@
+"""The guard's hand: every action as it may be written, inside its bounds and slew limits, whoever chose it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.clock import NS_PER_S
+from dmh_edge.contract import ContinuousAction, Element, TaskSpec
+from dmh_edge.robots.protocol import Action
+from dmh_edge.runtime.guard.observed import ROUNDING
+
+
+class Applied:
+    """Limits of one robot's actions, and what was applied last.
+
+    Args:
+        task: bounds and slew limits.
+        period_ns: of the control loop.
+        lockstep: whether the robot's time stands still between two actions; each then lasts one period of the task.
+        ramp_ns: time in which the policy's influence grows from nothing to all.
+
+    Attributes:
+        safe: the task's safe action.
+        standing: the action that leaves the robot where its reset left it.
+        last: the action applied last.
+    """
+
+    def __init__(self, task: TaskSpec, period_ns: int, lockstep: bool, ramp_ns: int) -> None:
+        self._lockstep = lockstep
+        self._longest_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # that an action lasts
+        self._ramp_ns = ramp_ns
+        self._ramp_began_ns: int | None = None
+        self.continuous = isinstance(task.action, ContinuousAction)
+        self.safe: Action
+        if isinstance(task.action, ContinuousAction):
+            self.safe = np.array(task.action.safe, np.float32)
+            self._low, self._high = _bounds(task.action.elements)
+            self.span = np.array([element.high - element.low for element in task.action.elements])
+            self.largest = float(np.maximum(np.abs(self._low), np.abs(self._high)).max())
+            self._slew = np.array([element.slew_per_s or 0.0 for element in task.action.elements])
+            self._leaps = np.array([element.slew_per_s is None for element in task.action.elements])
+            self._slews = not self._leaps.all()
+            self._slack = ROUNDING * np.maximum(np.abs(self._low), np.abs(self._high))
+        else:
+            self.safe = np.array(task.action.safe, np.int64)
+        self.standing: Action = self.safe
+        self.last: Action = self.safe
+        self._last_write_ns: int | None = None
+
+    def stand(self, where: Action | None, slot_ns: int) -> None:
+        """The robot was reset.
+
+        Args:
+            where: it stands, in terms of its actions; None for its safe action.
+            slot_ns: when the first slot begins.
+        """
+        self.standing = self.safe if where is None else np.minimum(np.maximum(where, self._low), self._high)
+        self.last, self._last_write_ns = self.standing, None
+        if self._ramp_began_ns is None:
+            self._ramp_began_ns = slot_ns
+
+    def ramped(self, action: Action, now_ns: int) -> Action:
+        """What the policy wishes, as far as its influence has grown since the robot was armed."""
+        if not self._ramp_ns or self._ramp_began_ns is None:
+            return action
+        share = (now_ns - self._ramp_began_ns) / self._ramp_ns
+        if share >= 1:
+            self._ramp_ns = 0
+            return action
+        ramped: Action = (self.standing + np.float32(share) * (action - self.standing)).astype(np.float32)
+        return ramped
+
+    def limit(self, action: Action, now_ns: int) -> Action:
+        """The action as it may be written: inside its bounds, and no further from the last one than the slew allows.
+
+        Args:
+            action: ``[A]`` or ``[]``, finite.
+            now_ns: just before it is written.
+
+        Returns:
+            a new array.
+        """
+        if not self.continuous:
+            return np.array(action, np.int64)
+        low, high = self._low, self._high
+        if self._slews:
+            reach = self._reach(now_ns)
+            low = np.maximum(low, self.last - reach)
+            high = np.minimum(high, self.last + reach)
+        limited: Action = np.minimum(np.maximum(action, low), high).astype(np.float32)
+        return limited
+
+    def violations(self, action: Action, limited: Action) -> tuple[bool, bool]:
+        """Whether an action was out of bounds, and whether it was over its slew limit."""
+        if not (np.abs(limited - action) > self._slack).any():
+            return False, False
+        inside = np.minimum(np.maximum(action, self._low), self._high)
+        return bool((np.abs(inside - action) > self._slack).any()), bool((np.abs(limited - inside) > self._slack).any())
+
+    def wrote(self, applied: Action, now_ns: int) -> None:
+        """An action was applied; a robot may say what it measured, but the window of `limit` must not be empty."""
+        self.last = np.minimum(np.maximum(applied, self._low), self._high) if self.continuous else applied
+        self._last_write_ns = now_ns
+
+    def _reach(self, now_ns: int) -> NDArray[np.float64]:
+        """How far ``[A]`` an action may be from the last one. A skipped slot does not allow a wider leap."""
+        since_ns = self._longest_ns
+        if self._last_write_ns is not None and not self._lockstep:
+            since_ns = now_ns - self._last_write_ns
+        return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._longest_ns) / NS_PER_S))
+
+
+def _bounds(elements: tuple[Element, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lows and highs ``[A]`` in float32, rounded inward: a float32 action then keeps the exact ones."""
+    low = np.array([element.low for element in elements])
+    high = np.array([element.high for element in elements])
+    low32, high32 = low.astype(np.float32), high.astype(np.float32)
+    return (
+        np.where(low32 < low, np.nextafter(low32, np.float32(np.inf)), low32),
+        np.where(high32 > high, np.nextafter(high32, np.float32(-np.inf)), high32),
+    )

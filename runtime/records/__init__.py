@@ -1,0 +1,1 @@
+"""What a run leaves behind, and who is told while it goes on."""

@@ -1,0 +1,172 @@
+"""The loop's side of the shared memory: tells readers in other processes what happens, and never waits for them.
+
+A step is copied while it is proposed and published when it is committed; a proposal that comes to nothing is
+overwritten. The policy's whole state is published before the first step, after the last, and in between at the first
+chunk boundary once `STATE_S` have passed - at any step where none comes - so that a replay can start near any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from dmh_edge.clock import NS_PER_S, Clock
+from dmh_edge.contract import PolicyContract
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.records.changes import Change, Changes
+from dmh_edge.runtime.records.layout import COUNTS, EVENT, NUMBERS, SLOT, TICK, group, slot_dtype, state_dtype
+from dmh_edge.runtime.records.readers import Reader
+from dmh_edge.runtime.records.ring import Entry, Ring
+from dmh_edge.runtime.sessions.session import Arrays, Session
+from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
+
+#: A state is due at the next chunk boundary after so long, and at any step after the longer time.
+STATE_S: Final = 5.0
+_STATE_AT_LAST_S: Final = 9.0
+#: Readers may fall so far behind before they lose records, within the bounds.
+_RING_S: Final = 8.0
+_FEWEST_SLOTS, _LARGEST_BYTES = 1024, 1 << 26
+_STATES: Final = 4
+
+
+class Feed:
+    """A recorder whose records go to other processes.
+
+    Args:
+        contract: tells what a step consists of.
+        rate_hz: of the loop; how much memory the readers' patience takes.
+        clock: the loop's.
+
+    Attributes:
+        slots: the ring of slots.
+        states: the ring of states.
+        readers: who is fed; started by the caller, and waited for by `begin`.
+        keeper: the one of them that keeps the records, where there is one.
+    """
+
+    def __init__(self, contract: PolicyContract, rate_hz: float, clock: Clock) -> None:
+        self._clock = clock
+        slot, state = slot_dtype(contract), state_dtype(contract)
+        capacity = min(max(_FEWEST_SLOTS, round(_RING_S * rate_hz)), _LARGEST_BYTES // slot.itemsize)
+        self.slots = Ring.create(slot, capacity)
+        self.states = Ring.create(state, _STATES)
+        self.readers: list[Reader] = []
+        self.keeper: Reader | None = None
+        self._changes = Changes()
+        self._tick, self._slot, self._event = Entry(slot), Entry(slot), Entry(slot)
+        for entry, kind in ((self._tick, TICK), (self._slot, SLOT), (self._event, EVENT)):
+            entry.fields["kind"][0] = kind
+        fields = self._tick.fields
+        self._world = [(name, fields[f"world/{name}"][0]) for name in group(slot, "world")]
+        self._outputs = [(name, fields[f"outputs/{name}"][0]) for name in group(slot, "outputs")]
+        self._small = {name: fields[f"state/{name}"][0] for name in group(slot, "state")}
+        self._applied, self._boundary = fields["applied"][0, 0, ...], fields["boundary"]
+        self._state = Entry(state)
+        self._whole = {name: self._state.fields[f"state/{name}"][0] for name in group(state, "state")}
+        self._session: Session | None = None
+        self._ticks = 0
+        self._kept = 0  # by the keeper; known once it has ended
+        self._state_ns = 0  # when the last one was published
+        self._counts: tuple[int, ...] = (0,) * len(COUNTS)
+        self._episode_return = 0.0
+
+    @property
+    def ticks(self) -> int:
+        """How many were published."""
+        return self._ticks
+
+    @property
+    def unrecorded(self) -> int:
+        """Ticks that the keeper did not keep; right once it has ended. 0 where nobody was to keep any."""
+        return 0 if self.keeper is None else self._ticks - self._kept
+
+    def begin(self, session: Session) -> None:
+        """Keep the state before the first tick, once every reader is there to read it.
+
+        Raises:
+            ArtifactError: a reader could not start; it says why.
+        """
+        for reader in self.readers:
+            reader.wait_until_ready()
+        self._session = session
+        self._publish_state(session)
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """Copy what went in and what came out; the state that it started from is still the committed one."""
+        for name, field in self._world:
+            field[...] = world[name]
+        for name, field in self._outputs:
+            field[...] = outputs[name]
+        self._boundary[0] = boundary
+        since_ns = self._clock.now_ns() - self._state_ns
+        if since_ns > (STATE_S if boundary else _STATE_AT_LAST_S) * NS_PER_S:
+            self._publish_state(session)
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """Publish the proposal as a step."""
+        self._applied[...] = applied
+        if self._boundary[0] and self._session is not None:
+            self._session.copy_state(self._small)
+        self._publish(self._tick, self._clock.now_ns(), figures)
+        self._ticks += 1
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """Publish a slot without a step, and what happened."""
+        self._counts = (
+            tally.slots,
+            tally.ticks,
+            tally.held_slots,
+            tally.overruns,
+            tally.skipped_slots,
+            len(tally.returns),
+        )
+        self._episode_return = tally.unfinished_return
+        for event in self._changes.look(tally, faults):
+            self._publish_event(now_ns, event)
+        if kind == "no_step":
+            self._publish(self._slot, now_ns, figures)
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """Publish how it ended, and the state after the last step."""
+        ended = Change("stop", f"{tally.stopped_by}: {tally.detail}")
+        for event in (*self._changes.look(tally, faults), ended):
+            self._publish_event(now_ns, event)
+        if self._session is not None:
+            self._publish_state(self._session)
+
+    def close(self) -> list[str]:
+        """Let the readers finish, and give the memory back. Idempotent.
+
+        Returns:
+            what went wrong with the keeper, in words; nothing is lost with another one.
+        """
+        finished = [(reader, reader.finish()) for reader in self.readers]
+        failures = [failure for reader, failure in finished if failure and reader is self.keeper]
+        if self.keeper and not self.slots.closed:
+            self._kept = self.slots.progress(self.keeper.number)
+        self.slots.close()
+        self.states.close()
+        return failures
+
+    def _publish(self, entry: Entry, now_ns: int, figures: Sequence[int]) -> None:
+        # One call for all of them: an assignment to each would cost more than everything else here.
+        NUMBERS.pack_into(
+            entry.buffer, entry.offset, now_ns, self._ticks, *figures, *self._counts, self._episode_return
+        )
+        self.slots.publish(entry)
+
+    def _publish_event(self, now_ns: int, event: Change) -> None:
+        self._event.fields["name"][0] = event.kind.encode()
+        self._event.fields["detail"][0] = event.detail.encode()
+        self._publish(self._event, now_ns, (0,) * len(FIGURES))
+
+    def _publish_state(self, session: Session) -> None:
+        session.copy_state(self._whole)
+        self._state_ns = self._clock.now_ns()
+        self._state.fields["time_ns"][0] = self._state_ns
+        self._state.fields["tick"][0] = self._ticks
+        self.states.publish(self._state)

@@ -1,0 +1,121 @@
+"""The recorder keeps a trace of a run in memory that was laid out before the first tick: a raw copy per tick.
+
+A policy's ticks are recorded without a gap, so that a replay computes the same again; slots in which the policy took no
+step are not ticks and show as a jump in ``timing/slot``. When the room is used up, recording ends and what follows is
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge.contract import PolicyContract
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.sessions.session import Arrays, Session
+from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
+from dmh_edge.trace import Trace
+
+#: A recorder never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
+#: policy with 20 numbers of noise. A longer run is for MCAP, which takes none.
+LARGEST_BYTES = 1 << 24
+
+
+class Recorder:
+    """Records the ticks of one robot in memory.
+
+    Args:
+        contract: tells what a tick consists of.
+        most_ticks: how many there can be; may be infinite. Room is made for no more than `LARGEST_BYTES` hold.
+
+    Attributes:
+        unrecorded: ticks for which there was no room.
+    """
+
+    def __init__(self, contract: PolicyContract, most_ticks: float) -> None:
+        self.unrecorded = 0
+        rows = {
+            **{f"world/{spec.name}": spec.zeros(1) for spec in contract.model.world},
+            **{f"outputs/{spec.name}": spec.zeros(1) for spec in contract.model.outputs},
+            **{f"timing/{name}": np.zeros((), np.int64) for name in FIGURES},
+            "timing/boundary": np.zeros((), np.bool_),
+            "timing/applied_action": contract.model.tensor("action").zeros(1),
+        }
+        capacity = int(min(most_ticks, LARGEST_BYTES // sum(row.nbytes for row in rows.values())))
+        # np.zeros would be mapped page by page while the loop runs; np.full touches everything now.
+        self._columns = {name: np.full((capacity, *row.shape), 0, row.dtype) for name, row in rows.items()}
+        self._world = self._group("world")
+        self._outputs = self._group("outputs")
+        self._figures = [self._columns[f"timing/{name}"] for name in FIGURES]
+        self._capacity = capacity
+        self._ticks = 0
+        self._weights_sha256 = contract.provenance.weights_sha256
+        self._initial_state: Arrays = {}
+        self._final_state: Arrays | None = None
+
+    def begin(self, session: Session) -> None:
+        """Keep the state before the first tick."""
+        self._initial_state = session.state()
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """Copy what went in and what came out. A proposal that is not committed is overwritten by the next.
+
+        Args:
+            world: as the session was fed.
+            outputs: as it answered.
+            boundary: whether a graph ran that does not run on every tick.
+            session: asked once for its state, when the room has been used up.
+        """
+        if self._ticks < self._capacity:
+            for name, column in self._world:
+                column[self._ticks] = world[name]
+            for name, column in self._outputs:
+                column[self._ticks] = outputs[name]
+            self._columns["timing/boundary"][self._ticks] = boundary
+        elif self._final_state is None:
+            self._final_state = session.state()
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """The proposal was adopted.
+
+        Args:
+            figures: one per name in `FIGURES`.
+            applied: the action as applied, ``[A]`` or ``[]``.
+        """
+        if self._ticks == self._capacity:
+            self.unrecorded += 1
+            return
+        for column, figure in zip(self._figures, figures, strict=True):
+            column[self._ticks] = figure
+        self._columns["timing/applied_action"][self._ticks, 0] = applied
+        self._ticks += 1
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """Nothing: a slot without a step is no tick."""
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """Nothing: the report tells how it ended."""
+
+    def trace(self, session: Session) -> Trace:
+        """Everything that was recorded."""
+        return Trace(
+            weights_sha256=self._weights_sha256,
+            **{
+                group: {name: column[: self._ticks] for name, column in self._group(group)}
+                for group in ("world", "outputs", "timing")
+            },
+            initial_state=self._initial_state,
+            final_state=session.state() if self._final_state is None else self._final_state,
+            unrecorded=self.unrecorded,
+        )
+
+    def _group(self, group: str) -> list[tuple[str, NDArray[Any]]]:
+        prefix = f"{group}/"
+        return [
+            (name.removeprefix(prefix), column) for name, column in self._columns.items() if name.startswith(prefix)
+        ]

@@ -1,0 +1,94 @@
+"""What the loop tells whoever listens: a recorder in memory (`in_memory`), or readers in other processes (`feed`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.sessions.session import Arrays, Session
+from dmh_edge.runtime.tally import SlotKind, Tally
+
+
+class Records(Protocol):
+    """One who listens."""
+
+    @property
+    def unrecorded(self) -> int:
+        """Ticks that are not kept."""
+        ...
+
+    def begin(self, session: Session) -> None:
+        """The state is the run's; the robot is not armed yet.
+
+        Raises:
+            ArtifactError: nothing could be recorded.
+        """
+        ...
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """What went in and what came out, before the proposal is committed, or is not."""
+        ...
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """The last proposal was adopted."""
+        ...
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """A slot is over.
+
+        Args:
+            now_ns: the time.
+            kind: ``no_step`` where nothing was committed.
+            figures: one per name in `records.FIGURES`; only slot, lateness and total count here.
+            tally: counters of the run.
+            faults: how often the guard saw each.
+        """
+        ...
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over, and the robot stands still."""
+        ...
+
+
+class Both:
+    """Two recorders that are told the same; the first one says what is kept."""
+
+    def __init__(self, first: Records, second: Records) -> None:
+        self._first, self._second = first, second
+
+    @property
+    def unrecorded(self) -> int:
+        """Of the first."""
+        return self._first.unrecorded
+
+    def begin(self, session: Session) -> None:
+        """See `Records`."""
+        self._first.begin(session)
+        self._second.begin(session)
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """See `Records`."""
+        self._first.propose(world, outputs, boundary, session)
+        self._second.propose(world, outputs, boundary, session)
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """See `Records`."""
+        self._first.commit(figures, applied)
+        self._second.commit(figures, applied)
+
+    def slot(
+        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+    ) -> None:
+        """See `Records`."""
+        self._first.slot(now_ns, kind, figures, tally, faults)
+        self._second.slot(now_ns, kind, figures, tally, faults)
+
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """See `Records`."""
+        self._first.end(now_ns, tally, faults)
+        self._second.end(now_ns, tally, faults)

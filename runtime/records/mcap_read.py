@@ -1,0 +1,141 @@
+"""Reads a run back from its MCAP file, whole or cut off anywhere, as traces that can be replayed.
+
+A stretch is a row of steps without a gap whose first one has its state on record. Steps between a gap and the next
+state cannot be replayed, and are counted.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mcap.exceptions import McapError
+from mcap.records import Attachment, Channel, Message, Metadata
+from mcap.stream_reader import StreamReader
+from numpy.typing import NDArray
+
+from dmh_edge.contract import CONTRACT_NAME, PolicyContract
+from dmh_edge.errors import ArtifactError
+from dmh_edge.runtime.records.mcap_schema import EVENT_TOPIC, STATE_TOPIC, TICK_TOPIC, Codec
+from dmh_edge.runtime.records.mcap_write import METADATA_NAME
+from dmh_edge.schema import parse
+from dmh_edge.trace import Trace
+
+#: A step's columns, as `Codec.read_tick` gives them; a state's tensors.
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Run:
+    """What a file holds.
+
+    Attributes:
+        contract: the policy's.
+        metadata: what else was written down of the run.
+        ticks: steps, by number.
+        states: the policy's state before a step, by the step's number.
+        events: kind and text, in order.
+        is_finished: whether the file came to its end; one that did not was cut off.
+    """
+
+    contract: PolicyContract
+    metadata: dict[str, str] = field(default_factory=dict)
+    ticks: dict[int, Columns] = field(default_factory=dict)
+    states: dict[int, Columns] = field(default_factory=dict)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    is_finished: bool = False
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        """Read a file as far as it goes.
+
+        Raises:
+            ArtifactError: it cannot be read, or does not even hold a contract.
+        """
+        run: Run | None = None
+        metadata: dict[str, str] = {}
+        topics: dict[int, str] = {}
+        is_finished = False
+        try:
+            with path.open("rb") as stream:
+                for record in _records(StreamReader(stream, validate_crcs=True)):
+                    if record is None:
+                        is_finished = True
+                    elif isinstance(record, Attachment) and record.name == CONTRACT_NAME:
+                        contract = parse(PolicyContract, record.data.decode(), f"{CONTRACT_NAME} in {path}")
+                        run, codec = cls(contract), Codec(contract)
+                    elif isinstance(record, Metadata) and record.name == METADATA_NAME:
+                        metadata = record.metadata
+                    elif isinstance(record, Channel):
+                        topics[record.id] = record.topic
+                    elif isinstance(record, Message) and run is not None:
+                        run._take(codec, topics.get(record.channel_id, ""), record.data)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}") from error
+        if run is None:
+            raise ArtifactError(f"{path} is no record of a run: it holds no {CONTRACT_NAME}")
+        run.metadata, run.is_finished = metadata, is_finished
+        return run
+
+    def _take(self, codec: Codec, topic: str, data: bytes) -> None:
+        if topic == TICK_TOPIC:
+            number, columns = codec.read_tick(data)
+            self.ticks[number] = columns
+        elif topic == STATE_TOPIC:
+            number, state = codec.read_state(data)
+            self.states[number] = state
+        elif topic == EVENT_TOPIC:
+            self.events.append(codec.read_event(data))
+
+    def stretches(self) -> list[tuple[int, Trace]]:
+        """Number of the first step, and the trace, of every stretch."""
+        found = []
+        first: int | None = None
+        for number in sorted(self.ticks):
+            if first is not None and number - 1 not in self.ticks:
+                found.append((first, self._trace(first, self._end(first))))
+                first = None
+            if first is None and number in self.states:
+                first = number
+        if first is not None:
+            found.append((first, self._trace(first, self._end(first))))
+        return found
+
+    def _end(self, first: int) -> int:
+        last = first
+        while last in self.ticks:
+            last += 1
+        return last
+
+    def _trace(self, first: int, end: int) -> Trace:
+        rows = [self.ticks[number] for number in range(first, end)]
+        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+        def group(prefix: str) -> Columns:
+            return {name.removeprefix(prefix): stacked[name] for name in stacked if name.startswith(prefix)}
+
+        return Trace(
+            weights_sha256=self.contract.provenance.weights_sha256,
+            world=group("world/"),
+            outputs=group("outputs/"),
+            timing=group("timing/") | {"applied_action": stacked["applied"]},
+            initial_state=self.states[first],
+            final_state=self.states.get(end, {}),
+        )
+
+
+def _records(reader: StreamReader) -> Iterator[Any]:
+    """All records that are whole, and at last None if the file came to its end."""
+    try:
+        yield from reader.records
+        yield None
+    except (McapError, ValueError, EOFError, struct.error, zlib.error, MemoryError, OverflowError):
+        return  # it was cut off there, or a length was altered that now asks for more than there is
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("zstandard", "zstd", "lz4"):
+            raise

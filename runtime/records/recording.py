@@ -1,0 +1,71 @@
+"""A record of a run, in whichever form it was kept, replayed through any backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmh_edge.errors import ArtifactError, ContractError
+from dmh_edge.runtime.replay import Comparison, replay
+from dmh_edge.runtime.sessions.session import Session
+from dmh_edge.trace import Trace
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What can be replayed.
+
+    Attributes:
+        stretches: number of the first tick, and the ticks, of every stretch without a gap; at least one.
+        note: what the record holds besides, in words; empty where that is nothing.
+    """
+
+    stretches: tuple[tuple[int, Trace], ...]
+    note: str
+
+    @classmethod
+    def load(cls, path: Path) -> Recording:
+        """Read ``run.mcap``, ``trace.npz`` or a golden trace.
+
+        Raises:
+            ArtifactError: it cannot be read, or holds no tick that can be replayed.
+        """
+        if path.suffix != ".mcap":
+            trace = Trace.load(path)
+            stretches, note = [(0, trace)] if trace.ticks else [], ""
+        else:
+            from dmh_edge.runtime.records.mcap_read import Run
+
+            run = Run.load(path)
+            stretches = run.stretches()
+            notes = [] if run.is_finished else ["the file was cut off: it may lack the last second of the run"]
+            if left := len(run.ticks) - sum(trace.ticks for _, trace in stretches):
+                notes.append(f"{left} ticks between a gap and the next state cannot be replayed")
+            note = "; ".join(notes)
+        if not stretches:
+            raise ArtifactError(f"{path} holds no tick that can be replayed")
+        return cls(tuple(stretches), note)
+
+    @property
+    def batch(self) -> int:
+        """Number of robots."""
+        return self.stretches[0][1].batch
+
+    def replay(self, session: Session) -> list[Comparison]:
+        """Replay every stretch; the session's state is overwritten.
+
+        Raises:
+            ContractError: the record is of another policy.
+        """
+        weights = session.contract.provenance.weights_sha256
+        compared = []
+        for first, trace in self.stretches:
+            if trace.weights_sha256 != weights:
+                raise ContractError(
+                    f"the record is of a policy with other weights ({trace.weights_sha256[:12]}..., "
+                    f"this one has {weights[:12]}...); name the policy that ran"
+                )
+            comparison = replay(trace, session)
+            comparison.reference = f"ticks {first} to {first + trace.ticks - 1}"
+            compared.append(comparison)
+        return compared

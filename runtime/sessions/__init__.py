@@ -1,0 +1,1 @@
+"""One policy, its state and its buffers, on one backend."""

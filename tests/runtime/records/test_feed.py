@@ -1,0 +1,177 @@
+"""The loop's side of the shared memory, read in the same process."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmh_edge.clock import NS_PER_S, FakeClock
+from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ArtifactError
+from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.protocol import Reading
+from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop import Loop
+from dmh_edge.runtime.records.feed import Feed
+from dmh_edge.runtime.records.in_memory import Recorder
+from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK
+from dmh_edge.runtime.records.listeners import Both
+from dmh_edge.runtime.records.readers import Reader
+from dmh_edge.runtime.records.ring import RingReader
+from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.signals import StopSignals
+from dmh_edge.runtime.tally import FIGURES
+
+#: Asked for little, so that the fake policy's goals differ.
+TASK = TWO_JOINTS.model_copy(update={"target_return": 0.0})
+CONTRACT = fake_contract(TASK)
+
+
+class Blinking(FakeRobot):
+    """Shows something that is no number in some of its readings."""
+
+    def __init__(self, task: TaskSpec, clock: FakeClock, blind: range) -> None:
+        super().__init__(task, clock=clock)
+        self._reads, self._blind = 0, blind
+
+    def read(self) -> Reading:
+        reading = super().read()
+        self._reads += 1
+        if self._reads in self._blind:
+            reading.observation[:] = np.nan
+        return reading
+
+
+class Taken:
+    """A run on a fake clock, and all that a reader got of it."""
+
+    def __init__(self, limits: Limits, blind: range = range(0), contract: Any = CONTRACT) -> None:
+        clock = FakeClock(NS_PER_S)
+        self.session = FakeSession(contract)
+        self.feed = Feed(contract, 50.0, clock)
+        self.recorder = Recorder(contract, 10_000)
+        self.states: list[Any] = []
+        slots: list[Any] = []
+        readers = RingReader(self.feed.slots), RingReader(self.feed.states)
+        outer = self
+
+        class Watching(Blinking):
+            def write(self, action: Any) -> Any:
+                slots.extend(readers[0].take())
+                outer.states.extend(readers[1].take())
+                return super().write(action)
+
+        with StopSignals() as signals:
+            loop = Loop(
+                Agent(self.session, 1),
+                Watching(contract.task, clock, blind),
+                rate_hz=None,
+                limits=limits,
+                clock=clock,
+                signals=signals,
+                recorder=Both(self.recorder, self.feed),
+                guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
+            )
+            loop.run(lambda: None, lambda: 0.0)
+        slots.extend(readers[0].take())
+        self.states.extend(readers[1].take())
+        assert readers[0].lost == readers[1].lost == 0
+        self.tally, self.summary = loop.tally, loop.summary()
+        self.ticks = [record for record in slots if record["kind"] == TICK]
+        self.slots = [record for record in slots if record["kind"] == SLOT]
+        self.events = [
+            (record["name"].decode(), record["detail"].decode()) for record in slots if record["kind"] == EVENT
+        ]
+        self.feed.close()
+
+
+def test_every_tick_is_what_the_trace_says_it_is():
+    taken = Taken(Limits(ticks=130), blind=range(60, 62))
+    trace = taken.recorder.trace(taken.session)
+    assert [record["tick"] for record in taken.ticks] == list(range(130))
+    for prefix, group in (("world", trace.world), ("outputs", trace.outputs)):
+        for name, column in group.items():
+            assert np.array_equal([record[f"{prefix}/{name}"] for record in taken.ticks], column)
+    assert np.array_equal([record["applied"] for record in taken.ticks], trace.timing["applied_action"])
+    assert np.array_equal([record["boundary"] for record in taken.ticks], trace.timing["boundary"])
+    for place, name in enumerate(FIGURES):
+        assert np.array_equal([record["figures"][place] for record in taken.ticks], trace.timing[name])
+
+
+def test_the_goal_in_force_travels_with_every_tick():
+    taken = Taken(Limits(ticks=9))
+    goals = [record["state/goal"].tolist() for record in taken.ticks]
+    assert [goals.index(goal) for goal in goals] == [0, 0, 0, 0, 0, 5, 5, 5, 5]
+    assert goals[-1] == taken.session.state()["goal"].tolist()
+
+
+def test_the_whole_state_is_told_at_chunk_boundaries_at_least_every_ten_seconds():
+    taken = Taken(Limits(ticks=2000))
+    moments = [(int(record["tick"]), int(record["time_ns"])) for record in taken.states]
+    assert (moments[0][0], moments[-1][0]) == (0, 2000)
+    gaps_s = np.diff([time_ns for _, time_ns in moments]) / NS_PER_S
+    assert 1 < gaps_s.max() <= 10
+    starts = {record["tick"] for record in taken.ticks if record["boundary"]}
+    assert {tick for tick, _ in moments[1:-1]} <= starts
+
+
+def test_a_policy_without_chunks_has_its_state_told_too():
+    memory, actor = CONTRACT.model.graphs
+    graphs = (memory.model_copy(update={"every": 10**6}), actor)
+    endless = TASK.model_copy(update={"horizon": 10**6})
+    model = CONTRACT.model.model_copy(update={"graphs": graphs})
+    taken = Taken(Limits(ticks=2000), contract=CONTRACT.model_copy(update={"model": model, "task": endless}))
+    gaps_s = np.diff([int(record["time_ns"]) for record in taken.states]) / NS_PER_S
+    assert len(gaps_s) >= 4
+    assert gaps_s.max() <= 10
+
+
+def test_slots_without_a_step_and_what_was_wrong_are_told():
+    taken = Taken(Limits(episodes=2), blind=range(20, 23))
+    assert len(taken.slots) == 3 + 2  # held ones, and the last of each episode
+    assert taken.events.count(("fault", "observation not finite")) == 3
+    assert [detail for kind, detail in taken.events if kind == "stop"] == ["episodes: the limit was reached"]
+    ended = [detail for kind, detail in taken.events if kind == "episode"]
+    assert ended == [f"episode {n + 1} ended, return {value:.6g}" for n, value in enumerate(taken.tally.returns)]
+    counts = dict(zip(COUNTS, taken.slots[-1]["counts"].tolist(), strict=True))
+    assert (counts["slots"], counts["held_slots"]) == (taken.tally.slots, 3)
+
+
+def test_a_stop_by_the_guard_tells_the_fault_that_led_to_it():
+    taken = Taken(Limits(), blind=range(20, 100))
+    assert taken.summary.stopped_by == "guard"
+    assert taken.events.count(("fault", "observation not finite")) == taken.summary.faults["observation not finite"]
+    assert taken.events[-1][1].startswith("guard: held too long: observation not finite")
+
+
+def test_feeding_allocates_nothing_that_stays():
+    session = FakeSession(CONTRACT)
+    feed, agent = Feed(CONTRACT, 50.0, FakeClock()), Agent(session)
+    outputs = agent.propose(np.zeros((1, 2), np.float32), np.zeros(1, np.float32), np.array([True]))
+    applied, figures = outputs["action"][0], (10**9,) * 6
+    feed.begin(session)
+    tracemalloc.start()
+    try:
+        for _ in range(4000):
+            feed.propose(agent.world, outputs, True, session)
+            feed.commit(figures, applied)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    feed.close()
+    assert grown < 1024
+
+
+@pytest.mark.parametrize("module", ["dmh_edge.runtime.nothing", "this"])
+def test_a_reader_that_cannot_start_is_said_before_anything_moves(module, capfd):
+    feed = Feed(CONTRACT, 50.0, FakeClock())
+    feed.readers.append(Reader(module, 0, CONTRACT, feed.slots, feed.states, {}))
+    with pytest.raises(ArtifactError, match="ended at its start"):
+        feed.begin(FakeSession(CONTRACT))
+    feed.close()
+    capfd.readouterr()
