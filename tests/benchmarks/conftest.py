@@ -20,6 +20,8 @@ def start() -> Callable[..., subprocess.Popen[str]]:
     """`start(name, *arguments, before=code)` starts a benchmark; `before` may change its numbers first."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = os.pathsep.join(map(str, (BENCHMARKS, PROGRAMS, *filter(None, inherited))))
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # of the test runner; an operator has none
+    env = {name: value for name, value in os.environ.items() if name not in limits} | {"PYTHONPATH": path}
 
     def start(name: str, *arguments: object, before: str = "") -> subprocess.Popen[str]:
         command = [sys.executable, "-c", f"import {name}\n{before}\n{name}.main()", "--policy", str(POLICY)]
@@ -28,7 +30,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": path},
+            env=env,
         )
 
     return start

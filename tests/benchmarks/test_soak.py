@@ -36,6 +36,7 @@ def test_the_loop_its_recorder_and_its_watchdog_are_looked_at_from_the_warm_up_o
         assert 2 <= float(first[1]) < float(last[1]) <= 5
         assert float(first[2]) > 5
         assert first[4:6] == last[4:6]
+    assert int(rows(done.stdout, "loop")[0][4]) <= 2  # its own, and one of the engine's that sleeps; none of numpy's
     assert int(done.stdout.partition(" episodes")[0].rpartition(" ")[2]) > 5
 
 
