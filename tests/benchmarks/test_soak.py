@@ -7,7 +7,7 @@ from pathlib import Path
 
 SHORT = ("--seconds", 5, "--warm-up", 2, "--every", 0.5)
 #: In its first seconds a process still grows a little.
-LENIENT = "soak.GROWTH = 0.3"
+LENIENT = "soak.GROWTH = soak.RECORDER_GROWTH = 0.3"
 #: Every look at the processes is told at once.
 TELL = """
 look = soak.Look
