@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,8 @@ def run(
 
     With the extra `records` the ticks are kept as run.mcap while the run lasts; without it as trace.npz at its end.
     """
+    # Before numpy is imported: its BLAS has 40 MB for every core, and a loop, which needs none of it, may lock that.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot

@@ -19,8 +19,9 @@ from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
 from dmh_edge.trace import Trace
 
-#: A recorder never takes more memory than this: about half an hour at 50 Hz for a policy with 256 numbers of noise.
-LARGEST_BYTES = 1 << 27
+#: A recorder never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
+#: policy with 20 numbers of noise. A longer run is for MCAP, which takes none.
+LARGEST_BYTES = 1 << 24
 
 
 class Recorder:

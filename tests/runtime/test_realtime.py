@@ -15,6 +15,7 @@ import pytest
 from dmh_edge.runtime.realtime import Grant, chosen_core, cores_of
 
 PROGRAM = Path(__file__).parent / "programs" / "ask_realtime.py"
+LOCK = PROGRAM.with_name("lock_memory.py")
 CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23
 
 
@@ -40,6 +41,19 @@ def test_what_is_granted_is_so_in_the_asking_thread_alone_and_is_given_back():
     assert (other["policy"], other["cores"]) == (before["policy"], before["cores"])
     assert told["child"] == os.SCHED_OTHER
     assert told["after"] == before
+
+
+def test_locking_fetches_files_and_what_comes_later_but_not_what_nobody_has_touched(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(32 << 20))
+    command = [sys.executable, str(LOCK), str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(done.stdout)
+    if not told["granted"]:
+        assert told["later"] < 1 << 20
+        return
+    libraries = 24 << 20
+    assert told["file"] <= told["there"] < told["file"] + libraries
+    assert told["mapped later"] <= told["later"] < told["mapped later"] + (1 << 20)
 
 
 def test_require_starts_exactly_where_everything_can_be_had():
