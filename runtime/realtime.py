@@ -7,8 +7,9 @@
                    but for what nobody has touched yet and is no file: stacks of threads that sleep, and the 32 MB that
                    numpy's BLAS keeps for products of matrices
 
-Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. Garbage collection is the loop's own matter (`runtime.loop`), and that
-an engine computes on the calling thread without spinning is the session's (`runtime.sessions.ort`).
+Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. Garbage
+collection is the loop's own matter (`runtime.loop`), and that an engine computes on the calling thread without spinning
+is the session's (`runtime.sessions.ort`).
 """
 
 from __future__ import annotations
