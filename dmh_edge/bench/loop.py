@@ -33,6 +33,9 @@ from dmh_edge.schema import Spec
 _PATIENCE_S = 1.0
 #: One episode for all: its end would lay the loop's grid anew.
 _ENDLESS = 10**9
+#: What else the machine does: nothing, or work on all cores but the loop's.
+Load = Literal["idle", "busy"]
+LOADS: tuple[Load, ...] = ("idle", "busy")
 _COLUMNS = ("turns", "p50", "p99", "p99.9", "max")
 
 
@@ -151,16 +154,18 @@ def measure(
     seconds: float,
     realtime: RealTime,
     spin_ns: int,
+    loads: Sequence[Load],
     found: Callable[[Setting], None],
     say: Callable[[str], None],
 ) -> LoopBench:
-    """Measure every case, first with nothing else to do for the machine, then with the other cores busy.
+    """Measure every case under every load.
 
     Args:
         cases: what to run.
         seconds: per case and load.
         realtime: what the loop asks of the kernel.
         spin_ns: see `MonotonicClock`.
+        loads: what else the machine does, one after the other.
         found: told of each setting as soon as it is measured.
         say: told what there is to know beforehand.
 
@@ -179,12 +184,14 @@ def measure(
     if not cyclictest.is_installed():
         say("cyclictest is missing, so nothing tells the loop's share from the machine's: apt-get install rt-tests")
     others = os.sched_getaffinity(0) - {chosen_core()}
-    if not others:
+    if "busy" in loads and not others:
         say("there is one core only: none is left to keep busy")
     settings = []
     for case in cases:
-        for cores in (set[int](), others) if others else (set[int](),):
-            with load.busy(cores) if cores else nullcontext("") as by:
+        for wanted in loads:
+            if wanted == "busy" and not others:
+                continue
+            with load.busy(others) if wanted == "busy" else nullcontext("") as by:
                 words = f"other cores busy ({by})" if by else "idle"
                 setting = _measure(case, seconds, realtime, spin_ns, words, core)
             settings.append(setting)

@@ -13,6 +13,8 @@ from dmh_edge.cli.app import ModelName, TaskName, app, require
 bench = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
+_RATES = [50.0, 100.0, 200.0, 500.0]
+
 
 @bench.command(name="train")
 def bench_train(
@@ -55,10 +57,16 @@ def bench_loop(
         typer.Argument(help="A policy's folder or engine file [untrained ones, of the paper's sizes and a small one]."),
     ] = None,
     backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    sizes: Annotated[
+        Literal["paper", "small", "both"], typer.Option(help="Of the untrained policy, where no engine is given.")
+    ] = "both",
     rate: Annotated[
         list[float] | None, typer.Option(min=1, help="In Hz; repeatable [50, 100, 200, 500; the small one: 1000].")
     ] = None,
-    duration: Annotated[float, typer.Option(min=1, help="Seconds for each rate, idle and loaded.")] = 10,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds for each rate and load.")] = 10,
+    load: Annotated[
+        Literal["idle", "busy", "both"], typer.Option(help="Of the other cores; both: one after the other.")
+    ] = "both",
     realtime: Annotated[
         Literal["off", "try", "require"],
         typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
@@ -73,27 +81,28 @@ def bench_loop(
     from dmh_edge.runtime.policy import Policy
     from dmh_edge.runtime.sessions.engine import locate
 
-    rates = rate or [50, 100, 200, 500]
     with tempfile.TemporaryDirectory() as folder:
         if engine is not None:
             where, chosen = locate(engine, backend)
             policy = Policy.load(where)
-            cases = [loop.Case(policy.contract.name, policy, chosen, hz) for hz in rates]
+            cases = [loop.Case(policy.contract.name, policy, chosen, hz) for hz in rate or _RATES]
         else:
             require("measuring without a policy of yours", "export", "torch", "safetensors", "onnx", "onnxscript")
             from dmh_edge.bench.untrained import PAPER, SMALL, untrained
 
-            console.say("exporting two untrained policies, of the paper's sizes and a small one")
-            _, paper = untrained("paper sizes", PAPER, Path(folder, "paper"))
-            cases = [loop.Case("paper sizes", paper, "ort-cpu", hz) for hz in rates]
-            if rate is None:
-                _, small = untrained("small", SMALL, Path(folder, "small"))
-                cases.append(loop.Case("small", small, "ort-cpu", 1000))
+            known = {"paper": ("paper sizes", PAPER, _RATES), "small": ("small", SMALL, [1000.0])}
+            cases = []
+            for wanted in known if sizes == "both" else (sizes,):
+                name, model, usual = known[wanted]
+                console.say(f"exporting an untrained policy: {name}")
+                _, policy = untrained(name, model, Path(folder, wanted))
+                cases += [loop.Case(name, policy, "ort-cpu", hz) for hz in rate or usual]
         found = loop.measure(
             cases,
             duration,
             realtime,
             round(spin_us * 1000),
+            loop.LOADS if load == "both" else (load,),
             lambda setting: console.out.print(setting.headline(), setting.table(), sep="\n", highlight=False),
             console.say,
         )

@@ -74,7 +74,7 @@ def test_every_rate_is_measured_idle_and_loaded_beside_cyclictest(made_up):
     case = loop.Case("tiny", Policy.load(POLICY), "ort-cpu", 100)
     shown: list[loop.Setting] = []
     said: list[str] = []
-    found = loop.measure([case], 1, "off", 0, shown.append, said.append)
+    found = loop.measure([case], 1, "off", 0, loop.LOADS, shown.append, said.append)
     others = len(os.sched_getaffinity(0)) > 1
     assert [setting.load.partition(" (")[0] for setting in shown] == ["idle", "other cores busy"][: 1 + others]
     for setting in found.settings:
@@ -96,7 +96,7 @@ def test_a_loop_of_real_time_priority_stands_below_a_cyclictest_on_its_own_core(
         "import sys, os\nfrom pathlib import Path\nfrom dmh_edge.bench import loop\n"
         "from dmh_edge.runtime.policy import Policy\nfrom dmh_edge.runtime.realtime import chosen_core\n"
         f"case = loop.Case('tiny', Policy.load(Path({str(POLICY)!r})), 'ort-cpu', 100)\n"
-        "found = loop.measure([case], 1, 'try', 0, lambda _: None, lambda _: None)\n"
+        "found = loop.measure([case], 1, 'try', 0, ['idle'], lambda _: None, lambda _: None)\n"
         "print(chosen_core(), found.settings[0].cyclictest.priority, *found.settings[0].realtime, sep='|')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -109,7 +109,7 @@ def test_a_loop_of_real_time_priority_stands_below_a_cyclictest_on_its_own_core(
 
 def test_report_and_table_hold_every_distribution(made_up):
     case = loop.Case("tiny", Policy.load(POLICY), "ort-cpu", 200)
-    found = loop.measure([case], 1, "off", 0, lambda _: None, lambda _: None)
+    found = loop.measure([case], 1, "off", 0, loop.LOADS, lambda _: None, lambda _: None)
     assert parse(loop.LoopBench, found.model_dump_json(), "loop.json") == found
     lines = list(csv.DictReader(io.StringIO(found.csv())))
     assert len(lines) == 7 * len(found.settings)
@@ -122,7 +122,7 @@ def test_without_cyclictest_it_says_so_and_measures_the_loop(monkeypatch):
     monkeypatch.setattr("dmh_edge.bench.cyclictest.NAME", "cyclictest-that-nobody-has")
     said: list[str] = []
     case = loop.Case("tiny", Policy.load(POLICY), "ort-cpu", 100)
-    (setting, *_) = loop.measure([case], 1, "off", 0, lambda _: None, said.append).settings
+    (setting, *_) = loop.measure([case], 1, "off", 0, loop.LOADS, lambda _: None, said.append).settings
     assert setting.cyclictest is None
     assert setting.table().row_count == 6
     assert any("apt-get install rt-tests" in line for line in said)
