@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -156,3 +159,19 @@ def test_cuda_where_there_is_none_is_one_clear_sentence(policy: Policy, monkeypa
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(BackendError, match=r"no CUDAExecutionProvider.*--backend ort-cpu"):
         OrtSession(policy, device="cuda")
+
+
+def test_the_engine_starts_no_thread_and_reports_to_nobody(policy):
+    """Its maker's threads are there from its import on."""
+    code = (
+        "import os, sys\n"
+        "from dmh_edge.runtime.policy import Policy\n"
+        "from dmh_edge.runtime.sessions.ort import OrtSession\n"
+        "OrtSession(Policy.load(sys.argv[1]), 1)\n"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy's would be others
+    command = [sys.executable, "-c", code, str(policy.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "1\n"
