@@ -18,8 +18,8 @@ from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.buffered import BufferedSession, View, views
 from dmh_edge.runtime.sessions.session import Arrays
 
-# As it comes, onnxruntime 1.32 starts a thread when it is imported, which some seconds later starts others, takes memory
-# for their stacks and reports to its maker: beside a loop in motion, and from a robot's network.
+# As it comes, onnxruntime 1.32 starts a thread when it is imported, which some seconds later starts others, takes
+# memory for their stacks and reports to its maker: beside a loop in motion, and from a robot's network.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime

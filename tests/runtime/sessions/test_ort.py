@@ -165,9 +165,10 @@ def test_the_engine_starts_no_thread_and_reports_to_nobody(policy):
     """Its maker's threads are there from its import on."""
     code = (
         "import os, sys\n"
+        "from pathlib import Path\n"
         "from dmh_edge.runtime.policy import Policy\n"
         "from dmh_edge.runtime.sessions.ort import OrtSession\n"
-        "OrtSession(Policy.load(sys.argv[1]), 1)\n"
+        "OrtSession(Policy.load(Path(sys.argv[1])), 1)\n"
         "print(len(os.listdir('/proc/self/task')))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
