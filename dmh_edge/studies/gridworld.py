@@ -14,13 +14,8 @@ _RIVALS = {
     "cpu": ("ad-mamba", "ad-transformer"),
     "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
 }
-#: DM-H as it is; without the draw of a sub-goal, whose noise its actor must bear; and with a memory that besides reads
-#: every step, as that of Algorithm Distillation does, instead of every c-th.
-_OURS: Mapping[str, Mapping[str, Any]] = {
-    "dm-h": {},
-    "dm-h, mean sub-goal": {"model.subgoal_noise": 0},
-    "dm-h, mean sub-goal, c = 1": {"model.subgoal_noise": 0, "model.chunk": 1},
-}
+#: DM-H as it is, and without the draw of a sub-goal, whose noise its actor must bear.
+_OURS: Mapping[str, Mapping[str, Any]] = {"dm-h": {}, "dm-h, mean sub-goal": {"model.subgoal_noise": 0}}
 _OURS_OF = {"smoke": ("dm-h",), "cpu": tuple(_OURS), "full": tuple(_OURS)}
 
 _ABOUT_RETURNS = (
