@@ -21,6 +21,7 @@ from rich.table import Table
 from dmh_edge.bench import cyclictest, load
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.runtime.guard.settings import GuardSettings
 from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.policy import Policy
@@ -31,6 +32,7 @@ from dmh_edge.schema import Spec
 
 #: The simulated robot waits so long for an action, and so long may one be held: the machine is judged, not the guard.
 _PATIENCE_S = 1.0
+_PATIENT = GuardSettings(late_window=1000, late_slots=1000)
 #: One episode for all: its end would lay the loop's grid anew.
 _ENDLESS = 10**9
 #: What else the machine does: nothing, or work on all cores but the loop's.
@@ -223,6 +225,7 @@ def _measure(case: Case, seconds: float, realtime: RealTime, spin_ns: int, words
                 limits=Limits(duration_s=seconds),
                 noise_seed=0,
                 clock=MonotonicClock(spin_ns),
+                guard=_PATIENT,
                 realtime=realtime,
             )
     finally:
