@@ -228,10 +228,10 @@ def _measure(case: Case, seconds: float, realtime: RealTime, spin_ns: int, words
                 guard=_PATIENT,
                 realtime=realtime,
             )
+            if summary.stopped_by == "operator":
+                raise KeyboardInterrupt  # in here, where it ends the cyclictest too
     finally:
         session.close()
-    if summary.stopped_by == "operator":
-        raise KeyboardInterrupt
     return Setting(
         policy=case.name,
         backend=summary.backend,
