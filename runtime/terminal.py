@@ -23,7 +23,7 @@ from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.signals import StopSignals
 
 KEYS = "e ends the episode, Enter confirms that you are there, any other key stops the robot"
-_INPUT_FLAGS, _LOCAL_FLAGS, _CONTROL_CHARACTERS = 0, 3, 6  # where tcgetattr keeps them
+_INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6  # where tcgetattr keeps them
 _DISABLED = b"\0"
 #: While the operator is asked to arm, how often the loop looks whether somebody else wants a stop.
 _LOOK_S = 0.05
@@ -69,7 +69,6 @@ class Terminal:
         tty.setcbreak(self._file, termios.TCSANOW)
         changed = termios.tcgetattr(self._file)
         changed[_INPUT_FLAGS] &= ~termios.IXON
-        changed[_LOCAL_FLAGS] &= ~termios.IEXTEN
         for character in (termios.VSUSP, termios.VQUIT):
             changed[_CONTROL_CHARACTERS][character] = _DISABLED
         termios.tcsetattr(self._file, termios.TCSANOW, changed)

@@ -3,7 +3,7 @@
     at_terminal.py RATE_HZ DEADMAN_S
 
 SIGUSR1 is a button of the user's own, which stops the robot from a thread. It prints what the operator is shown,
-``moved`` with the first action, ``reset`` at each reset, then one line of JSON.
+``reset`` at each reset, ``moved`` with the first action after it, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Robot(FakeRobot):
 
     def reset(self) -> None:
         say("reset")
+        self.moved = False
         super().reset()
 
     def write(self, action: Action) -> Action:
