@@ -44,6 +44,9 @@ from dmh_edge.runtime.turn import Turns
 from dmh_edge.runtime.watchdog.heartbeat import Phase
 from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
 
+#: During a reset, how long a stop that no signal announces may stay unseen.
+_UNSEEN_NS = NS_PER_S // 100
+
 
 class _LimitReached(Exception):
     """The run has ended as it should."""
@@ -154,6 +157,9 @@ class Loop:
         failure: BaseException | None = None
         try:
             try:
+                self._signals.phase = "waiting"
+                if self._stop_is_wanted():  # it came before the run began
+                    raise StopRequested
                 check_fit(self._robot, self._task, self.rate_hz)
                 self_test()
                 self._log.add(Moment.SELF_TESTED)
@@ -213,6 +219,8 @@ class Loop:
         if self._permit:
             self._permit()
         self._steps.begin(reward_due)
+        if self._stop_is_wanted():  # while everything else took its time
+            raise StopRequested
         self.began = True
         self._operator.confirm()
         self._supervision.check_in(Phase.RESETTING)
@@ -240,11 +248,13 @@ class Loop:
 
         def seconds_left() -> float:
             """Until the reset is interrupted: it has taken too long, or the operator is gone or wants a stop."""
+            if self._operator.stop_reason:
+                self._signals.request(self._operator.stop_reason)  # raises once, as if it had come by a signal
             now_ns = self._clock.now_ns()
             if now_ns > until_ns:
                 self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._settings.reset_timeout_s:g} s")
             present_ns = self._check_operator(now_ns)
-            return (min(until_ns, now_ns + present_ns) - now_ns) / NS_PER_S
+            return min(until_ns - now_ns, present_ns, _UNSEEN_NS) / NS_PER_S
 
         with alarm(seconds_left):
             ask("reset", self._robot.reset)
@@ -279,13 +289,14 @@ class Loop:
         self.tally.overruns += slot.skipped > 0
         self.tally.skipped_slots += slot.skipped
         self._check_operator(slot.start_ns)
-        if self._turns.take(slot):
-            if self.tally.ticks == self._limits.ticks:
-                raise _LimitReached("ticks")
-        elif len(self.tally.returns) == self._limits.episodes:
+        goes_on = self._turns.take(slot)
+        if self.tally.ticks == self._limits.ticks:  # under an action delay, also by the last reading of an episode
+            raise _LimitReached("ticks")
+        if goes_on:
+            return
+        if len(self.tally.returns) == self._limits.episodes:
             raise _LimitReached("episodes")
-        else:
-            self._start_episode()
+        self._start_episode()
 
     def _stop_robot(self, failure: BaseException | None) -> None:
         """Stop it, and let go of it, which stops it once more.

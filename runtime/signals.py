@@ -1,6 +1,7 @@
-"""Requests to stop, which the loop looks at once a slot: Ctrl-C, SIGTERM, a terminal that hangs up, an operator's key.
+"""Requests to stop, which the loop looks at once a slot: Ctrl-C, SIGTERM, SIGQUIT, a terminal that hangs up, a key.
 
     phase       a first signal               a second one
+    starting    is remembered                is remembered             the loop looks as soon as it begins
     waiting     raises `StopRequested`       -                         connecting, self-test, reset: may take long
     running     is remembered                raises `StopRequested`    for a robot whose read or write blocks
     stopping    is remembered                is remembered             nothing skips stop, or the writing of records
@@ -17,7 +18,7 @@ from typing import Any, Literal, final
 
 from dmh_edge.errors import ConfigError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class StopRequested(BaseException):
@@ -34,7 +35,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self.phase: Literal["waiting", "running", "stopping"] = "waiting"
+        self.phase: Literal["starting", "waiting", "running", "stopping"] = "starting"
         self.received = ""
         self._raised = False
         self._before: dict[signal.Signals, Any] = {}

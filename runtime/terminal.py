@@ -3,7 +3,7 @@
 a       arms, when asked
 Enter   confirms that the operator is there
 e       ends the episode
-any other key stops the robot; so do Ctrl-C, and a terminal that goes away
+any other key stops the robot, Ctrl-Z, Ctrl-\\ and Ctrl-S among them; so do Ctrl-C, and a terminal that goes away
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.signals import StopSignals
 
 KEYS = "e ends the episode, Enter confirms that you are there, any other key stops the robot"
-_CONTROL_CHARACTERS = 6  # where tcgetattr keeps them
+_INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6  # where tcgetattr keeps them
+_DISABLED = b"\0"
+#: While the operator is asked to arm, how often the loop looks whether somebody else wants a stop.
+_LOOK_S = 0.05
 
 
 @final
@@ -56,27 +59,35 @@ class Terminal:
             return None
 
     def enter(self, operator: Operator, signals: StopSignals) -> None:
-        """Take the keys: one by one, unseen, and Ctrl-Z as one of them, for a loop that is suspended guards nothing."""
+        """Take the keys, one by one and unseen. What the terminal would keep for itself is one of them: a loop that is
+        suspended (Ctrl-Z) or killed (Ctrl-\\) guards nothing, and output that is held (Ctrl-S) tells nothing.
+        """
         self._operator, self._signals = operator, signals
         # A file of our own: the flags set here are none of the shell's.
         self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self._attributes = termios.tcgetattr(self._file)
         tty.setcbreak(self._file, termios.TCSANOW)
         changed = termios.tcgetattr(self._file)
-        changed[_CONTROL_CHARACTERS][termios.VSUSP] = b"\0"
+        changed[_INPUT_FLAGS] &= ~termios.IXON
+        for character in (termios.VSUSP, termios.VQUIT):
+            changed[_CONTROL_CHARACTERS][character] = _DISABLED
         termios.tcsetattr(self._file, termios.TCSANOW, changed)
 
     def wait_for_arm(self) -> None:
-        """Ask the operator to arm.
+        """Ask the operator to arm. What was typed before is no answer.
 
         Raises:
-            StopRequested: another key came, or a signal.
+            StopRequested: anything but one `a` came, or a signal, or somebody else wants a stop.
         """
+        with contextlib.suppress(termios.error):  # it may be gone, which reading tells
+            termios.tcflush(self._file, termios.TCIFLUSH)
         self._say("press a to arm the robot, any other key to leave")
         while not (keys := self._keys()):
-            select.select([self._file], [], [])
-        if keys[:1] != b"a":
-            self._stop(keys[:1])
+            select.select([self._file], [], [], _LOOK_S)
+            if self._operator is not None and self._operator.stop_reason and self._signals is not None:
+                self._signals.request(self._operator.stop_reason)
+        if keys != b"a":
+            self._stop(keys)
 
     def watch(self) -> None:
         """Take every key from now on, at once."""

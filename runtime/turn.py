@@ -65,6 +65,7 @@ class Turns:
         """The robot was reset."""
         self._actions_in_episode = 0
         self._reason = None
+        self._operator.wants_episode_to_end()  # a wish from during the reset was for the episode before
         self._steps.start_episode()
 
     def take(self, slot: Slot) -> bool:

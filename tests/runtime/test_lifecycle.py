@@ -138,6 +138,15 @@ def test_an_effort_robot_that_cannot_damp_itself_is_stopped_by_the_first_thing_t
     assert len(robot.actions) == 4
 
 
+def test_a_stop_that_somebody_wants_before_the_robot_is_armed_is_heard(tmp_path):
+    operator = Operator(clock := FakeClock(10**9))
+    robot = Real(clock=clock)
+    summary = run(robot, operator=operator, self_test=lambda: operator.stop("the red button"), out=tmp_path / "run")
+    assert (summary.stopped_by, summary.detail) == ("operator", "the red button")
+    assert "arm" not in robot.calls
+    assert list(tmp_path.iterdir()) == []
+
+
 # -------------------------------------------------------------------------------------------------------------- reset
 
 
@@ -168,6 +177,27 @@ def test_an_operator_who_goes_away_during_a_reset_is_missed_there():
     robot = Real(clock=MonotonicClock(), in_reset=lambda _: time.sleep(60))
     summary = run(robot, guard=GuardSettings(deadman_s=0.1), operator=Operator(robot.used_clock))
     assert summary.detail == "operator absent: no confirmation for 0.1 s"
+    assert "read" not in robot.calls
+
+
+def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_it_once():
+    operator = Operator(clock := MonotonicClock())
+    put_down = []
+
+    def reset(_: int) -> None:
+        threading.Timer(0.1, operator.stop, ["the red button"]).start()
+        try:
+            time.sleep(60)
+        finally:
+            time.sleep(0.2)  # what a robot does to end its motion gently
+            put_down.append(True)
+
+    began = time.monotonic()
+    robot = Real(clock=clock, in_reset=reset)
+    summary = run(robot, operator=operator)
+    assert (summary.stopped_by, summary.detail) == ("operator", "the red button")
+    assert time.monotonic() - began < 20
+    assert put_down == [True]
     assert "read" not in robot.calls
 
 
@@ -213,6 +243,14 @@ def test_an_operator_ends_an_episode_as_if_its_time_were_over(tmp_path):
     assert world["reward"][3, 0] > 0  # of the last action before
     assert (len(summary.returns), robot.calls.count("reset")) == (1, 2)
     assert moments(summary).count("operator ended the episode") == 1
+
+
+def test_a_wish_from_during_a_reset_does_not_end_the_episode_that_follows_it():
+    operator = Operator(clock := FakeClock(10**9))
+    robot = Real(clock=clock, in_reset=lambda _: operator.end_episode())
+    summary = run(robot, operator=operator, limits=Limits(episodes=2))
+    assert summary.ticks == 2 * SHORT.horizon
+    assert "operator ended the episode" not in moments(summary)
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

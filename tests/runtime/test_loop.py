@@ -404,6 +404,12 @@ def test_under_a_delay_the_step_whose_action_comes_too_late_is_one_all_the_same(
     assert run.recorder.trace(run.session).ticks == 16
 
 
+def test_under_a_delay_the_last_step_that_was_asked_for_moves_the_robot_no_more():
+    run = Run(DELAYED, limits=Limits(ticks=8))
+    assert (run.summary.stopped_by, run.summary.ticks, run.robot.calls.count("reset")) == ("ticks", 8, 1)
+    assert run.robot.calls[-4:] == ["read", *END]
+
+
 def test_under_a_delay_a_fault_is_held_in_the_slot_that_lacks_an_action():
     run = Run(DELAYED, readings={3: nan_observation}, limits=Limits(ticks=6))
     assert run.summary.held_slots == 1

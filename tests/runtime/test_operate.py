@@ -21,6 +21,7 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.records.keeping import Keeping
 from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
@@ -256,6 +257,20 @@ def test_the_signals_are_given_back():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_ctrl_c_before_the_run_has_begun_ends_it_and_leaves_nothing(tmp_path, monkeypatch):
+    class Slow(Keeping):
+        def __init__(self, *given, **more) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().__init__(*given, **more)
+
+    monkeypatch.setattr("dmh_edge.runtime.operate.Keeping", Slow)
+    robot = Watched(FakeClock(10**9))
+    summary = run(robot, out=tmp_path / "run", state=tmp_path / "state.npz", mcap=True)
+    assert (summary.stopped_by, summary.detail, summary.ticks) == ("operator", "SIGINT", 0)
+    assert "connect" not in robot.calls
+    assert list(tmp_path.iterdir()) == []
+
+
 class Process:
     """The program, once it says that it is ready."""
 
@@ -284,7 +299,7 @@ class Process:
         return json.loads(out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_wakes_the_loop_stops_the_robot_and_everything_is_written(tmp_path, number):
     process = Process(tmp_path / "run", "plain")
     sent_ns = process.signal(number)

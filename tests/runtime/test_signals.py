@@ -23,7 +23,12 @@ def interrupt() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "raised"),
-    [("waiting", [True, False, False]), ("running", [False, True, False]), ("stopping", [False, False, False])],
+    [
+        ("starting", [False, False, False]),
+        ("waiting", [True, False, False]),
+        ("running", [False, True, False]),
+        ("stopping", [False, False, False]),
+    ],
 )
 def test_each_phase_takes_signals_in_its_own_way_and_raises_at_most_once(phase, raised):
     with StopSignals() as signals:
@@ -39,6 +44,27 @@ def test_the_first_signal_is_the_one_that_counts():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
         assert signals.received == "SIGTERM"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_whatever_a_person_ends_a_program_with_is_a_stop(number):
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(number)
+            assert signals.received == number.name
+    finally:
+        signal.signal(number, before)
+
+
+def test_who_wants_the_program_to_outlive_the_terminal_gets_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signals.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_robots_own_error_handling_cannot_swallow_it():

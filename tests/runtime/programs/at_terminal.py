@@ -2,15 +2,18 @@
 
     at_terminal.py RATE_HZ DEADMAN_S
 
-It prints what the operator is shown, ``moved`` with the first action, ``reset`` at each reset, then one line of JSON.
+SIGUSR1 is a button of the user's own, which stops the robot from a thread. It prints what the operator is shown,
+``reset`` at each reset, ``moved`` with the first action after it, then one line of JSON.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import signal
 import sys
 import termios
+import threading
 import time
 
 from dmh_edge.clock import MonotonicClock
@@ -19,6 +22,7 @@ from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.settings import GuardSettings
 from dmh_edge.runtime.limits import Limits
 from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.operator import Operator
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.terminal import Terminal
 
@@ -35,6 +39,7 @@ class Robot(FakeRobot):
 
     def reset(self) -> None:
         say("reset")
+        self.moved = False
         super().reset()
 
     def write(self, action: Action) -> Action:
@@ -49,7 +54,15 @@ class Robot(FakeRobot):
         self.stopped_ns = self.stopped_ns or time.monotonic_ns()
 
 
+def button(operator: Operator) -> None:
+    signal.sigwait({signal.SIGUSR1})
+    operator.stop("the red button")
+
+
 def main() -> None:
+    operator = Operator(MonotonicClock())
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the thread alone waits for it
+    threading.Thread(target=button, args=(operator,), daemon=True).start()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # as a shell would have done
     rate_hz, deadman_s = float(sys.argv[1]), float(sys.argv[2])
     slack = {"max_hold_s": 60 / rate_hz, "max_observation_age_s": 60 / rate_hz, "horizon": 100_000}
@@ -62,6 +75,7 @@ def main() -> None:
         self_test=lambda: None,
         limits=Limits(duration_s=60),
         guard=GuardSettings(deadman_s=deadman_s or None, frozen_s=None, longest_clamp_s=100, late_slots=50),
+        operator=operator,
         terminal=Terminal.of_stdin(say),
         clock=MonotonicClock(),
     )
