@@ -206,7 +206,7 @@ def main() -> None:
         if not orphaned and processes.orphaned(config.driver):  # the signal comes when a mere thread ends, too
             orphaned.append(clock.now_ns())
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # a robot does not end because its driver's terminal does
     config, link = processes.received()
     signal.signal(signal.SIGUSR1, note)

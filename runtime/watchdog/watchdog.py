@@ -124,7 +124,7 @@ def stop(heartbeat: Heartbeat, stop_path: Callable[[], None], ended: Callable[[i
 
 def main() -> None:
     """The process."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # systemd, for one, sends SIGTERM to all processes of a service
     config: WatchdogConfig
     config, stop_path = processes.received()

@@ -177,7 +177,7 @@ def test_a_robot_that_did_not_confirm_its_stop_is_stopped_once_more(watched: Wat
     assert watched.stop.calls == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_no_signal_of_a_terminal_or_of_systemd_ends_it(watched: Watched, number: signal.Signals) -> None:
     watched.process.send_signal(number)
     watched.supervision.check_in(Phase.RUNNING)
