@@ -33,12 +33,13 @@ WARM_UP = 2_600  # Python 3.10 lays out a cache per function at its 1,024th call
 WINDOW = 500
 RATE_HZ = 500
 #: A busy machine and a policy that was never trained for this robot are not what is looked at here.
+PATIENCE_S = 5.0
 PATIENT = GuardSettings(budget_s=4, late_slots=1000, late_window=1000, longest_clamp_s=1e6)
 
 
 class Robot(FakeRobot):
     def __init__(self, task: TaskSpec, clock: Clock, ticks: int, noise: str) -> None:
-        super().__init__(task, clock=clock, command_timeout_s=5.0)
+        super().__init__(task, clock=clock, command_timeout_s=PATIENCE_S)
         self._ticks, self._noise, self._written = ticks, noise, 0
         self.faults, self.traced = [0] * (ticks // WINDOW + 1), [0, 0]
         self._kept: list[bytes] = []
@@ -68,7 +69,8 @@ class Robot(FakeRobot):
 def main() -> None:
     folder, ticks, horizon, which, realtime, noise = sys.argv[1:]
     policy = Policy.load(Path(folder))
-    task = policy.contract.task.model_copy(update={"rate_hz": RATE_HZ, "horizon": int(horizon)})
+    patience = {"max_hold_s": PATIENCE_S, "max_observation_age_s": PATIENCE_S}
+    task = policy.contract.task.model_copy(update={"rate_hz": RATE_HZ, "horizon": int(horizon), **patience})
     policy = Policy(policy.folder, policy.contract.model_copy(update={"task": task}), policy.sha256)
     clock: Clock = FakeClock(NS_PER_S) if which == "fake" else MonotonicClock()
     robot = Robot(task, clock, int(ticks), noise)
