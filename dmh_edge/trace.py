@@ -7,7 +7,7 @@ replayed through any backend, because a trace also holds the policy's state befo
     outputs/<name>        [T, B, ...]   what the policy proposed: action, logits
     initial_state/<name>                state tensors before the first tick
     final_state/<name>                  state tensors after the last
-    timing/<name>         [T, ...]      runs only: slot, lateness_ns, compute_ns, ..., applied_action
+    timing/<name>         [T, ...]      runs only: slot, lateness_ns, ..., ended_ns, applied_action
     unrecorded                          runs only: ticks that followed the last one, for which there was no room
 """
 

@@ -41,6 +41,7 @@ class Recorder:
             **{f"world/{spec.name}": spec.zeros(1) for spec in contract.model.world},
             **{f"outputs/{spec.name}": spec.zeros(1) for spec in contract.model.outputs},
             **{f"timing/{name}": np.zeros((), np.int64) for name in FIGURES},
+            "timing/ended_ns": np.zeros((), np.int64),
             "timing/boundary": np.zeros((), np.bool_),
             "timing/applied_action": contract.model.tensor("action").zeros(1),
         }
@@ -49,6 +50,7 @@ class Recorder:
         self._columns = {name: np.full((capacity, *row.shape), 0, row.dtype) for name, row in rows.items()}
         self._world = self._group("world")
         self._outputs = self._group("outputs")
+        self._ended_ns = self._columns["timing/ended_ns"]
         self._figures = [self._columns[f"timing/{name}"] for name in FIGURES]
         self._capacity = capacity
         self._ticks = 0
@@ -94,12 +96,23 @@ class Recorder:
         self._ticks += 1
 
     def slot(
-        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
+        self,
+        now_ns: int,
+        kind: SlotKind,  # noqa: ARG002 (this, and what follows, is for readers who see every slot)
+        figures: Sequence[int],  # noqa: ARG002
+        tally: Tally,  # noqa: ARG002
+        faults: Mapping[Fault, int],  # noqa: ARG002
     ) -> None:
-        """Nothing: a slot without a step is no tick."""
+        """A tick is over with its slot; a slot without one is nothing that is kept."""
+        self._end_tick(now_ns)
 
-    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
-        """Nothing: the report tells how it ended."""
+    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:  # noqa: ARG002
+        """The last tick is over too; the report tells how the run ended."""
+        self._end_tick(now_ns)
+
+    def _end_tick(self, now_ns: int) -> None:
+        if self._ticks and not self._ended_ns[self._ticks - 1]:
+            self._ended_ns[self._ticks - 1] = now_ns
 
     def trace(self, session: Session) -> Trace:
         """Everything that was recorded."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dmh_edge import __version__
-from dmh_edge.clock import NS_PER_S, Clock
+from dmh_edge.clock import Clock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.files import write_text
 from dmh_edge.runtime.limits import Limits
@@ -64,7 +64,7 @@ class Keeping:
         mcap: bool,
         live: bool,
     ) -> None:
-        self._contract, self._policy_sha256, self._rate_hz, self._out = contract, policy_sha256, rate_hz, out
+        self._contract, self._policy_sha256, self._out = contract, policy_sha256, out
         self._recorder: Recorder | None = None
         self._feed: Feed | None = None
         self._trace: Trace | None = None
@@ -132,9 +132,8 @@ class Keeping:
         if self._trace:
             timing = self._trace.timing
             overview = Overview(self._contract)
-            period_ns = NS_PER_S / self._rate_hz
             figures = np.stack([timing[f"{name}_ns"] for name in TIMES], axis=1)
-            overview.add((timing["slot"] * period_ns).astype(np.int64), figures, timing["applied_action"])
+            overview.add(timing["ended_ns"], figures, timing["applied_action"])
             return overview.lines()
         said = self._feed.keeper.said if self._feed and self._feed.keeper else None
         return Lines.model_validate(said["overview"]) if said and "overview" in said else None

@@ -553,6 +553,8 @@ def test_a_late_robot_costs_slots_that_are_counted_and_never_caught_up():
     assert (run.summary.overruns, run.summary.skipped_slots, run.summary.held_slots) == (1, 2, 1)
     slots = run.recorder.trace(run.session).timing["slot"].tolist()
     assert slots[:6] == [0, 1, 2, 6, 7, 8]
+    ended_ms = np.diff(run.recorder.trace(run.session).timing["ended_ns"]) / 1e6
+    assert ended_ms == pytest.approx([20, 20, 80, 20, 20, 20, 20, 20, 20])
     assert run.summary.faults == {"late": 1}
     assert run.robot.rules == []
 
