@@ -366,6 +366,10 @@ def test_a_recorder_that_stands_still_loses_records_that_are_counted_and_no_tick
     assert first is None or first[0] == 0
 
 
+#: Room for the records of some seconds and the page of a run in which much happened, in bytes.
+_DISK = 320 * 1024
+
+
 @dataclass
 class SmallDisk:
     """A disk of its own with room for little, for root; for others a limit on the recorder, by the kernel as well."""
@@ -376,7 +380,7 @@ class SmallDisk:
     def fill(self, one: Recording200Hz) -> None:
         """Leave room for 32 kB, or a second or two."""
         if self.is_mounted:
-            (self.folder / "filler").write_bytes(bytes(192 * 1024 - 32 * 1024))
+            (self.folder / "filler").write_bytes(bytes(_DISK - 32 * 1024))
         else:
             resource.prlimit(one.recorder, resource.RLIMIT_FSIZE, (32 * 1024, resource.RLIM_INFINITY))
 
@@ -392,7 +396,7 @@ class SmallDisk:
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     yield SmallDisk(folder, mounted)
     if mounted:
