@@ -16,6 +16,10 @@ import termios
 import threading
 import time
 
+# Before numpy's BLAS starts threads of its own, which inherit this: the button's thread alone waits for the signal.
+# ruff: noqa: E402
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
@@ -61,7 +65,6 @@ def button(operator: Operator) -> None:
 
 def main() -> None:
     operator = Operator(MonotonicClock())
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the thread alone waits for it
     threading.Thread(target=button, args=(operator,), daemon=True).start()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # as a shell would have done
     rate_hz, deadman_s = float(sys.argv[1]), float(sys.argv[2])
