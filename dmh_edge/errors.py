@@ -33,7 +33,9 @@ class MissingExtraError(DmhEdgeError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs {package}, which is not installed: pip install "dmh-edge[{extra}]"')
+        super().__init__(
+            f'{purpose} needs {package}, which is not installed: pip install ".[{extra}]" in the source of dmh-edge'
+        )
         self._arguments = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:

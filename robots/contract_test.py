@@ -81,6 +81,8 @@ def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     for name in ("lockstep", "simulated"):
         _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
     _require(hasattr(robot, "stop_path"), "stop_path: it is missing, expected None or what stops the robot")
+    for name in ("connect", "arm", "reset", "read", "write", "stop", "close"):
+        _require(callable(getattr(robot, name, None)), f"{name}: it is missing, expected a method")
     _refuses(robot, "arm before connect", robot.arm)
     robot.stop()
     robot.stop()
@@ -127,6 +129,7 @@ def _check_episode(robot: Robot, since_ns: int) -> int:
 
 
 def _check_reading(robot: Robot, reading: Reading, since_ns: int) -> int:
+    _require(isinstance(reading, Reading), f"read: got {reading!r}, expected a Reading")
     observation, size = reading.observation, len(robot.task.observation)
     _require(
         _is_array(observation, (size,), np.float32),

@@ -36,12 +36,12 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     """
     given = dict(options or {})
     if name == "fake":
-        return cast("Robot", _call(FakeRobot, "fake", {"task": task, "seed": seed}, given))
+        return cast("Robot", _make_ours(FakeRobot, "fake", {"task": task, "seed": seed}, given))
     if name.startswith("gym:"):
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
     if name.startswith("mujoco:"):
         ours = {"environment_id": name.removeprefix("mujoco:"), "seed": seed}
-        return cast("Robot", _call(MujocoRobot, name, ours, given))
+        return cast("Robot", _make_ours(MujocoRobot, name, ours, given))
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ConfigError(unknown("robot", name, _FORMS))
@@ -86,3 +86,12 @@ def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: di
     except TypeError as error:
         raise ConfigError(f"robot {name}: {error}; give it with --robot-option") from error
     return make(**ours, **options)
+
+
+def _make_ours(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
+    """As `_call`, for a class of ours: what it cannot take is the options' fault."""
+    try:
+        return _call(make, name, ours, options)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ConfigError(f"robot {name} cannot be made with {given}: {error}") from error

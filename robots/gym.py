@@ -54,6 +54,8 @@ class GymRobot:
     ) -> None:
         self._name = f"gym:{environment_id}"
         own_task = _own_task(environment_id)
+        if own_task is not None:
+            _refuse_fixed(environment_id, options or {})
         self._environment = _make(environment_id, options or {})
         self._clock = MonotonicClock() if clock is None else clock
         self._life = Lifecycle(self._name)
@@ -133,6 +135,17 @@ def _own_task(environment_id: str) -> TaskSpec | None:
         return tasks.find(environment_id).spec
     except ConfigError:
         return None
+
+
+def _refuse_fixed(environment_id: str, options: Mapping[str, Any]) -> None:
+    """What makes one of our environments the one that its name says is no option."""
+    import gymnasium
+
+    for name, value in gymnasium.spec(environment_id).kwargs.items():
+        if name in options:
+            raise ConfigError(
+                f"gym:{environment_id}: {name} is {value!r} there and no option; name the environment that you mean"
+            )
 
 
 def _make(environment_id: str, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -1,4 +1,4 @@
-"""Asking a robot: what its methods raise becomes an error of ours that says which call it was."""
+"""Asking a robot: what its methods raise, or give for a reading, becomes an error that says which call it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dmh_edge.errors import DmhEdgeError, RobotError
+from dmh_edge.robots.protocol import Reading
 
 T = TypeVar("T")
 
@@ -27,3 +28,15 @@ def ask(call: str, method: Callable[..., T], *arguments: object) -> T:
         raise
     except Exception as error:
         raise RobotError(f"the robot failed in {call}: {type(error).__name__}: {error}") from error
+
+
+def ask_reading(read: Callable[[], Reading]) -> Reading:
+    """Call a robot's ``read``.
+
+    Raises:
+        RobotError: it failed, or gave something else.
+    """
+    reading = ask("read", read)
+    if not isinstance(reading, Reading):
+        raise RobotError(f"the robot failed in read: got {reading!r}, expected a Reading")
+    return reading

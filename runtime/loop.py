@@ -142,7 +142,7 @@ class Loop:
         )
         self._first_slot_ns: int | None = None
 
-    def run(self, self_test: Callable[[], None], recall: Callable[[], float]) -> None:
+    def run(self, self_test: Callable[[], object], recall: Callable[[], float]) -> None:
         """Take the robot through its whole life. It stands still when this returns or raises.
 
         Args:

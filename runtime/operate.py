@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from dmh_edge.clock import Clock, MonotonicClock, Rate
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
@@ -25,7 +26,7 @@ from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
 from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
 from dmh_edge.runtime.report import Summary
 from dmh_edge.runtime.sessions.session import Session
-from dmh_edge.runtime.sessions.state_file import load_state, save_state
+from dmh_edge.runtime.sessions.state_file import check_state, load_state, save_state
 from dmh_edge.runtime.signals import StopSignals
 from dmh_edge.runtime.terminal import Terminal
 from dmh_edge.runtime.watchdog.supervision import Supervision
@@ -38,7 +39,7 @@ def operate(
     robot: Robot,
     *,
     policy_sha256: str,
-    self_test: Callable[[], None],
+    self_test: Callable[[], object],
     limits: Limits,
     rate_hz: float | None = None,
     noise_seed: int | None = None,
@@ -56,6 +57,7 @@ def operate(
     pace: Pace = "clock",
     realtime: RealTime = "off",
     dry_run: bool = False,
+    about: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Run a policy on a robot until a limit is reached, a fault stops it, or Ctrl-C or SIGTERM does.
@@ -85,6 +87,7 @@ def operate(
         pace: whether the clock or the robot's own readings say when a slot begins.
         realtime: what to ask of the kernel for the loop; given back before anything is written.
         dry_run: do everything but ``write``; what was learned is not kept.
+        about: what else the report and the records shall tell of the run, by name.
         say: told what an operator should know before anything moves, line by line.
 
     Returns:
@@ -118,6 +121,12 @@ def operate(
     if forget and state is None:
         raise ConfigError("--forget without --state: there is nothing to forget, every run begins with an empty memory")
     operator = Operator(clock) if operator is None else operator
+    if state and not dry_run:
+        if not state.exists():
+            say(f"{state} does not exist yet: the policy begins with an empty memory")
+        elif forget:
+            check_state(state, policy_sha256)
+            say(f"{state} will be replaced: the policy begins with an empty memory")
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)
@@ -130,7 +139,8 @@ def operate(
 
     def report() -> Summary:
         asked = tuple(map(str, grants))
-        return loop.summary().model_copy(update={"dry_run": dry_run, "pace": pace, "realtime": asked})
+        ours = {"dry_run": dry_run, "pace": pace, "about": dict(about), "realtime": asked}
+        return loop.summary().model_copy(update=ours)
 
     def keep() -> list[str]:
         """Write everything that can be written; what could not, in words."""
@@ -167,7 +177,9 @@ def operate(
             if terminal:
                 terminal.watch()
 
-        keeping = Keeping(contract, policy_sha256, session.backend, rate_hz, limits, clock, out, mcap=mcap, live=live)
+        keeping = Keeping(
+            contract, policy_sha256, session.backend, rate_hz, limits, clock, out, mcap=mcap, live=live, about=about
+        )
         loop = Loop(
             Agent(session, noise_seed),
             robot,

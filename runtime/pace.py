@@ -16,7 +16,7 @@ from typing import Literal
 from dmh_edge.clock import Clock, Rate, Slot
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.protocol import Reading, Robot
-from dmh_edge.runtime.asking import ask
+from dmh_edge.runtime.asking import ask_reading
 
 #: Who says when a slot begins.
 Pace = Literal["clock", "robot"]
@@ -70,7 +70,7 @@ class RobotPace:
         """
         if interrupted():
             return None
-        self._reading = ask("read", self._robot.read)
+        self._reading = ask_reading(self._robot.read)
         now_ns = self._clock.now_ns()
         if interrupted():
             return None

@@ -23,15 +23,12 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
         rate_hz: at which it is going to be run.
 
     Raises:
-        ContractError: observation, action, reward or rate differ; all differences are listed, element by element.
+        ContractError: task, observation, action, reward or rate differ; all differences are listed, element by element.
         ConfigError: a robot in real time is to be run at another rate than the policy's.
         RobotError: the robot would stop by itself between two slots.
     """
     if faults := list(_differences(robot.task, task)):
-        raise ContractError(
-            f"the robot is not the one that the policy was made for ({robot.task.name!r}, {task.name!r}):\n  "
-            + "\n  ".join(faults)
-        )
+        raise ContractError("the robot is not the one that the policy was made for:\n  " + "\n  ".join(faults))
     if not robot.lockstep and not _same_rate(rate_hz, task.rate_hz):
         raise ConfigError(
             f"rate: got {rate_hz:g} Hz, expected {task.rate_hz:g} Hz, at which the policy was made; "
@@ -45,6 +42,8 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
 
 
 def _differences(got: TaskSpec, expected: TaskSpec) -> Iterator[str]:
+    if got.name != expected.name:  # the same elements, and something else to do with them
+        yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; what is the same task has one name"
     yield from _elements("observation", got.observation, expected.observation)
     if isinstance(got.action, ContinuousAction) and isinstance(expected.action, ContinuousAction):
         yield from _elements("action", got.action.elements, expected.action.elements)

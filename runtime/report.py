@@ -118,6 +118,8 @@ class Summary(Spec):
     """Whether nothing was written to the robot, which stood still."""
     pace: Pace = "clock"
     """Whether the clock or the robot's own readings said when a slot began."""
+    about: dict[str, str] = Field(default={})
+    """What else is known of it: robot, its options, seed."""
     realtime: tuple[str, ...] = ()
     """What the loop asked of the kernel, and whether it was granted; empty when it asked for nothing."""
 

@@ -15,7 +15,7 @@ from dmh_edge.clock import Clock, Slot
 from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
-from dmh_edge.runtime.asking import ask
+from dmh_edge.runtime.asking import ask, ask_reading
 from dmh_edge.runtime.events import EventLog, Moment
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard import Guard
@@ -82,7 +82,7 @@ class Turns:
             self._guard.start_episode(slot.start_ns)
         self._guard.begin_slot(slot)
         begin_ns = self._clock.now_ns()
-        reading = ask("read", self._read)
+        reading = ask_reading(self._read)
         now_ns = self._clock.now_ns()
         fault = self._hear_reward(reading)
         self._steps.kind = "no_step"

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from unittest import mock
 
 import pytest
 import torch
+import typer
 
 from dmh_edge import __version__, cli
 from dmh_edge.checkpoint import Checkpoint
@@ -128,6 +130,26 @@ def test_the_version_and_the_commands_are_told():
     assert all(command in said for command in ("data", "train", "eval", "export", "inspect", "parity", "run"))
 
 
+@pytest.mark.parametrize(
+    "command", sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)
+)  # type: ignore[union-attr]
+def test_help_says_everything_that_was_written_for_it(command):
+    """Square brackets, which hold defaults and shapes, are not taken for markup."""
+    written = " ".join(
+        str(parameter.help)
+        for parameter in typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
+        if getattr(parameter, "help", None)
+    )
+    shown = "".join(well(command, "--help").out.split())
+    for bracketed in re.findall(r"\[[^]]*\]", written):
+        assert "".join(bracketed.split()) in shown
+
+
+def test_a_seed_below_zero_is_no_seed():
+    done = dmh_edge("run", "--engine", "x", "--robot", "fake", "--seed", -1)
+    assert (done.code, "--seed" in done.err) == (2, True)
+
+
 def test_train_goes_on_with_the_settings_that_it_wrote(data, run):
     assert Checkpoint.load(run).header.step == 4
     used = json.loads((run / CONFIG_NAME).read_text())
@@ -212,9 +234,18 @@ def test_run_drives_a_robot_and_keeps_records(policy, tmp_path, robot):
     summary = parse(Summary, (out / "summary.json").read_text(), "summary.json")
     assert (summary.ticks, summary.stopped_by, summary.rate_hz) == (25, "ticks", 50)
     assert sorted(path.name for path in out.iterdir()) == ["guard.json", "page.html", "run.mcap", "summary.json"]
-    replayed = well("replay", out / "run.mcap", "--engine", policy)
-    assert "ticks 0 to 24" in replayed.out
-    assert replayed.err == ""
+    assert summary.about == {"robot": robot, "robot options": "{}", "seed": "0", "actions": "sampled"}
+    for record in (out / "run.mcap", out):
+        replayed = well("replay", record, "--engine", policy)
+        assert "ticks 0 to 24" in replayed.out
+        assert replayed.err == ""
+    assert "holds neither run.mcap nor trace.npz" in refused("replay", tmp_path, "--engine", policy)
+
+
+def test_a_policy_runs_on_no_robot_for_another_task(policy):
+    done = dmh_edge("run", "--engine", policy, "--robot", "gym:key-to-door", "--ticks", 5)
+    assert done.code == 1
+    assert "task: the robot's is 'key-to-door', the policy's 'darkroom'" in done.err
 
 
 def test_where_mcap_is_not_installed_a_run_is_kept_as_a_trace_which_replays_as_well(policy, tmp_path, monkeypatch):
@@ -225,7 +256,7 @@ def test_where_mcap_is_not_installed_a_run_is_kept_as_a_trace_which_replays_as_w
     assert Trace.load(tmp_path / "out" / "trace.npz").ticks == 25
     assert "ticks 0 to 24" in well("replay", tmp_path / "out" / "trace.npz", "--engine", policy).out
     (tmp_path / "run.mcap").touch()
-    assert 'pip install "dmh-edge[records]"' in refused("replay", tmp_path / "run.mcap", "--engine", policy)
+    assert 'pip install ".[records]"' in refused("replay", tmp_path / "run.mcap", "--engine", policy)
 
 
 def test_replay_of_what_does_not_come_out_again_prints_the_table_and_fails(policy, tmp_path):
@@ -304,6 +335,36 @@ def test_run_keeps_what_was_learned_and_by_default_writes_under_runs(policy, tmp
     first, second = (Recording.load(tmp_path / name / "run.mcap").stretches[0][1] for name in ("False", "True"))
     assert first.ticks == second.ticks == 20
     assert not first.world["noise"].any()
+
+
+def test_a_run_that_ends_in_an_error_says_where_its_records_are(policy, tmp_path, monkeypatch):
+    (tmp_path / "loose_lab.py").write_text(
+        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.tasks import darkroom\n"
+        "class Loose(FakeRobot):\n"
+        "    def __init__(self): super().__init__(darkroom.SPEC); self.reads = 0\n"
+        "    def read(self):\n"
+        "        self.reads += 1\n"
+        "        if self.reads > 5: raise OSError('unplugged')\n"
+        "        return super().read()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = ("run", "--engine", policy, "--robot", "loose_lab:Loose", "--ticks", 50, "--out", tmp_path / "out")
+    done = dmh_edge(*run)
+    assert done.code == 1
+    assert f"wrote {tmp_path / 'out'}\n" in done.err
+    assert "unplugged" in done.err
+    assert "wrote" not in dmh_edge(*run).err  # refused: what lies there is another run's
+
+
+def test_two_runs_that_begin_in_one_second_are_two(policy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
+    for number in (7, 8):
+        monkeypatch.setattr("os.getpid", lambda number=number: number)
+        well("run", "--engine", policy, "--robot", "gym:darkroom", "--rate", 200, "--ticks", 5)
+    names = sorted(path.name for path in (tmp_path / "runs" / "robot").iterdir())
+    assert names == ["20260102-030405-7", "20260102-030405-8"]
 
 
 def test_a_run_that_the_guard_ends_has_an_exit_code_of_its_own(policy, tmp_path, monkeypatch):
@@ -459,7 +520,9 @@ def test_an_option_of_the_robot_needs_name_and_value(policy, option):
 def test_a_missing_extra_is_one_sentence_with_the_command_that_brings_it(data, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = refused("train", "darkroom", "--data", data, "--out", tmp_path / "x")
-    assert said == 'error: training needs torch, which is not installed: pip install "dmh-edge[train]"'
+    assert (
+        said == 'error: training needs torch, which is not installed: pip install ".[train]" in the source of dmh-edge'
+    )
 
 
 def test_ctrl_c_leaves_without_a_traceback(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def unit() -> configparser.ConfigParser:
 def test_hadolint_finds_nothing_in_the_container():
     beside = Path(sys.executable).with_name("hadolint")
     hadolint = str(beside) if beside.exists() else shutil.which("hadolint")
-    assert hadolint, 'hadolint is missing: pip install "dmh-edge[dev]"'
+    assert hadolint, 'hadolint is missing: pip install ".[dev]"'
     done = subprocess.run([hadolint, "--no-color", str(DOCKERFILE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 TaskName = Annotated[
@@ -29,7 +30,7 @@ TaskName = Annotated[
 ModelName = Annotated[
     str | None, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc [that of --config, or dm-h].")
 ]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -37,7 +37,7 @@ def bench_train(
         profile = training.profile(used, tasks.find(task), updates, told)
     console.out.print(profile.table())
     if not rivals:
-        console.say('no other Mamba to compare with: pip install "dmh-edge[bench]" brings mambapy and transformers')
+        console.say('no other Mamba to compare with: pip install ".[bench]" in the source of dmh-edge brings some')
         return
     if profile.tokens == 0 and tokens is None:
         console.say(

@@ -45,7 +45,7 @@ def train(
     model: ModelName = None,
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting over all others: model.width=64.")] = None,  # noqa: A002
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train a policy from data."""
     require("training", "train", "torch", "safetensors", "minari", "tensorboard")
@@ -131,7 +131,7 @@ def study(
     budget: Annotated[
         Literal["smoke", "cpu", "full"],
         typer.Option(
-            help="smoke: seconds, proves nothing; cpu: two cores, an hour or so; full: the paper's, for a GPU."
+            help="smoke: seconds, proves nothing; cpu: one to three hours of two cores; full: the paper's, for a GPU."
         ),
     ] = "cpu",
     work: Annotated[Path, typer.Option(help="Folder of the runs; what is there is not done again.")] = Path(

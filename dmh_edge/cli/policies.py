@@ -32,10 +32,10 @@ def export(
         from dmh_edge.export.plans import build_plans
         from dmh_edge.runtime.policy import Policy
 
-        if not trt or out is not None or precision is not None:
-            raise ConfigError(
-                f"{source} is exported already: add --trt to build its plans in place, and drop --out and --precision"
-            )
+        if not trt:
+            raise ConfigError(f"{source} is exported already; add --trt to build its plans in place")
+        if out is not None or precision is not None:
+            raise ConfigError(f"{source} is exported already, and plans are built in place: drop --out and --precision")
         note = build_plans(Policy.load(source), targets, console.say)
         console.say(f"wrote {', '.join(note.plans)} in {source}, in place of any that were there")
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -84,7 +85,7 @@ def run(
     from dmh_edge.robots.find import find_robot
     from dmh_edge.runtime.guard.settings import load_guard
     from dmh_edge.runtime.limits import Limits
-    from dmh_edge.runtime.operate import operate
+    from dmh_edge.runtime.operate import SUMMARY_NAME, operate
     from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
     from dmh_edge.runtime.sessions.engine import open_session
     from dmh_edge.runtime.terminal import Terminal
@@ -102,14 +103,16 @@ def run(
 
         engine, backend = cached_plan(engine, plan_cache, console.say), None
     policy, session = open_session(engine, backend)
+    # With the process's number: two that are started in one second are two runs.
+    records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}" + "-dry-run" * dry_run)
+    held_before = (records / SUMMARY_NAME).exists()
     try:
-        records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + "-dry-run" * dry_run)
         machine = find_robot(robot, task=policy.contract.task, options=options, seed=seed)
         summary = operate(
             session,
             machine,
             policy_sha256=policy.sha256,
-            self_test=lambda: _self_test(replay(policy.golden_trace(), session, SELF_TEST_TICKS)),
+            self_test=lambda: replay(policy.golden_trace(), session, SELF_TEST_TICKS).require(),
             limits=limits,
             rate_hz=rate,
             noise_seed=None if deterministic else seed,
@@ -127,12 +130,18 @@ def run(
             say=console.say,
             mcap=is_installed("mcap", "google.protobuf"),
             live=live,
+            about={
+                "robot": robot,
+                "robot options": json.dumps(options),
+                "seed": str(seed),
+                "actions": "the likeliest" if deterministic else "sampled",
+            },
         )
+        console.out.print(summary.table())
     finally:
         session.close()
-    console.out.print(summary.table())
-    if records.exists():  # nothing is kept of a robot that was never armed
-        console.say(f"wrote {records}")
+        if not held_before and (records / SUMMARY_NAME).exists():  # nothing is kept of a robot that was never armed
+            console.say(f"wrote {records}")
     if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
     if max_miss_rate is not None and summary.miss_rate > max_miss_rate:
@@ -140,17 +149,18 @@ def run(
         raise typer.Exit(BUDGET_MISSED)
 
 
-def _self_test(comparison: Any) -> None:
-    comparison.require()
-
-
 @app.command()
 def replay(
-    record: Annotated[Path, typer.Argument(metavar="RUN", help="run.mcap or trace.npz of a run, or a golden trace.")],
+    record: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, its run.mcap or trace.npz, or a golden trace.")
+    ],
     engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
     backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
 ) -> None:
     """Feed a backend what a run fed its own, and compare what comes out: every stretch of the record without a gap."""
+    from dmh_edge.runtime.records.recording import record_in
+
+    record = record_in(record)
     if record.suffix == ".mcap":
         require("reading run.mcap", "records", "mcap", "google.protobuf")
     from dmh_edge import console

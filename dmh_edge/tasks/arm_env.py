@@ -15,9 +15,10 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dmh_edge.contract import TaskSpec
-from dmh_edge.errors import ConfigError, MissingExtraError
+from dmh_edge.errors import MissingExtraError
 from dmh_edge.tasks import dark_payload, dark_reacher
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
+from dmh_edge.tasks.task import require_hidden
 
 if importlib.util.find_spec("mujoco") is None:
     raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
@@ -42,8 +43,8 @@ class ArmEnv(ReacherEnv):
     """
 
     def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
-        if hidden is not None and not 0 <= hidden < HIDDEN_TASKS:
-            raise ConfigError(f"{spec.name}: got hidden = {hidden}, expected 0 to {HIDDEN_TASKS - 1}")
+        if hidden is not None:
+            require_hidden(spec.name, hidden, HIDDEN_TASKS)
         self._hidden = hidden
         super().__init__(reward_control_weight=0, **options)
         low, high = ([getattr(element, side) for element in spec.observation] for side in ("low", "high"))

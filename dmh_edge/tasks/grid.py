@@ -23,8 +23,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dmh_edge.contract import TaskSpec
-from dmh_edge.errors import ConfigError
-from dmh_edge.tasks.task import Expert, Task
+from dmh_edge.tasks.task import Expert, Task, require_hidden
 
 Ints = NDArray[np.int64]
 Information = dict[str, Any]
@@ -67,10 +66,9 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
 
     def __init__(self, grid: Grid, hidden: Sequence[int]) -> None:
         self._grid = grid
-        self._hidden = np.array(hidden, np.int64)
         for number in hidden:
-            if not 0 <= number < grid.hidden_tasks:
-                raise ConfigError(f"{grid.spec.name}: got hidden = {number}, expected 0 to {grid.hidden_tasks - 1}")
+            require_hidden(grid.spec.name, number, grid.hidden_tasks)
+        self._hidden = np.array(hidden, np.int64)
         self.num_envs = len(hidden)
         self._horizon = grid.horizon(self._hidden) if grid.horizon else grid.spec.horizon
         low, high = ([getattr(element, side) for element in grid.spec.observation] for side in ("low", "high"))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.contract import TaskSpec
+from dmh_edge.errors import ConfigError
 
 #: ``(observation [N, S], hidden [N], phase [N]) -> action [N, A] or [N]``
 Expert = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
@@ -41,6 +42,18 @@ class Task:
     expert: Expert
     histories_per_task: int
     episodes_per_history: int
+
+
+def require_hidden(task: str, hidden: object, count: int) -> None:
+    """Refuse what is no number of a hidden task.
+
+    Raises:
+        ConfigError: it is no whole number, or there are not so many.
+    """
+    if isinstance(hidden, bool) or not isinstance(hidden, int | np.integer):
+        raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, 0 to {count - 1}")
+    if not 0 <= hidden < count:
+        raise ConfigError(f"{task}: got hidden = {hidden}, expected 0 to {count - 1}")
 
 
 def phase_of(info: Mapping[str, Any], count: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ page.html    the run as a page
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ class Keeping:
         out: folder of the records; None to keep none.
         mcap: whether to keep them as MCAP.
         live: whether somebody watches.
+        about: what else the record shall tell of the run, by name.
 
     Attributes:
         records: what the loop tells; None where nobody listens.
@@ -63,6 +65,7 @@ class Keeping:
         *,
         mcap: bool,
         live: bool,
+        about: Mapping[str, str],
     ) -> None:
         self._contract, self._policy_sha256, self._out = contract, policy_sha256, out
         self._recorder: Recorder | None = None
@@ -80,6 +83,7 @@ class Keeping:
                 "backend": backend,
                 "rate_hz": repr(rate_hz),
                 "dmh_edge": __version__,
+                **about,
             }
             settings = {
                 "path": str(out / RECORD_NAME),

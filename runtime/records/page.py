@@ -103,8 +103,10 @@ def page(
     if summary.faults:
         _facts(body, [(fault, f"{count} time{'s' * (count > 1)}") for fault, count in summary.faults.items()])
     _facts(body, list(_course(summary.events)))
-    if (left_out := max(0, len(summary.events) - _MOST_EVENTS) + summary.events_dropped) > 0:
-        _add(body, "p", f"{left_out} more between them are in the records.", **{"class": "note"})
+    if (left_out := len(summary.events) - _MOST_EVENTS) > 0:
+        _add(body, "p", f"{left_out} more between them are in summary.json.", **{"class": "note"})
+    if summary.events_dropped:
+        _add(body, "p", f"{summary.events_dropped} more faults were only counted.", **{"class": "note"})
 
     _add(body, "h2", "Policy")
     _facts(body, _policy(contract, policy_sha256))
@@ -113,6 +115,7 @@ def page(
 
 def _counts(summary: Summary) -> list[tuple[str, str]]:
     return [
+        *summary.about.items(),
         ("ticks", f"{summary.ticks:,} in {summary.slots:,} slots, {summary.held_slots:,} held"),
         ("overruns", f"{summary.overruns:,}; {summary.skipped_slots:,} slots passed without a turn"),
         ("miss rate", f"{summary.miss_rate:.4%}"),

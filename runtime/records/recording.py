@@ -6,9 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmh_edge.errors import ArtifactError, ContractError
+from dmh_edge.runtime.records.keeping import RECORD_NAME, TRACE_NAME
 from dmh_edge.runtime.replay import Comparison, replay
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import Trace
+
+
+def record_in(path: Path) -> Path:
+    """The record that a path means: the file itself, or the one in the folder of a run.
+
+    Raises:
+        ArtifactError: the folder holds none.
+    """
+    if not path.is_dir():
+        return path
+    for name in (RECORD_NAME, TRACE_NAME):
+        if (path / name).exists():
+            return path / name
+    raise ArtifactError(f"{path} holds neither {RECORD_NAME} nor {TRACE_NAME}; name the folder of a run, or a record")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import replacing
@@ -48,11 +50,31 @@ def load_state(path: Path, session: Session, policy_sha256: str) -> float:
         ArtifactError: the file is missing, truncated, altered, or holds numbers that are not finite.
         ContractError: it belongs to another policy, or to another number of robots.
     """
+    state = _of_policy(path, policy_sha256)
+    if not all_finite(state.values()):
+        raise ArtifactError(f"{path} holds numbers that are not finite; remove it to start with an empty memory")
+    reward_due = float(state.pop(_REWARD))
+    session.restore(state)
+    return reward_due
+
+
+def check_state(path: Path, policy_sha256: str) -> None:
+    """Refuse to replace what is not this policy's.
+
+    Raises:
+        ArtifactError: the file is no saved state, or is truncated or altered.
+        ContractError: it belongs to another policy.
+    """
+    _of_policy(path, policy_sha256)
+
+
+def _of_policy(path: Path, policy_sha256: str) -> dict[str, NDArray[Any]]:
+    """Everything in the file but its owner, who is this policy."""
     try:
         with path.open("rb") as stream, zipped_arrays(stream) as file:
             state = {name: file[name] for name in file.files}
             owner = str(state.pop(_KEY))
-            reward_due = float(state[_REWARD])
+            float(state[_REWARD])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is no saved state, or is truncated or altered: {error}") from error
     if owner != policy_sha256:
@@ -60,8 +82,4 @@ def load_state(path: Path, session: Session, policy_sha256: str) -> float:
             f"{path} was learned by another policy ({owner[:12]}..., this one is {policy_sha256[:12]}...); "
             "name another --state file, or remove this one to start with an empty memory"
         )
-    if not all_finite(state.values()):
-        raise ArtifactError(f"{path} holds numbers that are not finite; remove it to start with an empty memory")
-    del state[_REWARD]
-    session.restore(state)
-    return reward_due
+    return state

@@ -85,7 +85,7 @@ def test_where_no_other_mamba_is_installed_one_sentence_says_how(monkeypatch, ca
     monkeypatch.setattr(mambas, "RIVALS", ())
     said = bench(monkeypatch, capsys, "--updates", "1")
     assert "one Mamba block" not in said.out
-    assert 'pip install "dmh-edge[bench]"' in said.err
+    assert 'pip install ".[bench]"' in said.err
 
 
 class _Nap(torch.autograd.Function):

@@ -245,5 +245,5 @@ def test_a_robot_or_an_option_that_is_none_is_refused_before_anything_is_started
 def test_without_mujoco_the_extra_is_named(monkeypatch):
     find_spec = sys.modules["importlib.util"].find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "mujoco" else find_spec(name))
-    with pytest.raises(MissingExtraError, match=r'mujoco:dark-reacher needs mujoco.*pip install "dmh-edge\[mujoco\]"'):
+    with pytest.raises(MissingExtraError, match=r'mujoco:dark-reacher needs mujoco.*pip install "\.\[mujoco\]"'):
         find_robot("mujoco:dark-reacher", task=SPEC)

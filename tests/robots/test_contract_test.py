@@ -48,6 +48,16 @@ class StopsOnlyOnceWhenArmed(FakeRobot):
         super().stop()
 
 
+class ShowsNothing(FakeRobot):
+    def read(self) -> Reading:
+        super().read()
+        return None  # type: ignore[return-value]
+
+
+class HasNoReset(FakeRobot):
+    reset = None  # type: ignore[assignment]
+
+
 class ShowsFloat64(FakeRobot):
     def read(self) -> Reading:
         reading = super().read()
@@ -124,6 +134,8 @@ class StopPathRaises(FakeRobot):
         (DoesNotSayWhetherItIsSimulated, "simulated: got None, expected a bool"),
         (MovesBeforeArm, "write before arm"),
         (GoesOnAfterStop, "after stop shoulder_angle moved"),
+        (ShowsNothing, "read: got None, expected a Reading"),
+        (HasNoReset, "reset: it is missing, expected a method"),
         (ShowsFloat64, "expected a float32 array"),
         (ShowsNothingFinite, "not finite"),
         (StampsBackwards, "do not go backwards"),

@@ -28,6 +28,11 @@ def test_the_nearest_name_is_suggested():
         find_robot("fakee", task=TWO_JOINTS)
 
 
+def test_what_our_own_robots_cannot_take_is_an_option_at_fault():
+    with pytest.raises(ConfigError, match=r"robot fake cannot be made with command_timeout_s='abc'"):
+        find_robot("fake", task=TWO_JOINTS, options={"command_timeout_s": "abc"})
+
+
 @pytest.fixture
 def users_folder(tmp_path, monkeypatch):
     (tmp_path / "my_lab.py").write_text(
@@ -80,5 +85,5 @@ def test_without_gymnasium_the_extra_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     monkeypatch.delattr("dmh_edge.tasks", raising=False)
-    with pytest.raises(MissingExtraError, match=r'pip install "dmh-edge\[sim\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "\.\[sim\]"'):
         find_robot("gym:CartPole-v1", task=TWO_JOINTS)

@@ -203,6 +203,11 @@ def test_a_task_is_derived_from_the_spaces_of_one_that_nobody_described():
         ("gym:darkroom", {"hiden": 3}, "unexpected keyword argument 'hiden'"),
         ("gym:no_such_module:Env-v0", {}, "No module named 'no_such_module'"),
         ("gym:two words", {}, "cannot be made"),
+        ("gym:darkroom", {"hidden": "abc"}, "got hidden = 'abc', expected a whole number, 0 to 80"),
+        ("gym:darkroom", {"hidden": 14.5}, "got hidden = 14.5, expected a whole number"),
+        ("gym:darkroom", {"hidden": True}, "got hidden = True, expected a whole number"),
+        ("gym:darkroom", {"hidden": 81}, "got hidden = 81, expected 0 to 80"),
+        ("gym:darkroom", {"task": "key-to-door"}, "gym:darkroom: task is 'darkroom' there and no option"),
     ],
 )
 def test_an_environment_that_cannot_be_had_is_named(name, options, message):

@@ -576,6 +576,14 @@ def test_whatever_call_raises_the_robot_is_stopped_and_the_call_named(call, coun
     assert run.robot.rules == []
 
 
+def test_a_robot_that_shows_something_else_than_a_reading_is_stopped():
+    def nothing(reading: Reading) -> None:
+        return None
+
+    run = Run(readings={3: nothing}, error=RobotError, match="failed in read: got None, expected a Reading")
+    assert run.stands_still()
+
+
 def test_the_cause_of_a_robots_failure_is_kept():
     raised = OSError("no answer")
     clock = FakeClock(10**9)

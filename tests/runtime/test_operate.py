@@ -76,6 +76,12 @@ def test_a_run_leaves_its_trace_and_its_summary(tmp_path):
     assert Trace.load(tmp_path / "run" / "trace.npz").ticks == summary.ticks == 60
 
 
+def test_what_else_is_known_of_a_run_is_told_with_it(tmp_path):
+    about = {"robot": "mine", "seed": "7"}
+    assert run(out=tmp_path / "run", about=about).about == about
+    assert "mine" in (tmp_path / "run" / "page.html").read_text()
+
+
 def test_without_a_folder_nothing_is_recorded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run().ticks == 60
@@ -122,6 +128,29 @@ def test_a_state_of_another_policy_moves_nothing_and_is_left_alone(tmp_path):
         run(robot, state=state, policy_sha256="q")
     assert "connect" not in robot.calls
     assert state.read_bytes() == before
+
+
+def test_what_another_policy_learned_is_not_forgotten_either(tmp_path):
+    state = tmp_path / "learned.npz"
+    run(state=state)
+    before = state.read_bytes()
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ContractError, match="another policy"):
+        run(robot, state=state, forget=True, policy_sha256="q")
+    assert "connect" not in robot.calls
+    assert state.read_bytes() == before
+
+
+def test_it_is_said_with_which_memory_a_run_begins(tmp_path):
+    said: list[str] = []
+    state = tmp_path / "learned.npz"
+    run(state=state, say=said.append)
+    assert f"{state} does not exist yet: the policy begins with an empty memory" in said
+    said.clear()
+    run(state=state, say=said.append)
+    assert not any("empty memory" in line for line in said)
+    run(state=state, forget=True, say=said.append)
+    assert f"{state} will be replaced: the policy begins with an empty memory" in said
 
 
 def test_a_self_test_that_fails_leaves_what_was_learned_alone(tmp_path):

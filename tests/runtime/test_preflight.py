@@ -28,7 +28,7 @@ def test_the_robot_that_the_policy_was_made_for_passes():
 
 
 def test_what_the_policy_alone_decides_may_differ():
-    other = TWO_JOINTS.model_copy(update={"name": "other", "horizon": 7, "target_return": 1.0, "max_hold_s": 0.5})
+    other = TWO_JOINTS.model_copy(update={"horizon": 7, "target_return": 1.0, "max_hold_s": 0.5})
     check_fit(FakeRobot(other), TWO_JOINTS, 50.0)
 
 
@@ -63,6 +63,7 @@ def test_what_the_policy_alone_decides_may_differ():
             TWO_JOINTS.model_copy(update={"reward": TWO_JOINTS.reward.model_copy(update={"high": 2.0})}),
             ["reward: high is 2.0 for the robot, 1.0 for the policy"],
         ),
+        (TWO_JOINTS.model_copy(update={"name": "other"}), ["task: the robot's is 'other', the policy's"]),
         (TWO_JOINTS.model_copy(update={"rate_hz": 30.0}), ["rate: the robot's is 30 Hz, the policy's 50 Hz"]),
     ],
 )

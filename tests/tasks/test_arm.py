@@ -134,10 +134,7 @@ def test_without_gymnasium_the_error_names_what_to_install() -> None:
         "except Exception as error: print(type(error).__name__, error)"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert (
-        'MissingExtraError a simulated task needs gymnasium, which is not installed: pip install "dmh-edge[sim]"'
-        in printed
-    )
+    assert 'MissingExtraError a simulated task needs gymnasium, which is not installed: pip install ".[sim]"' in printed
 
 
 @every_arm

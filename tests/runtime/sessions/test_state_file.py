@@ -10,7 +10,7 @@ from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.sessions.ort import OrtSession
-from dmh_edge.runtime.sessions.state_file import load_state, save_state
+from dmh_edge.runtime.sessions.state_file import check_state, load_state, save_state
 
 
 @pytest.fixture
@@ -38,6 +38,9 @@ def test_what_was_learned_survives_a_restart(path: Path, session: OrtSession, po
 def test_what_another_policy_learned_is_refused(path: Path, session: OrtSession) -> None:
     with pytest.raises(ContractError, match="was learned by another policy"):
         load_state(path, session, "another policy")
+    with pytest.raises(ContractError, match="was learned by another policy"):
+        check_state(path, "another policy")
+    check_state(path, "policy")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
