@@ -49,6 +49,8 @@ _ARM = _Task(
     data=DataConfig(batch=8, episodes_per_context=20),
     training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
 )
+#: Of a task that data bring along, whatever it is.
+_OWN = _Task(chunk=5, data=DataConfig(batch=8, episodes_per_context=8), training=_SMALL)
 #: By family: `load` takes ``tmaze-1000`` for a ``tmaze``.
 _TASKS = {
     "darkroom": _SMALL_ROOM,
@@ -107,6 +109,7 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
 #: Every kind of model.
 KINDS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
 PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
+_OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in KINDS}
 
 
 def load(
@@ -115,13 +118,13 @@ def load(
     """Settings of a run: the preset, changed by a file, changed by single settings.
 
     Args:
-        task: name of the task.
+        task: name of the task; one that no preset is for gets what may do for any.
         model: kind of model; None for that of the file or, where there is none, DM-H.
         config_file: JSON with any of the fields of `RunConfig`.
         settings: ``data.batch=64``; values are JSON, and what is no JSON is taken as text.
 
     Raises:
-        ConfigError: there is no such preset, field or file, or a value cannot be used.
+        ConfigError: there is no such model, field or file, or a value cannot be used.
     """
     change = {} if config_file is None else read_settings(config_file)
     of_file = part.get("kind") if isinstance(part := change.get("model"), dict) else None
@@ -129,12 +132,10 @@ def load(
         raise ConfigError(f"{config_file} is for model {of_file!r}, but {model!r} was asked for")
     model = model or of_file or "dm-h"
     family = re.sub(r"^tmaze-\d+$", "tmaze", task)
-    if family not in _TASKS:
-        raise ConfigError(unknown("task", task, [*_TASKS, "tmaze-LENGTH"]))
     if model not in KINDS:
         raise ConfigError(unknown("model", model, KINDS))
-    preset = PRESETS[family, model].model_copy(update={"task": task})
-    content = preset.model_dump(mode="json")
+    preset = PRESETS.get((family, model), _OWN_PRESETS[model])
+    content = preset.model_copy(update={"task": task}).model_dump(mode="json")
     content = _merged(content, change)
     if content["task"] != task:
         raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")

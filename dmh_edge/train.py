@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +36,6 @@ from dmh_edge.files import write_text
 from dmh_edge.models.build import build
 from dmh_edge.presets import load
 from dmh_edge.schema import differences
-from dmh_edge.tasks.task import Task
 from dmh_edge.training_log import Display, TrainingLog
 
 
@@ -70,7 +71,8 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
 
     Args:
         config: the settings.
-        data: folder of a Minari data set of the task; None makes in memory what `dmh-edge data` would write.
+        data: folder of a Minari data set of the task; None makes in memory what `dmh-edge data` would write. A task
+            that is none of `tasks.TASKS` is what its data say.
         out: folder of the run; made if need be.
         resume: go on from the checkpoint in ``out``, or start where there is none yet.
 
@@ -80,23 +82,33 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
         DataError: the data cannot be learned from, or are not those that the run was started with.
         ArtifactError: the checkpoint in ``out`` is truncated or altered, or ``out`` cannot be written.
     """
-    task = tasks.find(config.task)
     device = choose_device(config.training.device)
     checkpoint = _earlier(config, out, resume)
-    episodes = generated(task) if data is None else Episodes.load(data, task.spec)
+    episodes, train_ids = _data(config.task, data)
     if checkpoint is not None:
-        checkpoint.require_task(task.spec)
+        checkpoint.require_task(episodes.spec)
         if checkpoint.header.data_sha256 != episodes.sha256:
             raise DataError(
                 f"{data or 'what was made in memory'} holds other data than the run in {out} was started with "
                 f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same "
                 "data, or start a run in another --out"
             )
-    learner = Learner(config, task, episodes, device)
+    learner = Learner(config, episodes, train_ids, device)
     write_text(out / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
     if checkpoint is not None:
         learner.restore(checkpoint)
     return _run(learner, out)
+
+
+def _data(name: str, data: Path | None) -> tuple[Episodes, Sequence[int]]:
+    """What is learned from, and which hidden tasks are there to learn."""
+    if data is not None and not tasks.is_known(name):
+        return (episodes := Episodes.load(data, name)), np.unique(episodes.hidden).tolist()
+    task = tasks.find(name)
+    if data is None:
+        return generated(task), task.train_ids
+    # What the data need not agree in, as the horizon, is the task's.
+    return replace(Episodes.load(data, task.spec), spec=task.spec), task.train_ids
 
 
 class Learner:
@@ -104,26 +116,27 @@ class Learner:
 
     Args:
         config: the run's settings.
-        task: what is learned.
-        episodes: the data. The statistics of those that are learned from go into the model.
+        episodes: the data, and with them the task. The statistics of those that are learned from go into the model.
+        train_ids: hidden tasks from which ``data.hold_out`` keeps some.
         device: where to train.
 
     Raises:
         ConfigError, DataError: too few hidden tasks or episodes are left to learn from.
     """
 
-    def __init__(self, config: RunConfig, task: Task, episodes: Episodes, device: torch.device) -> None:
-        if config.data.balance_actions and not isinstance(task.spec.action, DiscreteAction):
+    def __init__(self, config: RunConfig, episodes: Episodes, train_ids: Sequence[int], device: torch.device) -> None:
+        spec = episodes.spec
+        if config.data.balance_actions and not isinstance(spec.action, DiscreteAction):
             raise ConfigError(
-                f"data.balance_actions is for choices among actions, but those of {task.spec.name!r} are continuous; "
+                f"data.balance_actions is for choices among actions, but those of {spec.name!r} are continuous; "
                 "leave it false"
             )
-        self.config, self.spec, self.device = config, task.spec, device
+        self.config, self.spec, self.device = config, spec, device
         self.step = 0
         self._data_sha256 = episodes.sha256
-        episodes = learnable(episodes, validation_ids(task.train_ids, config.data.hold_out), config.data.top_fraction)
+        episodes = learnable(episodes, validation_ids(train_ids, config.data.hold_out), config.data.top_fraction)
         torch.manual_seed(config.training.seed)
-        self.model = build(config.model, task.spec)
+        self.model = build(config.model, spec)
         observation = torch.from_numpy(episodes.observation).double()
         self.model.encoder.fit(observation.mean(0), observation.std(0))
         self.model.to(device).train()

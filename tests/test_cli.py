@@ -467,7 +467,8 @@ def test_an_altered_plan_is_refused_before_it_is_opened(copy):
 def test_unknown_names_are_refused_with_the_nearest_known_one(data, run, policy, small, tmp_path):
     assert "'darkrom' (did you mean 'darkroom'?)" in refused("data", "darkrom", "--out", tmp_path / "x")
     train = ("train", "darkroom", "--data", data, "--out", tmp_path / "x", "--config", small)
-    assert "did you mean 'darkroom'" in refused("train", "darkrom", *train[2:])
+    assert "holds data of task 'darkroom', but 'darkrom' was asked for" in refused("train", "darkrom", *train[2:])
+    assert "did you mean 'darkroom'" in refused("train", "darkrom", "--out", tmp_path / "x")
     assert "did you mean 'dm-h'" in refused("train", "darkroom", "--out", tmp_path / "x", "--model", "dmh")
     assert "model.widht: unknown field 'widht' (did you mean 'width'?)" in refused(*train, "--set", "model.widht=4")
     assert "unknown robot 'fakee' (did you mean 'fake'?)" in refused(

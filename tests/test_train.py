@@ -363,7 +363,7 @@ def test_continuous_observations_are_normalised_with_the_mean_and_deviation_of_t
     episodes = Episodes.load(data)
     plain = tuple(Element(name=name, low=0, high=8) for name in "xy")
     spec = darkroom.SPEC.model_copy(update={"observation": plain})
-    learner = Learner(tiny(), dataclasses.replace(darkroom.TASK, spec=spec), episodes, torch.device("cpu"))
+    learner = Learner(tiny(), dataclasses.replace(episodes, spec=spec), darkroom.TASK.train_ids, torch.device("cpu"))
     features = learner.model.encoder(torch.from_numpy(episodes.observation))
     torch.testing.assert_close(features.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(features.std(0), torch.ones(2), atol=1e-5, rtol=0)

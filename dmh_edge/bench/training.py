@@ -112,7 +112,7 @@ def profile(config: RunConfig, task: Task, updates: int, progress: Progress) -> 
     progress("making data", 0, 1)
     episodes = generated(task, 1, max(2, config.data.episodes_per_context), config.training.seed)
     progress("making data", 1, 1)
-    learner = Learner(config, task, episodes, torch.device("cpu"))
+    learner = Learner(config, episodes, task.train_ids, torch.device("cpu"))
     watched: list[_Clock] = []
     plain: list[float] = []
     learner.update(learner.draw(0))  # the first one meets cold caches

@@ -31,10 +31,11 @@ def bench_train(
     from dmh_edge import console, presets, tasks
     from dmh_edge.bench import mambas, training
 
+    found = tasks.find(task)
     used = presets.load(task, model, settings=set or ())
     rivals = mambas.installed(against or ())
     with console.bars() as told:
-        profile = training.profile(used, tasks.find(task), updates, told)
+        profile = training.profile(used, found, updates, told)
     console.out.print(profile.table())
     if not rivals:
         console.say('no other Mamba to compare with: pip install ".[bench]" in the source of dmh-edge brings some')

@@ -40,7 +40,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Data set made by `dmh-edge data`, or any Minari data set of the task [made in memory]."),
+        typer.Option(
+            help="Minari data set, of `dmh-edge data` or your own, also of a task of your own [made in memory]."
+        ),
     ] = None,
     model: ModelName = None,
     config: Annotated[Path | None, typer.Option(help="JSON file with settings over the preset's.")] = None,
@@ -79,6 +81,11 @@ def evaluate(
 
     folder = policy if policy.is_dir() else policy.parent
     trained_for, hold_out, open_session = _opener(policy, backend)
+    if not known.is_known(trained_for.name):
+        raise ConfigError(
+            f"{policy} was trained for {trained_for.name!r}, which has no simulator here; "
+            "`dmh-edge run --episodes 20` on its robot tells the return per episode"
+        )
     task = known.find(trained_for.name)
     if changed := ", ".join(differences(trained_for, task.spec)):
         raise ConfigError(f"task {task.spec.name!r} is not what {policy} was trained for: {changed}; train it again")

@@ -87,19 +87,21 @@ class Episodes:
         return Episodes(spec=self.spec, observation=self.observation[observed], **per_step, **per_episode)
 
     @classmethod
-    def load(cls, folder: Path, task: TaskSpec | None = None) -> Episodes:
+    def load(cls, folder: Path, task: TaskSpec | str | None = None) -> Episodes:
         """Read a Minari data set.
 
         Args:
             folder: as `minari_files` describes it.
-            task: what the data must be of; None takes what they say.
+            task: what the data must be of, or its name; None takes what they say.
 
         Raises:
             DataError: no such data set, a missing or odd field, numbers that are not finite or out of range, or data of
                 another task; the message names the field.
         """
         spec, count = minari_files.read_metadata(folder)
-        if task is not None:
+        if isinstance(task, str) and task != spec.name:
+            raise DataError(f"{folder} holds data of task {spec.name!r}, but {task!r} was asked for")
+        if isinstance(task, TaskSpec):
             _check_same_task(folder, spec, task)
         discrete = isinstance(spec.action, DiscreteAction)
         whole, number = "iu", "fiu"

@@ -61,7 +61,6 @@ def generate(
     """
     plan = _Plan.of(task, histories_per_task, episodes_per_history, seed)
     with contextlib.closing(task.vector(plan.hidden.tolist())) as environments:
-        spaces = environments.single_observation_space, environments.single_action_space
 
         def parts() -> Iterator[list[EpisodeBuffer]]:
             for number, columns in enumerate(_histories(task, environments, plan)):
@@ -69,7 +68,8 @@ def generate(
                 progress((number + 1) * len(plan.hidden), plan.episodes * len(plan.hidden))
 
         generation = {"seed": seed, "histories_per_task": plan.histories, "episodes_per_history": plan.episodes}
-        minari_files.write(out, task.spec, spaces, generation, parts())
+        algorithm = "scripted expert, noise annealed over each history"
+        minari_files.write(out, task.spec, parts(), algorithm=algorithm, generation=generation)
 
 
 def generated(

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import TaskSpec
+from dmh_edge.contract import DiscreteAction, Element, TaskSpec
 from dmh_edge.errors import ContractError, DataError, MissingExtraError
 from dmh_edge.files import replacing_folder
 from dmh_edge.schema import parse
@@ -40,18 +41,19 @@ _AGAIN = "make the data set again with `dmh-edge data`"
 def write(
     folder: Path,
     spec: TaskSpec,
-    spaces: tuple[Space[Any], Space[Any]],
-    generation: dict[str, Any],
     parts: Iterable[list[EpisodeBuffer]],
+    *,
+    algorithm: str,
+    generation: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write a data set, whole or not at all; an old one in the same place is replaced.
 
     Args:
         folder: where to; ``data`` is made inside.
         spec: the task, kept in the metadata.
-        spaces: of one observation and of one action.
-        generation: settings to keep in the metadata.
         parts: the episodes, some at a time; written as they come.
+        algorithm: what acted, in words.
+        generation: settings to keep in the metadata.
 
     Raises:
         ArtifactError: the folder cannot be written.
@@ -64,18 +66,31 @@ def write(
     except ModuleNotFoundError as error:
         raise MissingExtraError("minari", "train", "writing a data set") from error
     with replacing_folder(folder, marker="data/metadata.json") as temporary:
-        storage = MinariStorage.new(temporary / "data", *spaces, env_spec=gymnasium.spec(spec.name))
+        known = gymnasium.registry.get(spec.name)
+        storage = MinariStorage.new(temporary / "data", *_spaces(spec), env_spec=known)
         storage.update_metadata(
             {
                 "dataset_id": f"{spec.name}-v0",
                 "minari_version": minari.__version__,
-                "algorithm_name": "scripted expert, noise annealed over each history",
+                "algorithm_name": algorithm,
                 "task_spec": spec.model_dump(mode="json"),
-                "generation": generation,
+                "generation": dict(generation),
             }
         )
         for part in parts:
             storage.update_episodes(part)
+
+
+def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
+    """Of one observation and of one action, as gymnasium has them."""
+    from gymnasium.spaces import Box, Discrete
+
+    def box(elements: Sequence[Element]) -> Box:
+        low, high = (np.array([getattr(one, side) for one in elements], np.float32) for side in ("low", "high"))
+        return Box(low, high)
+
+    action = spec.action
+    return box(spec.observation), Discrete(action.size) if isinstance(action, DiscreteAction) else box(action.elements)
 
 
 def read_metadata(folder: Path) -> tuple[TaskSpec, int]:

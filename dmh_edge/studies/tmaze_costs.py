@@ -101,7 +101,7 @@ def _probe(budget: Budget, model: str, length: int) -> Probe:
     torch.set_num_threads(1)
     task = tasks.find(f"tmaze-{length}")
     run = load(task.spec.name, model, None, (*wanted_settings(budget, model, length), "data.batch=1"))
-    learner = Learner(run, task, generated(task), torch.device("cpu"))
+    learner = Learner(run, generated(task), task.train_ids, torch.device("cpu"))
     whole = next(drawn for drawn in map(learner.draw, itertools.count()) if drawn.valid.sum() > length)
     began = time.perf_counter()
     learner.update(whole)

@@ -24,6 +24,11 @@ TASKS: dict[str, Task] = {
 }
 
 
+def is_known(name: str) -> bool:
+    """Whether `find` finds it."""
+    return name in TASKS or tmaze.find(name) is not None
+
+
 def find(name: str) -> Task:
     """The task of that name: one of `TASKS`, or ``tmaze-<L>``, a T-maze of memory length L.
 

@@ -156,7 +156,7 @@ def test_a_mamba_that_is_wanted_must_be_known_and_installed(monkeypatch):
     with pytest.raises(ConfigError, match="did you mean 'mambapy'"):
         mambas.installed(["mambpy"])
     monkeypatch.setattr(mambas, "RIVALS", ("not_there",))
-    with pytest.raises(MissingExtraError, match=r"dmh-edge\[bench\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[bench\]"):
         mambas.installed(["not_there"])
     assert mambas.installed() == ()
 
