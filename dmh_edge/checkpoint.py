@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dmh_edge.config import RunConfig
+from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
 from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import write_bytes
-from dmh_edge.models.build import build
+from dmh_edge.models.build import ModelConfig, build
 from dmh_edge.models.policy import PolicyModel
 from dmh_edge.schema import Spec, differences, parse
 
@@ -67,6 +67,14 @@ class Checkpoint:
     model: Tensors
     optimizer: Tensors
     random: Tensors
+
+    @classmethod
+    def untrained(cls, config: ModelConfig, spec: TaskSpec) -> Checkpoint:
+        """Weights that training would start from: what does not depend on them can be measured with these."""
+        torch.manual_seed(0)
+        run = RunConfig(task=spec.name, model=config, data=DataConfig(), training=TrainingConfig())
+        header = Header(step=0, config=run, task=spec, data_sha256="")
+        return cls(header, build(config, spec).state_dict(), {}, {})
 
     @property
     def weights_sha256(self) -> str:

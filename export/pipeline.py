@@ -63,6 +63,19 @@ def export_policy(
     return Policy.load(out)
 
 
+def export_unproved(checkpoint: Checkpoint, folder: Path, name: str) -> Policy:
+    """The graphs alone, in a folder that is there: for trials and for the stop-watch. No robot is armed with them.
+
+    Args:
+        checkpoint: the policy.
+        folder: for the files; there is neither a contract, nor a golden trace, nor a hash among them.
+        name: what to call the policy.
+    """
+    contract = draft_contract(checkpoint, folder, name)
+    _write_graphs(folder, checkpoint.build(), contract, quiet)
+    return Policy(folder, contract, sha256="")
+
+
 def prove(
     policy: Policy, model: PolicyModel, ticks: int, say: Say = quiet, progress: Progress = silent
 ) -> list[ParityFigure]:
@@ -151,14 +164,18 @@ def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say)
     deployed = copy.deepcopy(model)
     if contract.precision == "float16":
         set_product_dtype(deployed, torch.float16)
-    metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
-    files = []
-    for graph in contract.model.graphs:
-        say(f"exporting {graph.file}")
-        write_onnx(deployed, contract.model, graph, folder / graph.file, metadata)
-        files.append(graph.file)
+    files = _write_graphs(folder, deployed, contract, say)
     say(f"recording {TRACE_NAME}")
     golden_trace(model, contract).save(folder / TRACE_NAME)
     files.append(TRACE_NAME)
     complete = contract.model_copy(update={"files": {file: sha256(folder / file) for file in files}})
     return Policy(folder, complete, sha256="")
+
+
+def _write_graphs(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> list[str]:
+    """The names of the files."""
+    metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
+    for graph in contract.model.graphs:
+        say(f"exporting {graph.file}")
+        write_onnx(model, contract.model, graph, folder / graph.file, metadata)
+    return [graph.file for graph in contract.model.graphs]

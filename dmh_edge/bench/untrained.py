@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
-import torch
-
-from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
-from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
-from dmh_edge.contract import TaskSpec
-from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.pipeline import draft_contract, export_policy
+from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
+from dmh_edge.export.pipeline import export_policy, export_unproved
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.runtime.policy import Policy
@@ -30,12 +26,9 @@ def untrained(name: str, sizes: DMHConfig, folder: Path) -> tuple[DMH, Policy]:
         sizes: of the model.
         folder: for the files; made if need be.
     """
-    model, checkpoint = _checkpoint(sizes, find("darkroom").spec, folder)
-    contract = draft_contract(checkpoint, folder, name)
-    metadata = {"dmh_edge.format_version": "1", "dmh_edge.policy": name}
-    for graph in contract.model.graphs:
-        write_onnx(model, contract.model, graph, folder / graph.file, metadata)
-    return model, Policy(folder, contract, "")
+    checkpoint = Checkpoint.untrained(sizes, find("darkroom").spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast("DMH", checkpoint.build()), export_unproved(checkpoint, folder, name)
 
 
 def exported(sizes: DMHConfig, folder: Path, rate_hz: float, patience_s: float) -> Policy:
@@ -49,16 +42,6 @@ def exported(sizes: DMHConfig, folder: Path, rate_hz: float, patience_s: float) 
     """
     limits = {"rate_hz": rate_hz, "max_hold_s": patience_s, "max_observation_age_s": patience_s}
     run = folder.with_name(f"{folder.name}-checkpoint")
-    _checkpoint(sizes, find("darkroom").spec.model_copy(update=limits), run)
+    run.mkdir(parents=True, exist_ok=True)
+    Checkpoint.untrained(sizes, find("darkroom").spec.model_copy(update=limits)).save(run / CHECKPOINT_NAME)
     return export_policy(run, folder)
-
-
-def _checkpoint(sizes: DMHConfig, task: TaskSpec, folder: Path) -> tuple[DMH, Checkpoint]:
-    """A model, and the checkpoint of it that was written to a folder."""
-    torch.manual_seed(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    model = DMH(sizes, task).eval()
-    config = RunConfig(task=task.name, model=model.config, data=DataConfig(), training=TrainingConfig())
-    checkpoint = Checkpoint(Header(step=0, config=config, task=task, data_sha256=""), model.state_dict(), {}, {})
-    checkpoint.save(folder / CHECKPOINT_NAME)
-    return model, checkpoint

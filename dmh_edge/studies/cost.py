@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from dmh_edge import tasks
+from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.contract import TaskSpec
 from dmh_edge.models.build import ModelConfig
 from dmh_edge.models.dmh_parts import DMHConfig
@@ -85,7 +86,7 @@ def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
     """Time all sides at all lengths."""
     rows, load = [], os.getloadavg()[0]
     sizes = _sizes(budget)
-    constant = {name: engines.session(engines.untrained(sizes[name], _task(_EPISODES))) for name in (_OURS, _MAMBA)}
+    constant = {name: engines.session(Checkpoint.untrained(sizes[name], _task(_EPISODES))) for name in (_OURS, _MAMBA)}
     for steps in _LENGTHS[budget]:
         say(f"timing steps with a context of {steps:,} steps")
         rows.append(AtLength(steps=steps, sides=in_turns(_sides(budget, steps, constant, sizes[_EXPORTED]))))
@@ -166,7 +167,7 @@ def _sides(budget: Budget, steps: int, constant: dict[str, OrtSession], transfor
             step()
         sides[name] = Side(step, turn, rounds)
 
-    checkpoint = engines.untrained(transformer, spec)
+    checkpoint = Checkpoint.untrained(transformer, spec)
     session = engines.session(checkpoint)
     _fill(session)
     sides[_EXPORTED] = Side(endless_episode(session), _turn(steps), rounds)

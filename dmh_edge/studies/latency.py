@@ -16,6 +16,7 @@ import numpy as np
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.evaluate import Evaluation, Interval, Returns, evaluate, intervals
+from dmh_edge.export.pipeline import export_unproved
 from dmh_edge.plots import Line, Panel
 from dmh_edge.presets import load
 from dmh_edge.schema import Spec
@@ -168,7 +169,7 @@ def _train(budget: Budget, workshop: Workshop) -> _Trained:
         (outcome,) = workshop.finish([cell])
         return _Trained(Checkpoint.load(cell.folder(workshop.work)), outcome.evaluations[0], place)
     task = tasks.find(_TASK)
-    checkpoint = engines.untrained(load(_TASK, _MODEL, None, wanted).model, task.spec)
+    checkpoint = Checkpoint.untrained(load(_TASK, _MODEL, None, wanted).model, task.spec)
 
     def lockstep() -> Evaluation:
         return evaluate(lambda batch: engines.session(checkpoint, batch), task, task.test_ids[:targets], episodes, [0])
@@ -186,7 +187,7 @@ def _measure(budget: Budget, workshop: Workshop, trained: _Trained) -> list[Meas
         for ms in sorted(levels)
     ]
     with tempfile.TemporaryDirectory() as scratch, stage(_ARMS * workshop.jobs) as perform:
-        policy = engines.written(trained.checkpoint, Path(scratch))
+        policy = export_unproved(trained.checkpoint, Path(scratch), _TASK)
 
         def measuring(one: Added) -> Callable[[], Measured]:
             def measure() -> Measured:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from dmh_edge import tasks
+from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.data.generate import generated
 from dmh_edge.models.build import build
 from dmh_edge.presets import load
@@ -89,7 +90,7 @@ def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
         for model in SYSTEMS:
             config = load(spec.name, model, None, wanted_settings(budget, model, length)).model
             if model not in kept or model not in CONSTANT:  # the others have the same graphs at every length
-                kept[model] = engines.session(engines.untrained(config, spec))
+                kept[model] = engines.session(Checkpoint.untrained(config, spec))
             state[model] = sum(tensor.zeros(1).nbytes for tensor in build(config, spec).model_spec().state)
             turn = _FEW if model == "dt" and length > _LONG else _MANY
             sides[model] = Side(endless_episode(kept[model]), turn, _ROUNDS[budget])

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from dmh_edge import tasks
+from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.errors import DmhEdgeError, RobotError
+from dmh_edge.export.pipeline import export_unproved
 from dmh_edge.presets import load
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.studies import engines, latency, rehearsal
+from dmh_edge.studies import latency, rehearsal
 from dmh_edge.studies.latency import Measured
 from dmh_edge.studies.rehearsal import Added, Rehearsal, Run, rehearse, stage
 from dmh_edge.studies.study import SMOKE, settings
@@ -25,9 +27,9 @@ NEAR = 73
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     """Untrained; it turns both joints as hard as it can."""
     config = load("dark-reacher", "dm-h", None, settings("dark-reacher", "dm-h", SMOKE)).model
-    checkpoint = engines.untrained(config, tasks.find("dark-reacher").spec)
+    checkpoint = Checkpoint.untrained(config, tasks.find("dark-reacher").spec)
     checkpoint.model["actor.head.bias"].fill_(3.0)
-    return engines.written(checkpoint, tmp_path_factory.mktemp("policy"))
+    return export_unproved(checkpoint, tmp_path_factory.mktemp("policy"), "untrained")
 
 
 def run(hidden: int = 80, returns: tuple[float, ...] = (-4.0,), skipped: int = 0, stopped_by: str = "episodes") -> Run:
