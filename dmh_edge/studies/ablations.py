@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dmh_edge.plots import Line, Panel
@@ -27,7 +27,7 @@ _MEANS = (
 def run_subgoal(budget: Budget, workshop: Workshop) -> Page:
     """DM-H with and without the loss under the valuable sub-goal."""
     tasks = _TASKS[budget]
-    arms: dict[str, dict[str, Any]] = {_WITH: {}, _WITHOUT: {"model.subgoal_weight": 0}}
+    arms: dict[str, Mapping[str, Any]] = {_WITH: grid.DRAWN, _WITHOUT: {**grid.DRAWN, "model.subgoal_weight": 0}}
     cells = [
         cell for task in tasks for name, arm in arms.items() for cell in grid.cells(budget, task, "dm-h", name, arm)
     ]
@@ -68,7 +68,7 @@ def run_chunk(budget: Budget, workshop: Workshop) -> Page:
         cell
         for task in tasks
         for c in chunks
-        for cell in grid.cells(budget, task, "dm-h", _named(c), {"model.chunk": c})
+        for cell in grid.cells(budget, task, "dm-h", _named(c), {**grid.DRAWN, "model.chunk": c})
     ]
     outcomes = workshop.finish(cells)
     found = by_name(outcomes)
