@@ -300,12 +300,12 @@ class MujocoRobot:
 
 def _find(name: str, environment_id: str) -> tuple[TaskSpec, ContinuousAction]:
     """The task of an arm. All arms take torques; one that took positions would need a controller in the physics."""
-    from dmh_edge import tasks  # says which extra is missing, where gymnasium is
-
     if environment_id not in _ARMS:
         raise ConfigError(unknown("robot", name, [f"mujoco:{known}" for known in _ARMS]))
-    if importlib.util.find_spec("mujoco") is None:
+    if importlib.util.find_spec("mujoco") is None:  # its extra brings gymnasium along, so it is asked for first
         raise MissingExtraError("mujoco", "mujoco", name)
+    from dmh_edge import tasks  # says which extra is missing, where gymnasium is
+
     task = tasks.find(environment_id).spec
     assert isinstance(task.action, ContinuousAction)
     return task, task.action
@@ -323,9 +323,10 @@ def _refuse_odd_options(name: str, **options: tuple[Any, float]) -> None:
 
 def _refuse_odd_hidden(name: str, hidden: Any) -> None:
     from dmh_edge.tasks.arm import HIDDEN_TASKS
+    from dmh_edge.tasks.task import require_hidden
 
-    if hidden is not None and (type(hidden) is not int or not 0 <= hidden < HIDDEN_TASKS):
-        raise ConfigError(f"{name}: got hidden = {hidden!r}, expected a whole number from 0 to {HIDDEN_TASKS - 1}")
+    if hidden is not None:
+        require_hidden(name, hidden, HIDDEN_TASKS)
 
 
 def _bounds(elements: tuple[Element, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,7 +23,9 @@ def locate(engine: Path, backend: str | None) -> tuple[Path, Backend]:
         ConfigError: the suffix or the backend is unknown, or they do not fit.
     """
     if not engine.exists():
-        raise ArtifactError(f"{engine} does not exist; --engine takes a folder made by export, or a file in it")
+        raise ArtifactError(
+            f"{engine} does not exist; name a policy's folder, made by `dmh-edge export`, or a file in it"
+        )
     folder, suffix = (engine, ".onnx") if engine.is_dir() else (engine.parent, engine.suffix)
     fitting: dict[str, tuple[Backend, ...]] = {".onnx": ("ort-cpu", "ort-cuda"), ".plan": ("tensorrt",)}
     if suffix not in fitting:

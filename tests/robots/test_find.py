@@ -78,6 +78,15 @@ def test_a_users_own_that_is_no_robot_is_refused_with_what_is_wrong(users_folder
         find_robot(name, task=TWO_JOINTS, options=options)
 
 
+def test_what_brings_everything_is_asked_for_at_once(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "gymnasium"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'"\.\[mujoco\]"'):
+        find_robot("mujoco:dark-reacher", task=TWO_JOINTS)
+
+
 def test_without_gymnasium_the_extra_is_named(monkeypatch):
     for name in [
         name for name in sys.modules if name.split(".")[0] == "gymnasium" or name.startswith("dmh_edge.tasks")
