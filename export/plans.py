@@ -81,7 +81,7 @@ def targets_here(name: tensorrt_library.LibraryName, library: Any, targets: tupl
         if targets and targets != (here,):
             raise ConfigError(
                 f"--trt-target {' '.join(targets)}: TensorRT builds for the GPU of this machine, {here}, alone; "
-                "build on the machine that will run the plan, or install dmh-edge[trt-rtx] and remove tensorrt"
+                "build on the machine that will run the plan, or install the extra trt-rtx and remove tensorrt"
             )
         return (here,)
     known = sorted(

@@ -132,7 +132,7 @@ def _own_task(environment_id: str) -> TaskSpec | None:
     from dmh_edge import tasks  # says which extra is missing, where gymnasium is
 
     try:
-        return tasks.find(environment_id).spec
+        return tasks.find(environment_id.removeprefix("dmh_edge.tasks:")).spec
     except ConfigError:
         return None
 

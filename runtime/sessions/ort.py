@@ -84,7 +84,7 @@ class OrtSession(BufferedSession):
         if wanted not in onnxruntime.get_available_providers():
             raise BackendError(
                 f"this onnxruntime has no {wanted}; it offers {', '.join(onnxruntime.get_available_providers())}. "
-                'Install "dmh-edge[ort-gpu]" in place of [ort], or use --backend ort-cpu'
+                "Install the extra ort-gpu in place of ort, or use --backend ort-cpu"
             )
         # TF32 would keep 10 bits of each factor: float32 means float32.
         provider = (wanted, {"use_tf32": "0"}) if self._device == "cuda" else wanted

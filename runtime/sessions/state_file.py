@@ -6,7 +6,6 @@ last action comes after the policy's last step: it is kept beside the state, for
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,10 @@ def _of_policy(path: Path, policy_sha256: str) -> dict[str, NDArray[Any]]:
             state = {name: file[name] for name in file.files}
             owner = str(state.pop(_KEY))
             float(state[_REWARD])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path} is no saved state, or is truncated or altered: {error}") from error
+    except Exception as error:  # whatever a foreign file does to numpy, zipfile or a decompressor
+        raise ArtifactError(
+            f"{path} is no saved state, or is truncated or altered: {error}; remove it, or name another --state file"
+        ) from error
     if owner != policy_sha256:
         raise ContractError(
             f"{path} was learned by another policy ({owner[:12]}..., this one is {policy_sha256[:12]}...); "

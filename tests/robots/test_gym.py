@@ -79,6 +79,10 @@ def test_foreign_environments_keep_the_contract(name):
     check_robot(lambda: GymRobot(name))
 
 
+def test_one_of_our_own_is_known_with_its_module_too():
+    assert GymRobot("dmh_edge.tasks:key-to-door", task=TASK, options={"hidden": 0}).task.name == "key-to-door"
+
+
 def test_one_of_our_own_brings_its_spec_along():
     assert GymRobot("darkroom").task == tasks.find("darkroom").spec
 
@@ -208,6 +212,7 @@ def test_a_task_is_derived_from_the_spaces_of_one_that_nobody_described():
         ("gym:darkroom", {"hidden": True}, "got hidden = True, expected a whole number"),
         ("gym:darkroom", {"hidden": 81}, "got hidden = 81, expected 0 to 80"),
         ("gym:darkroom", {"task": "key-to-door"}, "gym:darkroom: task is 'darkroom' there and no option"),
+        ("gym:dmh_edge.tasks:darkroom", {"task": "key-to-door"}, "task is 'darkroom' there and no option"),
     ],
 )
 def test_an_environment_that_cannot_be_had_is_named(name, options, message):
