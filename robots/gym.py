@@ -53,6 +53,7 @@ class GymRobot:
         clock: Clock | None = None,
     ) -> None:
         self._name = f"gym:{environment_id}"
+        environment_id = environment_id.removeprefix("dmh_edge.tasks:")  # ours are known with and without it
         own_task = _own_task(environment_id)
         if own_task is not None:
             _refuse_fixed(environment_id, options or {})
@@ -132,7 +133,7 @@ def _own_task(environment_id: str) -> TaskSpec | None:
     from dmh_edge import tasks  # says which extra is missing, where gymnasium is
 
     try:
-        return tasks.find(environment_id.removeprefix("dmh_edge.tasks:")).spec
+        return tasks.find(environment_id).spec
     except ConfigError:
         return None
 
