@@ -31,20 +31,27 @@ def call(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_its_files_and_commands_take_a_robot_the_whole_way(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def said(folder: Path) -> str:
+    """What the last of the page's commands printed, when all had been called."""
     commands = re.findall(r"^    ((?:python|dmh-edge) .*)$", PAGE.read_text(), re.MULTILINE)
     assert [command.split()[1] for command in commands] == ["record.py", "train", "export", "run"]
     for command in commands:
         program, *arguments = shlex.split(re.sub(r"--set training.updates=\d+", TINY, command))
         out = call(folder, COMMAND if program == "dmh-edge" else sys.executable, *arguments)
-    assert "return per episode" in out
+    return out
+
+
+def test_its_files_and_commands_take_a_robot_the_whole_way(said: str) -> None:
+    assert "return per episode" in said
 
 
 def test_its_test_passes(folder: Path) -> None:
     assert "1 passed" in call(folder, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_cart.py")
 
 
-def test_what_is_trained_for_it_is_measured_on_it(folder: Path) -> None:
+@pytest.mark.usefixtures("said")
+def test_eval_of_what_was_trained_for_it_points_to_the_robot(folder: Path) -> None:
     done = subprocess.run([COMMAND, "eval", folder / "runs" / "cart"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "'cart', which has no simulator here" in done.stderr

@@ -135,7 +135,11 @@ def _ranked(found: Mapping[str, Sequence[Outcome]], model: str, names: Iterable[
 
 def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """What is tried in the second round."""
-    best = [name for name in ranked if name != _START][:_BEST]
+    best: list[str] = []
+    for name in ranked:  # two values of one setting cannot be had together
+        if name != _START and not any(changes[name].keys() & changes[one].keys() for one in best):
+            best.append(name)
+    best = best[:_BEST]
     together = {name: value for one in best for name, value in changes[one].items()}
     return {_START: {}, **{name: changes[name] for name in best}, "; ".join(best): together}
 

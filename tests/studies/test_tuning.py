@@ -13,7 +13,7 @@ def test_every_system_has_as_many_trials_as_dm_h() -> None:
 
 def test_what_was_best_is_tried_again_alone_and_together() -> None:
     changes = {"the start": {}, "a": {"model.width": 8}, "b": {"data.batch": 2}, "c": {"model.width": 9}}
-    again = tuning._again(changes, ["c", "the start", "b", "a"])
+    again = tuning._again(changes, ["c", "a", "the start", "b"])  # a and c cannot be had together
     assert again == {
         "the start": {},
         "c": {"model.width": 9},
