@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
         yield told
 
 
-def parity_table(figures: list[ParityFigure]) -> Table:
+def parity_table(figures: Sequence[ParityFigure]) -> Table:
     """One row per link."""
     table = Table(title="parity: |reference - candidate| / max(1, max|reference|)", title_justify="left")
     for heading in ("reference", "candidate"):
@@ -53,7 +53,7 @@ def parity_table(figures: list[ParityFigure]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("worst tensor")
     for figure in figures:
-        error, tolerance = f"{figure.worst_error:.1e}", f"{figure.tolerance:.0e}"
+        error, tolerance = f"{figure.worst_error:.1e}", f"{figure.tolerance:.1e}"
         table.add_row(figure.reference, figure.candidate, f"{figure.ticks:,}", error, tolerance, figure.worst_tensor)
     return table
 
@@ -127,4 +127,4 @@ def policy_tables(policy: Policy) -> Iterator[Table]:
         for name, digest in note.plans.items():
             files.add_row(name, digest, f"{built}, batch {note.batch_profile[0]} to {note.batch_profile[2]}")
     yield files
-    yield parity_table(list(contract.parity))
+    yield parity_table(contract.parity)

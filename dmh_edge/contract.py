@@ -341,6 +341,8 @@ class PolicyContract(Spec):
     """SHA-256 of every other file of the policy, by name."""
     provenance: Provenance
     """Where it comes from."""
+    rounding: float = Field(default=0, ge=0)
+    """How far float32 alone puts this policy from float64, both by PyTorch, in the unit of the parity figures."""
     parity: tuple[ParityFigure, ...] = ()
     """What the export measured."""
 

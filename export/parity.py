@@ -1,10 +1,12 @@
 """Parity of a trained model with its step form, and of its step form with every backend.
 
-    float64   forward over whole sequences  =  step, tick by tick       two forms of one model
-    float32   step by PyTorch               =  ONNX Runtime, TensorRT   one form on other backends
+    float64            forward over whole sequences  =  step, tick by tick       two forms of one model
+    float64, float32   step by PyTorch               =  step by PyTorch          what rounding does to it
+    float32            step by PyTorch               =  ONNX Runtime, TensorRT   one form on other backends
 
-Both are free-running: each side lives on its own state over the whole rollout, for one robot and for three whose
-episodes are out of phase. The second compares every state tensor and every output at every tick.
+All are free-running: each side lives on its own state over the whole rollout, for one robot and for three whose
+episodes are out of phase. The last two compare every state tensor and every output at every tick; what the second finds
+is the least that the third can ask for.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import torch
 from dmh_edge.contract import ParityFigure, PolicyContract
 from dmh_edge.data.batches import chunks
 from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
+from dmh_edge.errors import ParityError
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.replay import TOLERANCES, Comparison
-from dmh_edge.runtime.sessions.session import Session
+from dmh_edge.runtime.replay import MOST_ROUNDING, TOLERANCES, Comparison, tolerance
+from dmh_edge.runtime.sessions.session import Arrays, Session
 
 BATCHES = (1, 3)
+SINGLE = "torch step float32"
 Progress = Callable[[str, int, int], None]  # (what is compared, ticks done, ticks in all)
 
 
@@ -35,27 +39,38 @@ def silent(what: str, done: int, total: int) -> None:
 def check_step(
     model: PolicyModel, contract: PolicyContract, ticks: int, seed: int = 0, progress: Progress = silent
 ) -> list[ParityFigure]:
-    """forward = step in float64, over ``ticks`` ticks, for each of `BATCHES`.
+    """forward = step in float64 = step in float32, over ``ticks`` ticks, for each of `BATCHES`.
 
     Raises:
-        ParityError: they differ by more than the tolerance.
+        ParityError: the forms differ by more than the tolerance, or float32 is too coarse for this policy.
     """
     double = copy.deepcopy(model).double().cpu().eval()
     figures = []
     for batch in BATCHES:
         world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
         expected = _forward(double, world)
-        session = TorchSession(double, contract, batch)
-        comparison = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
+        step, single = TorchSession(double, contract, batch), TorchSession(model, contract, batch)
+        forms = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
+        rounding = Comparison(f"torch step float64, B={batch}", SINGLE, MOST_ROUNDING)
         for tick in range(ticks):
             inputs = {name: column[tick] for name, column in world.items()}
-            outputs = session.step(inputs)
-            session.commit()
-            now = {name: column[tick] for name, column in expected.items()}
-            comparison.tick(tick, now, {**session.state(), **outputs}, inputs.get("noise"))
-            progress(comparison.reference, tick + 1, ticks)
-        figures.append(comparison.require())
+            exact, rounded = _turn(step, inputs), _turn(single, inputs)
+            forms.tick(tick, {name: column[tick] for name, column in expected.items()}, exact, inputs.get("noise"))
+            rounding.tick(tick, exact, rounded, inputs.get("noise"))
+            progress(forms.reference, tick + 1, ticks)
+        figures.append(forms.require())
+        try:
+            figures.append(rounding.require())
+        except ParityError as error:
+            raise ParityError(
+                f"float32 is too coarse for this policy; train it with another seed or a lower learning rate: {error}"
+            ) from None
     return figures
+
+
+def rounding(figures: list[ParityFigure]) -> float:
+    """The worst that float32 does to a policy, of the figures of `check_step`."""
+    return max(figure.worst_error for figure in figures if figure.candidate == SINGLE)
 
 
 def check_backend(
@@ -70,7 +85,7 @@ def check_backend(
 
     Args:
         model: float32.
-        contract: of the exported policy; its precision chooses the tolerance.
+        contract: of the exported policy; its precision and rounding choose the tolerance.
         open_session: opens the backend for a number of robots.
         ticks: length of the rollout.
         seed: of the rollout.
@@ -85,22 +100,26 @@ def check_backend(
         reference = TorchSession(model, contract, batch)
         candidate = open_session(batch)
         comparison = Comparison(
-            f"torch step float32, B={batch}",
+            f"{SINGLE}, B={batch}",
             f"{candidate.backend} {contract.precision}",
-            TOLERANCES[contract.precision],
+            tolerance(contract),
         )
         try:
             for tick in range(ticks):
                 inputs = {name: column[tick] for name, column in world.items()}
-                expected, got = dict(reference.step(inputs)), dict(candidate.step(inputs))
-                reference.commit()
-                candidate.commit()
-                comparison.tick(tick, expected | reference.state(), got | candidate.state(), inputs.get("noise"))
+                comparison.tick(tick, _turn(reference, inputs), _turn(candidate, inputs), inputs.get("noise"))
                 progress(f"{comparison.candidate}, B={batch}", tick + 1, ticks)
         finally:
             candidate.close()
         figures.append(comparison.require())
     return figures
+
+
+def _turn(session: Session, inputs: Arrays) -> Arrays:
+    """One tick, adopted: every output and the state after it."""
+    outputs = dict(session.step(inputs))
+    session.commit()
+    return outputs | session.state()
 
 
 def _forward(model: PolicyModel, world: World) -> World:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, ParityFigure, PolicyContract, Precision, Provenance
+from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract, Precision, Provenance
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.parity import Progress, check_backend, check_step, silent
+from dmh_edge.export.parity import Progress, check_backend, check_step, rounding, silent
 from dmh_edge.export.plans import Say, build_plans, quiet
 from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import replay
+from dmh_edge.runtime.replay import TOLERANCES, replay, tolerance
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
 
@@ -58,8 +59,7 @@ def export_policy(
         policy = _write(folder, model, draft_contract(checkpoint, run, out.name, precision), say)
         if trt:
             build_plans(policy, targets, say)
-        figures = prove(policy, model, max(GATE_TICKS, model.rollout.ticks), say, progress)
-        policy.contract.model_copy(update={"parity": tuple(figures)}).save(folder)
+        prove(policy, model, max(GATE_TICKS, model.rollout.ticks), say, progress).save(folder)
     return Policy.load(out)
 
 
@@ -78,7 +78,7 @@ def export_unproved(checkpoint: Checkpoint, folder: Path, name: str) -> Policy:
 
 def prove(
     policy: Policy, model: PolicyModel, ticks: int, say: Say = quiet, progress: Progress = silent
-) -> list[ParityFigure]:
+) -> PolicyContract:
     """Parity of every link that this machine can run: model, step form, ONNX Runtime, golden trace, TensorRT.
 
     Args:
@@ -88,25 +88,33 @@ def prove(
         say: told what is compared, and what is skipped and why.
         progress: told how far each rollout is.
 
+    Returns:
+        the policy's contract, with the figures and the rounding that were found.
+
     Raises:
         ParityError: a link is above its tolerance; names the first tick and tensor.
     """
     say("parity: forward = step, step by PyTorch = ONNX Runtime")
     figures = check_step(model, policy.contract, ticks, progress=progress)
-    figures += check_backend(model, policy.contract, lambda b: OrtSession(policy, b), ticks, progress=progress)
+    contract = policy.contract.model_copy(update={"rounding": rounding(figures)})
+    if tolerance(contract) > TOLERANCES[contract.precision]:
+        say(
+            f"float32 puts this policy up to {contract.rounding:.1e} from float64: "
+            f"a backend may be {tolerance(contract):.1e} from PyTorch, not {TOLERANCES[contract.precision]:.0e}"
+        )
+    policy = replace(policy, contract=contract)
+    figures += check_backend(model, contract, lambda b: OrtSession(policy, b), ticks, progress=progress)
     figures.append(replay(policy.golden_trace(), OrtSession(policy)).require())
-    if not policy.has_engines:
+    if policy.has_engines:
+        try:
+            fitting_library(policy.engines())
+        except (BackendError, MissingExtraError) as error:
+            say(f"parity of plans skipped: {error}")
+        else:
+            figures += check_backend(model, contract, lambda b: TensorRTSession(policy, b), ticks, progress=progress)
+    else:
         say("parity of plans skipped: there are none")
-        return figures
-    note = policy.engines()
-    try:
-        fitting_library(note)
-    except (BackendError, MissingExtraError) as error:
-        say(f"parity of plans skipped: {error}")
-        return figures
-    return figures + check_backend(
-        model, policy.contract, lambda b: TensorRTSession(policy, b), ticks, progress=progress
-    )
+    return contract.model_copy(update={"parity": tuple(figures)})
 
 
 def reference_model(policy: Policy, run: Path | None) -> PolicyModel:

@@ -46,7 +46,7 @@ def export(
 
     with console.bars() as told:
         policy = export_policy(source, out, precision or "float32", trt, targets, console.say, told)
-    console.out.print(console.parity_table(list(policy.contract.parity)))
+    console.out.print(console.parity_table(policy.contract.parity))
     console.say(f"wrote {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
 
 
@@ -79,5 +79,5 @@ def parity(
 
     policy = Policy.load(locate(engine, None)[0])
     with console.bars() as told:
-        figures = prove(policy, reference_model(policy, run), ticks, console.say, told)
-    console.out.print(console.parity_table(figures))
+        proved = prove(policy, reference_model(policy, run), ticks, console.say, told)
+    console.out.print(console.parity_table(proved.parity))

@@ -10,7 +10,7 @@ import torch
 from dmh_edge.contract import PolicyContract
 from dmh_edge.data.ticks import longest_episode
 from dmh_edge.errors import ParityError
-from dmh_edge.export.parity import check_backend, check_step
+from dmh_edge.export.parity import check_backend, check_step, rounding
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
@@ -25,12 +25,15 @@ from dmh_edge.models.sequence import (
     DTConfig,
     SequenceConfig,
 )
+from dmh_edge.runtime.replay import TOLERANCES, tolerance
 
 
 def test_forward_equals_step(model: PolicyModel, contract: PolicyContract) -> None:
     figures = check_step(model, contract, ticks=120)
-    assert [figure.ticks for figure in figures] == [120, 120]
-    assert all(figure.worst_error < 1e-10 for figure in figures)
+    assert [figure.ticks for figure in figures] == [120] * 4
+    forms = [figure for figure in figures if figure.candidate == "torch step float64"]
+    assert len(forms) == 2
+    assert all(figure.worst_error < 1e-10 for figure in forms)
 
 
 @pytest.mark.parametrize("kind", ["DISCRETE", "CONTINUOUS"])
@@ -55,7 +58,7 @@ def test_forward_equals_step_for_every_rival_also_when_its_window_has_gone_round
     rollout = model.rollout
     contract = draft_contract(checkpoint, Path("run"), config.kind)
     figures = check_step(model, contract, rollout.ticks)
-    assert all(figure.worst_error < 1e-12 for figure in figures)
+    assert all(figure.worst_error < 1e-12 for figure in figures if figure.candidate == "torch step float64")
     if isinstance(model.backbone, Attentive):
         world = random_world(task, contract.model, rollout.longest_episode, rollout.ticks, 1)
         circle = 2 * model.backbone.steps
@@ -92,6 +95,39 @@ def test_a_backend_is_compared_in_every_tensor_of_the_state(model: PolicyModel, 
 
     with pytest.raises(ParityError, match="tensor memory_conv"):
         check_backend(model, contract, lambda batch: Forgetful(model, contract, batch), ticks=10)
+
+
+def test_what_float32_does_to_a_policy_is_measured_against_float64(
+    model: PolicyModel, contract: PolicyContract
+) -> None:
+    found = rounding(check_step(model, contract, ticks=40))
+    assert 1e-8 < found < 1e-5
+
+
+def test_a_policy_that_amplifies_rounding_widens_the_tolerance_of_its_backends(
+    model: PolicyModel, contract: PolicyContract
+) -> None:
+    touchy = copy.deepcopy(model)
+    _coarsen(touchy, 100)
+    found = rounding(check_step(touchy, contract, ticks=40))
+    assert found > TOLERANCES["float32"]
+    widened = contract.model_copy(update={"rounding": found})
+    assert tolerance(widened) == pytest.approx(4 * found)
+    figures = check_backend(touchy, widened, lambda batch: TorchSession(touchy, widened, batch), ticks=10)
+    assert {figure.tolerance for figure in figures} == {tolerance(widened)}
+
+
+def test_a_policy_that_float32_cannot_hold_is_refused(model: PolicyModel, contract: PolicyContract) -> None:
+    hopeless = copy.deepcopy(model)
+    _coarsen(hopeless, 1e5)
+    with pytest.raises(ParityError, match=r"float32 is too coarse for this policy.*: torch step float32"):
+        check_step(hopeless, contract, ticks=40)
+
+
+def _coarsen(model: PolicyModel, offset: float) -> None:
+    """Add to every channel of a token what its norm takes away again: nothing remains of it but rounding."""
+    with torch.no_grad():
+        model.memory.observation_token.bias += offset  # type: ignore[operator, union-attr]
 
 
 def test_progress_is_told(model: PolicyModel, contract: PolicyContract) -> None:

@@ -24,6 +24,14 @@ def test_the_golden_trace_replays_within_the_tolerance(policy: Policy, open_sess
     assert 0 < figure.worst_error < figure.tolerance
 
 
+def test_a_policy_that_amplifies_rounding_is_replayed_within_what_its_export_measured(
+    policy: Policy, open_session: Open
+) -> None:
+    session = open_session(1)
+    session.contract = session.contract.model_copy(update={"rounding": 1e-5})
+    assert replay(policy.golden_trace(), session, ticks=5).tolerance == pytest.approx(4e-5)
+
+
 def test_the_first_ticks_alone_can_be_replayed(policy: Policy, open_session: Open) -> None:
     assert replay(policy.golden_trace(), open_session(1), ticks=50).require().ticks == 50
 
