@@ -14,13 +14,12 @@ _RIVALS = {
     "cpu": ("ad-mamba", "ad-transformer"),
     "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
 }
-#: DM-H as it is; without the draw of a sub-goal, whose noise its actor must bear; and then with a memory that reads
-#: every step, as those of its rivals do.
-_MEAN: Mapping[str, Any] = {"model.subgoal_noise": 0}
+#: DM-H as its preset is, where the sub-goal is the mean; with a draw for sub-goal, whose noise its actor must bear;
+#: and with a memory that reads every step, as those of its rivals do.
 _OURS: Mapping[str, Mapping[str, Any]] = {
     "dm-h": {},
-    "dm-h, mean sub-goal": _MEAN,
-    "dm-h, mean sub-goal, c = 1": {**_MEAN, "model.chunk": 1},
+    "dm-h, drawn sub-goal": grid.DRAWN,
+    "dm-h, c = 1": {"model.chunk": 1},
 }
 _OURS_OF = {"smoke": tuple(_OURS)[:2], "cpu": tuple(_OURS), "full": tuple(_OURS)}
 
