@@ -70,7 +70,10 @@ class Checkpoint:
 
     @classmethod
     def untrained(cls, config: ModelConfig, spec: TaskSpec) -> Checkpoint:
-        """Weights that training would start from: what does not depend on them can be measured with these."""
+        """Weights that training would start from: what does not depend on them can be measured with these.
+
+        Torch's generator is seeded anew, so that they are the same every time.
+        """
         torch.manual_seed(0)
         run = RunConfig(task=spec.name, model=config, data=DataConfig(), training=TrainingConfig())
         header = Header(step=0, config=run, task=spec, data_sha256="")
@@ -94,7 +97,7 @@ class Checkpoint:
         if changed := ", ".join(differences(self.header.task, spec)):
             raise ContractError(
                 f"task {spec.name!r} is no longer what it was when the checkpoint was trained: {changed}; "
-                "train again, or use the dmh-edge that trained it"
+                "train again, or go back to the data or the dmh-edge that it was trained with"
             )
 
     def build(self) -> PolicyModel:

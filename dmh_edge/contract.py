@@ -142,8 +142,8 @@ class Reward(Spec):
 class TaskSpec(Spec):
     """What a task shows, what it takes, how fast, and within which limits."""
 
-    name: str
-    """Name of the task, e.g. ``darkroom``."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right."""
     observation: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, S]`` float32."""
     action: Action

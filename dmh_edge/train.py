@@ -48,6 +48,7 @@ class Summary:
         loss: mean over the last row of the log; NaN where there was nothing left to do.
         seconds: wall time of the updates, checkpoints and logs included.
         data_share: part of it that was spent waiting for data.
+        held_out: hidden tasks that nothing was learned of.
     """
 
     first: int
@@ -55,6 +56,7 @@ class Summary:
     loss: float
     seconds: float
     data_share: float
+    held_out: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         if self.updates == self.first:
@@ -63,6 +65,8 @@ class Summary:
         return (
             f"{self.updates - self.first:,} updates in {self.seconds:.0f} s: {speed:.2f} per second, of which "
             f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}"
+            + f"; nothing learned of hidden {', '.join(map(str, self.held_out))}"
+            * bool(self.held_out)
         )
 
 
@@ -80,6 +84,7 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
         ConfigError: ``out`` holds a run already, or one with other settings; there is no such device; or the loss is no
             longer a finite number.
         DataError: the data cannot be learned from, or are not those that the run was started with.
+        ContractError: the checkpoint in ``out`` is of another task.
         ArtifactError: the checkpoint in ``out`` is truncated or altered, or ``out`` cannot be written.
     """
     device = choose_device(config.training.device)
@@ -120,8 +125,12 @@ class Learner:
         train_ids: hidden tasks from which ``data.hold_out`` keeps some.
         device: where to train.
 
+    Attributes:
+        held_out: those.
+
     Raises:
-        ConfigError, DataError: too few hidden tasks or episodes are left to learn from.
+        ConfigError, DataError: too few hidden tasks or episodes are left to learn from, or an episode is longer than
+            the task's horizon.
     """
 
     def __init__(self, config: RunConfig, episodes: Episodes, train_ids: Sequence[int], device: torch.device) -> None:
@@ -134,7 +143,13 @@ class Learner:
         self.config, self.spec, self.device = config, spec, device
         self.step = 0
         self._data_sha256 = episodes.sha256
-        episodes = learnable(episodes, validation_ids(train_ids, config.data.hold_out), config.data.top_fraction)
+        if (longest := int(episodes.length.max())) > spec.horizon:
+            raise DataError(
+                f"an episode of the data has {longest:,} steps, but the horizon of {spec.name!r} is {spec.horizon:,}; "
+                "cut the episodes, or say in the data's task_spec how long they may be"
+            )
+        self.held_out = validation_ids(train_ids, config.data.hold_out)
+        episodes = learnable(episodes, self.held_out, config.data.top_fraction)
         torch.manual_seed(config.training.seed)
         self.model = build(config.model, spec)
         observation = torch.from_numpy(episodes.observation).double()
@@ -289,6 +304,6 @@ def _run(learner: Learner, out: Path) -> Summary:
         display.close()
         log.close()
     seconds = time.perf_counter() - started
-    summary = Summary(first, learner.step, loss, seconds, waiting / seconds)
+    summary = Summary(first, learner.step, loss, seconds, waiting / seconds, learner.held_out)
     display.say(str(summary))
     return summary

@@ -64,7 +64,7 @@ def export_policy(
 
 
 def export_unproved(checkpoint: Checkpoint, folder: Path, name: str) -> Policy:
-    """The graphs alone, in a folder that is there: for trials and for the stop-watch. No robot is armed with them.
+    """The graphs alone, in a folder that is there: for studies and for the stop-watch, with simulated robots at most.
 
     Args:
         checkpoint: the policy.
@@ -181,7 +181,7 @@ def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say)
 
 
 def _write_graphs(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> list[str]:
-    """The names of the files."""
+    """One ONNX file per graph of the policy; returns their names."""
     metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
     for graph in contract.model.graphs:
         say(f"exporting {graph.file}")

@@ -121,12 +121,13 @@ def operate(
     if forget and state is None:
         raise ConfigError("--forget without --state: there is nothing to forget, every run begins with an empty memory")
     operator = Operator(clock) if operator is None else operator
-    if state and not dry_run:
+    if state:
         if not state.exists():
             say(f"{state} does not exist yet: the policy begins with an empty memory")
         elif forget:
             check_state(state, policy_sha256)
-            say(f"{state} will be replaced: the policy begins with an empty memory")
+            then = "is left as it is" if dry_run else "will be replaced"
+            say(f"{state} {then}: the policy begins with an empty memory")
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)

@@ -25,8 +25,13 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
     Raises:
         ContractError: task, observation, action, reward or rate differ; all differences are listed, element by element.
         ConfigError: a robot in real time is to be run at another rate than the policy's.
-        RobotError: the robot would stop by itself between two slots.
+        RobotError: the robot does not say what it is, or would stop by itself between two slots.
     """
+    if not isinstance(robot.task, TaskSpec):
+        raise RobotError(
+            f"the robot's task is {type(robot.task).__name__} {robot.task!r}, expected a TaskSpec, readable before "
+            "the robot is connected; see dmh_edge.robots.protocol"
+        )
     if faults := list(_differences(robot.task, task)):
         raise ContractError("the robot is not the one that the policy was made for:\n  " + "\n  ".join(faults))
     if not robot.lockstep and not _same_rate(rate_hz, task.rate_hz):

@@ -40,6 +40,12 @@ def changed(contract: PolicyContract, *path: str | int, **change: Any) -> str:
     return json.dumps(content)
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a task", "-a"])
+def test_a_task_has_a_name_that_can_stand_in_a_path_and_on_a_command_line(contract: PolicyContract, name: str) -> None:
+    with pytest.raises(ValidationError, match="name"):
+        TaskSpec.model_validate(contract.task.model_dump() | {"name": name})
+
+
 def test_json_and_back_loses_nothing(contract: PolicyContract, tmp_path: Path) -> None:
     contract.save(tmp_path)
     assert PolicyContract.load(tmp_path) == contract

@@ -15,7 +15,7 @@ from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.contract import Element
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
-from dmh_edge.data.generate import generate
+from dmh_edge.data.generate import generate, generated
 from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ArtifactError, ConfigError, DataError
 from dmh_edge.files import TEMPORARY_PREFIX
@@ -295,6 +295,13 @@ def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
     assert one.weights_sha256 == other.weights_sha256
 
 
+def test_an_episode_that_is_longer_than_the_task_allows_is_refused(tmp_path):
+    data = generated(darkroom.TASK, 1, 2)
+    short = dataclasses.replace(data, spec=data.spec.model_copy(update={"horizon": 19}))
+    with pytest.raises(DataError, match="an episode of the data has 20 steps, but the horizon of 'darkroom' is 19"):
+        Learner(tiny(), short, darkroom.TRAIN_IDS, torch.device("cpu"))
+
+
 def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_are(tmp_path, monkeypatch):
     seen = []
     original = ContextSampler.__init__
@@ -306,8 +313,10 @@ def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_
     monkeypatch.setattr(ContextSampler, "__init__", watched)
     generate(darkroom.TASK, tmp_path / "data", 1, 2, 0, lambda done, total: None)
     train(tiny("training.updates=1"), tmp_path / "data", tmp_path / "all")
-    train(tiny("training.updates=1", "data.hold_out=20"), tmp_path / "data", tmp_path / "few")
+    summary = train(tiny("training.updates=1", "data.hold_out=20"), tmp_path / "data", tmp_path / "few")
     held_out = set(validation_ids(darkroom.TRAIN_IDS, 20))
+    assert set(summary.held_out) == held_out
+    assert f"nothing learned of hidden {min(held_out)}, " in str(summary)
     assert seen[1] == seen[0] - held_out
     one, other = (Checkpoint.load(tmp_path / name) for name in ("all", "few"))
     assert one.header.data_sha256 == other.header.data_sha256

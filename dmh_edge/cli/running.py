@@ -68,7 +68,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run's records and page [runs/robot/TIME].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run's records and page [runs/robot/TIME-PID].")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Show on the terminal how it goes.")] = False,
     max_miss_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with 4 where a larger share of the slots was missed.")

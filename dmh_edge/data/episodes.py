@@ -145,7 +145,8 @@ def _check_same_task(folder: Path, got: TaskSpec, expected: TaskSpec) -> None:
         ours, theirs = getattr(expected, field), getattr(got, field)
         if ours != theirs:
             raise DataError(
-                f"{folder} holds data of another task ({got.name!r}): {field} is {_difference(theirs, ours)}"
+                f"{folder} holds data of another task than our {expected.name!r}: {field} is "
+                f"{_difference(theirs, ours)}; a task of your own needs a name of its own"
             )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LABELS = ("hidden", "history", "number")
 EXPERT = "infos/expert_action"
 _KINDS = {"b": "boolean", "f": "float", "i": "int", "u": "unsigned int"}
-_AGAIN = "make the data set again with `dmh-edge data`"
+_AGAIN = "make the data set again, with `dmh-edge data` or, from your own episodes, with `minari_files.write`"
 
 
 def write(

@@ -25,7 +25,11 @@ TASKS: dict[str, Task] = {
 
 
 def is_known(name: str) -> bool:
-    """Whether `find` finds it."""
+    """Whether `find` finds it.
+
+    Raises:
+        ConfigError: a T-maze of a length that cannot be had.
+    """
     return name in TASKS or tmaze.find(name) is not None
 
 

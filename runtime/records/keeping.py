@@ -78,12 +78,12 @@ class Keeping:
         if self._feed and out and mcap:
             now_ns = time.time_ns()
             metadata = {
+                **about,  # first: what the record says of itself is said by nobody else
                 "started_ns": str(now_ns),
                 "policy_sha256": policy_sha256,
                 "backend": backend,
                 "rate_hz": repr(rate_hz),
                 "dmh_edge": __version__,
-                **about,
             }
             settings = {
                 "path": str(out / RECORD_NAME),

@@ -216,7 +216,7 @@ def test_odd_metadata_are_refused_by_field(copy: Path, change: Callable[[dict[st
 
 
 def test_data_of_another_task_are_refused_and_the_difference_is_named(copy: Path) -> None:
-    with pytest.raises(DataError, match=r"another task \('darkroom'\): name is 'darkroom', expected 'dark-reacher'"):
+    with pytest.raises(DataError, match=r"another task than our 'dark-reacher': name is 'darkroom'"):
         Episodes.load(copy, find("dark-reacher").spec)
     wider = SPEC.observation[1].model_copy(update={"high": 9, "levels": 10})
     larger = SPEC.model_copy(update={"observation": (SPEC.observation[0], wider)})

@@ -31,6 +31,8 @@ def test_the_nearest_name_is_suggested():
 def test_what_our_own_robots_cannot_take_is_an_option_at_fault():
     with pytest.raises(ConfigError, match=r"robot fake cannot be made with command_timeout_s='abc'"):
         find_robot("fake", task=TWO_JOINTS, options={"command_timeout_s": "abc"})
+    with pytest.raises(ConfigError, match=r"robot fake cannot be made: expected non-neg"):
+        find_robot("fake", task=TWO_JOINTS, seed=-1)
 
 
 @pytest.fixture

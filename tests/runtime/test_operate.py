@@ -151,6 +151,10 @@ def test_it_is_said_with_which_memory_a_run_begins(tmp_path):
     assert not any("empty memory" in line for line in said)
     run(state=state, forget=True, say=said.append)
     assert f"{state} will be replaced: the policy begins with an empty memory" in said
+    run(state=state, forget=True, dry_run=True, say=said.append)
+    assert f"{state} is left as it is: the policy begins with an empty memory" in said
+    run(state=tmp_path / "mistyped.npz", dry_run=True, say=said.append)
+    assert f"{tmp_path / 'mistyped.npz'} does not exist yet: the policy begins with an empty memory" in said
 
 
 def test_a_self_test_that_fails_leaves_what_was_learned_alone(tmp_path):

@@ -75,6 +75,13 @@ def test_another_robot_is_refused_element_by_element(task, differences):
         assert caught.match(difference)
 
 
+def test_a_robot_that_does_not_say_what_it_is_is_refused():
+    robot = FakeRobot()
+    robot.task = {"name": "two-joints"}
+    with pytest.raises(RobotError, match=r"the robot's task is dict .*, expected a TaskSpec"):
+        check_fit(robot, TWO_JOINTS, 50.0)
+
+
 def test_a_robot_in_real_time_is_run_at_the_policys_rate_only():
     with pytest.raises(ConfigError, match="got 40 Hz, expected 50 Hz"):
         check_fit(FakeRobot(), TWO_JOINTS, 40.0)

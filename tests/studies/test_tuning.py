@@ -4,6 +4,8 @@ import csv
 
 from dmh_edge.studies import tuning
 
+_CHANGES = ("labels: the behaviour's own actions", "loss on the last episode of a context")
+
 
 def test_every_system_has_as_many_trials_as_dm_h() -> None:
     counts = {model: len(tuning._changes("cpu", model)) for model in ("dm-h", "ad-mamba", "ad-transformer")}
@@ -28,9 +30,15 @@ def test_the_page_holds_each_change_against_the_start(conduct):
     for model in ("dm-h", "ad-mamba", "ad-transformer"):
         section = text.split(f"## {model}\n")[1].split("\n## ")[0]
         rows = [row for row in section.splitlines() if row.startswith("| ")]
-        assert [row.split("|")[1].strip() for row in rows[-2:]] == ["the start", "labels: the behaviour's own actions"]
-        assert rows[-1].count("[") == 2
-        assert text.split(f"### {model}\n")[1].count("labels: the behaviour's own actions |") >= 1
+        assert [row.split("|")[1].strip() for row in rows[2:]] == ["the start", *_CHANGES]
+        assert [row.count("[") for row in rows[2:]] == [1, 2, 2]
+        again = text.split(f"### {model}\n")[1].split("\n##")[0]
+        rows = [row for row in again.splitlines() if row.startswith("| ")]
+        names = [row.split("|")[1].strip() for row in rows[2:]]
+        assert sorted(names) == sorted(["the start", *_CHANGES, names[-1]])
+        assert sorted(names[-1].split("; ")) == sorted(_CHANGES)
     assert [verdict.split(":")[0] for verdict in done.page.verdicts] == ["dm-h", "ad-mamba", "ad-transformer"]
     returns = list(csv.DictReader(done.text("tuning.csv").splitlines()))
-    assert len(returns) == 3 * 2 * 2 * 3  # systems, changes, hidden tasks, episodes
+    first, again = 3, 3 + 2  # the start and each change; these with a second seed, and together with both
+    assert len(returns) == 3 * (first + again) * 2 * 3  # systems, cells, hidden tasks, episodes
+    assert {(row["policy"], row["training_seed"]) for row in returns} >= {("dm-h, the start", "1")}

@@ -54,7 +54,7 @@ class Remembering(FakeRobot):
         return self.applied[-1]
 
 
-def record(policy: Policy, session: Any, out: Path, ticks: int = 300) -> tuple[Summary, Remembering]:
+def record(policy: Policy, session: Any, out: Path, ticks: int = 300, **about: str) -> tuple[Summary, Remembering]:
     """A run on a fake clock: as fast as it goes, and no more of it than the ring holds."""
     clock = FakeClock(NS_PER_S)
     robot = Remembering(policy.contract.task, clock=clock)
@@ -68,8 +68,15 @@ def record(policy: Policy, session: Any, out: Path, ticks: int = 300) -> tuple[S
         out=out,
         mcap=True,
         clock=clock,
+        about=about,
     )
     return summary, robot
+
+
+def test_what_else_is_known_of_a_run_is_in_the_file_and_replaces_nothing(policy, open_session, tmp_path):
+    record(policy, open_session(1), tmp_path, ticks=5, robot="mine", policy_sha256="another")
+    metadata = Run.load(tmp_path / RECORD_NAME).metadata
+    assert (metadata["robot"], metadata["policy_sha256"]) == ("mine", policy.sha256)
 
 
 def test_a_run_replays_exactly_and_leaves_a_page(policy, open_session, tmp_path):
