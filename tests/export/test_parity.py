@@ -110,16 +110,16 @@ def test_a_policy_that_amplifies_rounding_widens_the_tolerance_of_its_backends(
     touchy = copy.deepcopy(model)
     _coarsen(touchy, 100)
     found = rounding(check_step(touchy, contract, ticks=40))
-    assert found > TOLERANCES["float32"]
+    assert found > TOLERANCES["float32"] / 10
     widened = contract.model_copy(update={"rounding": found})
-    assert tolerance(widened) == pytest.approx(4 * found)
+    assert tolerance(widened) == pytest.approx(10 * found)
     figures = check_backend(touchy, widened, lambda batch: TorchSession(touchy, widened, batch), ticks=10)
     assert {figure.tolerance for figure in figures} == {tolerance(widened)}
 
 
 def test_a_policy_that_float32_cannot_hold_is_refused(model: PolicyModel, contract: PolicyContract) -> None:
     hopeless = copy.deepcopy(model)
-    _coarsen(hopeless, 1e5)
+    _coarsen(hopeless, 1e6)
     with pytest.raises(ParityError, match=r"float32 is too coarse for this policy.*: torch step float32"):
         check_step(hopeless, contract, ticks=40)
 
