@@ -12,6 +12,7 @@ WORK/TASK/MODEL-DIGEST/     named by its settings, with others it is another cel
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
 import hashlib
 import time
@@ -36,6 +37,7 @@ from dmh_edge.schema import Spec, differences, parse
 from dmh_edge.studies import engines
 from dmh_edge.studies.machine import machine, versions
 from dmh_edge.train import train
+from dmh_edge.training_log import LOG_NAME
 
 
 class Trial(Spec):
@@ -110,6 +112,8 @@ class Outcome(Spec):
     """Which one."""
     evaluations: tuple[Evaluation, ...]
     """What its trials found, in their order."""
+    loss: float
+    """How well it imitated in the last tenth of its training, of DM-H prompted by its memory alone."""
     spent: Spent
     """What it cost."""
 
@@ -145,8 +149,16 @@ def outcome(cell: Cell, work: Path) -> Outcome:
     return Outcome(
         cell=cell,
         evaluations=tuple(parse(Evaluation, file.read_text(encoding="utf-8"), str(file)) for file in files),
+        loss=_loss(folder / LOG_NAME, cell.config.training.updates),
         spent=_spent(folder),
     )
+
+
+def _loss(log: Path, updates: int) -> float:
+    """Mean of the loss that all systems have: of a part where a policy learns two things at once."""
+    with named_faults(log), log.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["update"]) > 0.9 * updates]
+    return sum(float(row.get("memory") or row["loss"]) for row in rows) / len(rows)
 
 
 def _try_out(folder: Path, trial: Trial) -> Evaluation:

@@ -87,6 +87,24 @@ def difference(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> Interval:
     return _mean(returns(ours)[..., -LAST:] - returns(theirs)[..., -LAST:])
 
 
+def loss(outcomes: Sequence[Outcome]) -> float:
+    """How well policies imitated at the end of their training, the mean over training seeds."""
+    return float(np.mean([one.loss for one in outcomes]))
+
+
+def minutes(outcomes: Sequence[Outcome]) -> float:
+    """What one policy cost to train and to try, the mean over training seeds."""
+    return float(np.mean([one.spent.seconds for one in outcomes])) / 60
+
+
+def by_loss(task: str, outcomes: Sequence[Outcome]) -> str:
+    """How far the return of a task's policies goes with how well they imitated."""
+    found = [(one.loss, last([one]).mean) for one in outcomes if one.cell.task == task]
+    with np.errstate(invalid="ignore"):  # all returns may be equal
+        correlation = np.corrcoef(np.array(found).T)[0, 1]
+    return f"{task} {correlation:.2f} over {len(found)} policies"
+
+
 def verdict(found: Interval) -> str:
     """What a difference allows to say."""
     if found.low > 0:
@@ -143,11 +161,11 @@ def sample(outcomes: Sequence[Outcome]) -> str:
 
 def training(outcomes: Sequence[Outcome]) -> str:
     """How the policies were trained."""
-    by_task = {one.cell.task: one.cell.config for one in outcomes}
+    by_task = {one.cell.task: one.cell.config for one in reversed(outcomes)}  # of the first of each
     told = [
         f"{task}: {config.training.updates:,} updates of {config.data.batch} contexts of "
         f"{config.data.episodes_per_context} episodes"
-        for task, config in by_task.items()
+        for task, config in reversed(by_task.items())
     ]
     return "; ".join(told)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import threading
@@ -27,6 +28,15 @@ def test_what_is_done_is_not_done_again(cell, tmp_path, monkeypatch):
     assert finish(cell(), tmp_path) == first
     assert first.evaluations[0].hidden == [0, 1]
     assert first.spent.seconds > 0
+
+
+def test_how_well_a_policy_imitated_is_read_from_the_end_of_its_log(cell, tmp_path):
+    done = finish(cell("dm-h", task="darkroom", tried_on=("darkroom",)), tmp_path)
+    log = done.cell.folder(tmp_path) / "log.csv"
+    assert done.loss == pytest.approx(float(list(csv.DictReader(log.read_text().splitlines()))[-1]["memory"]))
+    updates = done.cell.config.training.updates
+    log.write_text(f"update,loss\n{updates - 1},9\n{updates},1\n{updates},3\n")
+    assert cells.outcome(done.cell, tmp_path).loss == 2
 
 
 def test_another_trial_of_a_trained_policy_trains_nothing(cell, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def outcomes(cell):  # type: ignore[no-untyped-def]
             ]
             found = Evaluation(task="room", policy="p", backend="torch", hidden=[5, 6, 7], seeds=[0, 1], curves=curves)
             spent = Spent(machine="", versions="", seconds=0)
-            made.append(Outcome(cell=cell(seed=seed), evaluations=(found,), spent=spent))
+            made.append(Outcome(cell=cell(seed=seed), evaluations=(found,), loss=1 - seed, spent=spent))
         return made
 
     return make
@@ -45,6 +45,14 @@ def test_returns_are_means_over_passes(outcomes, returns):
     np.testing.assert_allclose(grid.returns(made, 2), returns + 2)
     assert grid.first(made).mean == pytest.approx(returns[..., 0].mean())
     assert grid.last(made, 1).mean == pytest.approx(returns[..., -3:].mean() + 1)
+
+
+def test_return_is_held_against_the_loss_policy_by_policy(outcomes):
+    better_with_every_seed = np.arange(3.0).reshape(3, 1, 1) + np.zeros((3, 3, 5))  # whose losses are 1, 0 and -1
+    task = outcomes(better_with_every_seed)[0].cell.task
+    assert grid.by_loss(task, outcomes(better_with_every_seed)) == f"{task} -1.00 over 3 policies"
+    assert grid.by_loss(task, outcomes(-better_with_every_seed)) == f"{task} 1.00 over 3 policies"
+    assert grid.by_loss(task, outcomes(0 * better_with_every_seed)) == f"{task} nan over 3 policies"
 
 
 @pytest.mark.parametrize(("shift", "said"), [(0.5, "above"), (-0.5, "below"), (0, "not told apart")])
@@ -89,10 +97,12 @@ def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, mon
         returns = csv_returns(data, system)
         assert returns.shape == (2, 2, 3)
         row = next(line for line in text.splitlines() if line.startswith(f"| darkroom | {system} | "))
-        _, _, first, last, _, theirs = (column.strip() for column in row.strip("|").split("|"))
+        _, _, first, last, _, theirs, loss, minutes = (column.strip() for column in row.strip("|").split("|"))
         assert first.startswith(f"{returns[..., 0].mean():.2f} [")
         assert last.startswith(f"{returns.mean():.2f} [")
         assert theirs == figure
+        assert float(loss) > 0
+        assert float(minutes) >= 0
     assert len(done.page.verdicts) == 2
     assert (done.out / "gridworld.png").read_bytes().startswith(b"\x89PNG")
 
