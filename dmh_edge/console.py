@@ -13,6 +13,7 @@ from rich.table import Table
 
 from dmh_edge.contract import ParityFigure
 from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.replay import coarseness
 
 if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
     from dmh_edge.evaluate import Evaluation
@@ -92,6 +93,7 @@ def policy_tables(policy: Policy) -> Iterator[Table]:
     facts.add_row("target return", f"{task.target_return:g}")
     facts.add_row("trained", f"{provenance.training_steps:,} updates, dmh-edge {provenance.code_version}")
     facts.add_row("checkpoint", f"{provenance.checkpoint}  weights {provenance.weights_sha256[:16]}")
+    facts.add_row("rounding", coarseness(contract) or "finer than the tolerance of every backend")
     facts.add_row("data", provenance.data_sha256[:16])
     yield facts
 

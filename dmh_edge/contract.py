@@ -143,7 +143,8 @@ class TaskSpec(Spec):
     """What a task shows, what it takes, how fast, and within which limits."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right."""
+    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right. Letters, digits and
+    ``_.-``, for it stands in paths and on command lines."""
     observation: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, S]`` float32."""
     action: Action
@@ -307,6 +308,11 @@ class Provenance(Spec):
     """Gradient steps so far."""
 
 
+#: How far float32 may put a policy's own tensors from float64. A backend may be ten times as far from PyTorch, which is
+#: a tenth of what float16 may be.
+MOST_ROUNDING = 2e-4
+
+
 class ParityFigure(Spec):
     """How far one computation is from another over a free-running rollout."""
 
@@ -341,8 +347,8 @@ class PolicyContract(Spec):
     """SHA-256 of every other file of the policy, by name."""
     provenance: Provenance
     """Where it comes from."""
-    rounding: float = Field(default=0, ge=0)
-    """How far float32 alone puts this policy from float64, both by PyTorch, in the unit of the parity figures."""
+    rounding: dict[str, Annotated[float, Field(ge=0, le=MOST_ROUNDING)]] = Field(default={})
+    """How far float32 alone puts each tensor from float64, both by PyTorch, in the unit of the parity figures."""
     parity: tuple[ParityFigure, ...] = ()
     """What the export measured."""
 

@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def write_onnx(model: PolicyModel, spec: ModelSpec, graph: GraphSpec, path: Path
                 output_names=list(graph.outputs),
                 opset_version=OPSET,
                 external_data=False,
-                custom_translation_table={torch.ops.aten.silu.default: _silu},
+                custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
@@ -76,6 +76,10 @@ def _silu(x: Any) -> Any:
     what such a gate multiplies may be a thousand.
     """
     return op.Div(x, op.Add(op.Exp(op.Neg(x)), op.Constant(value_float=1.0)))
+
+
+#: What becomes other operators of ONNX than the exporter would choose.
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten.silu.default: _silu}
 
 
 def _check_rules(proto: onnx.ModelProto, graph: GraphSpec) -> None:

@@ -14,13 +14,13 @@ from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract, Precisi
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.parity import Progress, check_backend, check_step, rounding, silent
+from dmh_edge.export.parity import Progress, check_backend, check_step, silent
 from dmh_edge.export.plans import Say, build_plans, quiet
 from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.models.policy import PolicyModel
 from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import TOLERANCES, replay, tolerance
+from dmh_edge.runtime.replay import coarseness, replay
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
 
@@ -95,13 +95,10 @@ def prove(
         ParityError: a link is above its tolerance; names the first tick and tensor.
     """
     say("parity: forward = step, step by PyTorch = ONNX Runtime")
-    figures = check_step(model, policy.contract, ticks, progress=progress)
-    contract = policy.contract.model_copy(update={"rounding": rounding(figures)})
-    if tolerance(contract) > TOLERANCES[contract.precision]:
-        say(
-            f"float32 puts this policy up to {contract.rounding:.1e} from float64: "
-            f"a backend may be {tolerance(contract):.1e} from PyTorch, not {TOLERANCES[contract.precision]:.0e}"
-        )
+    figures, rounding = check_step(model, policy.contract, ticks, progress=progress)
+    contract = policy.contract.model_copy(update={"rounding": rounding})
+    if coarse := coarseness(contract):
+        say(coarse)
     policy = replace(policy, contract=contract)
     figures += check_backend(model, contract, lambda b: OrtSession(policy, b), ticks, progress=progress)
     figures.append(replay(policy.golden_trace(), OrtSession(policy)).require())

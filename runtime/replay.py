@@ -10,6 +10,7 @@ either way. What makes a choice best is its logit plus its noise.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +24,6 @@ from dmh_edge.trace import Trace
 
 #: By element type of the candidate's matrix products. float64 compares two forms of one model, the others two backends.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-2}
-#: How far rounding to float32 may put PyTorch itself from float64; what is rounded more is no policy for a robot.
-MOST_ROUNDING = 1e-3
 #: As many times PyTorch's own rounding may lie between it and a backend. Both round by chance, and the worst of
 #: thousands of ticks is a rare one (docs/performance.md).
 _ROUNDINGS = 10
@@ -40,17 +39,18 @@ class Comparison:
     Attributes:
         reference, candidate: what to call the two sides.
         tolerance: largest allowed error.
+        rounding: by tensor, what PyTorch's own rounding does; ten times that is allowed where it is more.
         ticks: how many were compared.
-        worst_tensor, worst_error: the tensor with the largest error.
+        errors: the largest so far, by tensor.
         first_failure: the first tick and tensor above the tolerance, in words; empty when there is none.
     """
 
     reference: str
     candidate: str
     tolerance: float
+    rounding: Mapping[str, float] = field(default_factory=dict)
     ticks: int = 0
-    worst_tensor: str = ""
-    worst_error: float = field(default=0.0)
+    errors: dict[str, float] = field(default_factory=dict)
     first_failure: str = ""
     _scales: dict[str, float] = field(default_factory=dict)
 
@@ -68,16 +68,29 @@ class Comparison:
                 self._scales[name] = scale
                 error = absolute_error(expected, candidate[name]) / scale
             # A NaN compares false with everything: ask for "not within", so that it fails.
-            if not error <= self.tolerance and not self.first_failure:
-                self.first_failure = f"tick {index}, tensor {name}: error {error:.3g}"
-            if not error <= self.worst_error or not self.worst_tensor:
-                self.worst_tensor, self.worst_error = name, error if np.isfinite(error) else float(np.finfo(float).max)
+            if not error <= (allowed := self.allowed(name)) and not self.first_failure:
+                self.first_failure = f"tick {index}, tensor {name}: error {error:.3g}, allowed {allowed:.3g}"
+            finite = error if np.isfinite(error) else float(np.finfo(float).max)
+            self.errors[name] = max(self.errors.get(name, 0.0), finite)
+
+    def allowed(self, name: str) -> float:
+        """The largest allowed error of a tensor.
+
+        A well trained policy may amplify rounding until no two backends agree to the table's digits, without either
+        being wrong. So the table holds where it can, and elsewhere a multiple of the rounding that the export measured.
+        """
+        return max(self.tolerance, _ROUNDINGS * self.rounding.get(name, 0.0))
+
+    @property
+    def worst(self) -> str:
+        """The tensor that came nearest to what is allowed."""
+        return max(self.errors, key=lambda name: self.errors[name] / self.allowed(name))
 
     def _choice_error(
         self, expected: NDArray[Any], got: NDArray[Any], logits: NDArray[Any], noise: NDArray[np.float32]
     ) -> float:
         top = np.sort(logits + gumbel(noise[..., -logits.shape[-1] :]), -1)[..., -2:]
-        clear = top[..., 1] - top[..., 0] > 2 * self.tolerance * max(1.0, float(np.abs(logits).max()))
+        clear = top[..., 1] - top[..., 0] > 2 * self.allowed("logits") * max(1.0, float(np.abs(logits).max()))
         return float(np.any((expected != got) & clear))
 
     def figure(self) -> ParityFigure:
@@ -86,9 +99,9 @@ class Comparison:
             reference=self.reference,
             candidate=self.candidate,
             ticks=self.ticks,
-            worst_tensor=self.worst_tensor,
-            worst_error=self.worst_error,
-            tolerance=self.tolerance,
+            worst_tensor=self.worst,
+            worst_error=self.errors[self.worst],
+            tolerance=self.allowed(self.worst),
         )
 
     def require(self) -> ParityFigure:
@@ -99,20 +112,23 @@ class Comparison:
         """
         if self.first_failure:
             raise ParityError(
-                f"{self.candidate} does not compute what {self.reference} computes: first at {self.first_failure}, "
-                f"tolerance {self.tolerance:g}; "
-                f"worst: {self.worst_tensor} with {self.worst_error:.3g} over {self.ticks} ticks"
+                f"{self.candidate} does not compute what {self.reference} computes: first at {self.first_failure}; "
+                f"worst: {self.worst} with {self.errors[self.worst]:.3g} over {self.ticks} ticks"
             )
         return self.figure()
 
 
-def tolerance(contract: PolicyContract) -> float:
-    """How far a backend may be from PyTorch in float32.
-
-    A well trained policy may amplify rounding until no two backends agree to the table's digits, without either being
-    wrong. So the table holds where it can, and elsewhere a multiple of the rounding that the export measured.
-    """
-    return max(TOLERANCES[contract.precision], _ROUNDINGS * contract.rounding)
+def coarseness(contract: PolicyContract) -> str:
+    """Which of a policy's tensors rounds so coarsely that the table does not hold for it; empty if none does."""
+    held = Comparison("", "", TOLERANCES[contract.precision], contract.rounding)
+    coarse = {name: found for name in contract.rounding if (found := held.allowed(name)) > held.tolerance}
+    if not coarse:
+        return ""
+    name = max(coarse, key=lambda name: coarse[name])
+    return (
+        f"float32 puts this policy up to {contract.rounding[name]:.1e} from float64, in {name}: "
+        f"there a backend may be {coarse[name]:.1e} from PyTorch, not {held.tolerance:.0e}"
+    )
 
 
 def gumbel(noise: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -140,7 +156,7 @@ def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparis
     """
     if trace.batch != session.batch:
         raise ParityError(f"the trace holds {trace.batch} robots, the session {session.batch}; open one of that size")
-    comparison = Comparison("trace", session.backend, tolerance(session.contract))
+    comparison = Comparison("trace", session.backend, TOLERANCES[session.contract.precision], session.contract.rounding)
     session.restore(trace.initial_state)
     count = trace.ticks if ticks is None else min(ticks, trace.ticks)
     for index in range(count):

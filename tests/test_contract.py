@@ -40,6 +40,12 @@ def changed(contract: PolicyContract, *path: str | int, **change: Any) -> str:
     return json.dumps(content)
 
 
+def test_rounding_that_no_policy_may_have_is_refused(contract: PolicyContract) -> None:
+    content = contract.model_dump() | {"rounding": {"logits": 1.0}}
+    with pytest.raises(ValidationError, match="rounding"):
+        PolicyContract.model_validate(content)
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "a task", "-a"])
 def test_a_task_has_a_name_that_can_stand_in_a_path_and_on_a_command_line(contract: PolicyContract, name: str) -> None:
     with pytest.raises(ValidationError, match="name"):

@@ -3,12 +3,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from dmh_edge.errors import ExportError
-from dmh_edge.export.onnx_files import _check_rules
+from dmh_edge.export.onnx_files import TRANSLATIONS, _check_rules, _quiet
 from dmh_edge.runtime.policy import Policy
 
 
@@ -40,6 +43,25 @@ def test_no_path_of_the_exporting_machine_is_in_the_file(exported: Policy) -> No
         content = (exported.folder / graph.file).read_bytes()
         assert not re.search(rb"\.py|site-packages|File \"", content)
         assert str(Path(__file__).parents[2]).encode() not in content
+
+
+def test_a_gate_that_is_nearly_shut_keeps_its_digits_in_onnx_runtime(tmp_path: Path) -> None:
+    """What it multiplies may be a thousand."""
+    gates = np.linspace(-80, 20, 2001, dtype=np.float32)
+    exact = gates / (1 + np.exp(-gates.astype(np.float64)))
+    gate = torch.nn.SiLU().eval()
+    with _quiet():
+        exported = torch.onnx.export(
+            gate, (torch.from_numpy(gates),), dynamo=True, custom_translation_table=TRANSLATIONS, verbose=False
+        )
+    assert exported is not None
+    session = onnxruntime.InferenceSession(exported.model_proto.SerializeToString())
+    (got,) = session.run(None, {session.get_inputs()[0].name: gates})
+    np.testing.assert_allclose(got, exact, rtol=1e-6, atol=1e-37)
+
+
+def test_no_gate_is_left_to_sigmoid(proto: onnx.ModelProto) -> None:
+    assert not [node.op_type for node in proto.graph.node if node.op_type == "Sigmoid"]
 
 
 @pytest.mark.parametrize("operator", ["Loop", "RandomNormal"])

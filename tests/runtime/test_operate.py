@@ -116,7 +116,7 @@ def test_the_trace_of_a_real_policy_replays_through_its_engine(policy, open_sess
     summary = run(robot, open_session(1), out=tmp_path / "run", policy_sha256=policy.sha256, limits=Limits(ticks=200))
     assert (summary.ticks, robot.monitor.violations) == (200, [])
     comparison = replay(Trace.load(tmp_path / "run" / "trace.npz"), open_session(1))
-    assert (comparison.require().ticks, comparison.worst_error) == (200, 0)
+    assert (comparison.require().ticks, comparison.figure().worst_error) == (200, 0)
 
 
 def test_a_state_of_another_policy_moves_nothing_and_is_left_alone(tmp_path):

@@ -90,7 +90,7 @@ def test_a_run_replays_exactly_and_leaves_a_page(policy, open_session, tmp_path)
     assert np.array_equal(trace.timing["applied_action"][:-1], trace.world["previous_action"][1:])
     assert set(trace.final_state) == set(trace.initial_state) == set(open_session(1).state())
     (comparison,) = Recording.load(tmp_path / RECORD_NAME).replay(open_session(1))
-    assert (comparison.require().ticks, comparison.worst_error) == (300, 0)
+    assert (comparison.require().ticks, comparison.figure().worst_error) == (300, 0)
     assert run.events[-1] == ("stop", "ticks: the limit was reached")
 
 
