@@ -41,7 +41,7 @@ class _Task:
 
 _SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
 #: In a room, numbers on a scale say more of a cell where no goal has been than one-hot vectors (docs/performance.md).
-#: So does the mean of a sub-goal than a draw (docs/results/tuning.md).
+#: The mean of a sub-goal comes to more there than a draw (docs/results/tuning.md, gridworld.md).
 _SMALL_ROOM = _Task(
     chunk=5,
     levels="scale",

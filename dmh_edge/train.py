@@ -61,12 +61,11 @@ class Summary:
     def __str__(self) -> str:
         if self.updates == self.first:
             return f"nothing to do: all {self.updates:,} updates were made before"
+        kept = f"; nothing learned of hidden {', '.join(map(str, self.held_out))}" if self.held_out else ""
         speed = (self.updates - self.first) / self.seconds
         return (
             f"{self.updates - self.first:,} updates in {self.seconds:.0f} s: {speed:.2f} per second, of which "
-            f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}"
-            + f"; nothing learned of hidden {', '.join(map(str, self.held_out))}"
-            * bool(self.held_out)
+            f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}{kept}" * bool(self.held_out)
         )
 
 
@@ -143,13 +142,13 @@ class Learner:
         self.config, self.spec, self.device = config, spec, device
         self.step = 0
         self._data_sha256 = episodes.sha256
+        self.held_out = validation_ids(train_ids, config.data.hold_out)
+        episodes = learnable(episodes, self.held_out, config.data.top_fraction)
         if (longest := int(episodes.length.max())) > spec.horizon:
             raise DataError(
                 f"an episode of the data has {longest:,} steps, but the horizon of {spec.name!r} is {spec.horizon:,}; "
-                "cut the episodes, or say in the data's task_spec how long they may be"
+                "cut the episodes, or, where the task is your own, give its task_spec another horizon"
             )
-        self.held_out = validation_ids(train_ids, config.data.hold_out)
-        episodes = learnable(episodes, self.held_out, config.data.top_fraction)
         torch.manual_seed(config.training.seed)
         self.model = build(config.model, spec)
         observation = torch.from_numpy(episodes.observation).double()

@@ -94,4 +94,4 @@ def _make_ours(make: Callable[..., Any], name: str, ours: dict[str, Any], option
         return _call(make, name, ours, options)
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise ConfigError(f"robot {name} cannot be made{' with ' * bool(given)}{given}: {error}") from error
+        raise ConfigError(f"robot {name} cannot be made{given and f' with {given}'}: {error}") from error

@@ -24,7 +24,7 @@ TaskName = Annotated[
     typer.Argument(
         metavar="TASK",
         help="[large-]darkroom, [large-]darkroom-hard, [large-]darkroom-dynamic, [large-]key-to-door, tmaze-LENGTH "
-        "(1000 if not said), dark-reacher, dark-payload or, with --data of your own, the name that they give it.",
+        "(1000 if not said), dark-reacher or dark-payload; or what a data set of your own calls its task.",
     ),
 ]
 ModelName = Annotated[

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dmh_edge.config import RunConfig
 from dmh_edge.evaluate import FORGETFUL, Interval, Returns, intervals
 from dmh_edge.plots import Panel, per_episode
 from dmh_edge.studies.cell import Cell, Outcome, Trial
@@ -93,16 +94,16 @@ def loss(outcomes: Sequence[Outcome]) -> float:
 
 
 def minutes(outcomes: Sequence[Outcome]) -> float:
-    """What one policy cost to train and to try, the mean over training seeds."""
-    return float(np.mean([one.spent.seconds for one in outcomes])) / 60
+    """How long one policy took to be trained and tried, the median over training seeds."""
+    return float(np.median([one.spent.seconds for one in outcomes])) / 60
 
 
 def by_loss(task: str, outcomes: Sequence[Outcome]) -> str:
     """How far the return of a task's policies goes with how well they imitated."""
-    found = [(one.loss, last([one]).mean) for one in outcomes if one.cell.task == task]
-    with np.errstate(invalid="ignore"):  # all returns may be equal
-        correlation = np.corrcoef(np.array(found).T)[0, 1]
-    return f"{task} {correlation:.2f} over {len(found)} policies"
+    found = np.array([(one.loss, returns([one])[..., -LAST:].mean()) for one in outcomes if one.cell.task == task])
+    if 0 in np.ptp(found, 0):
+        return f"{task}: all alike"
+    return f"{task} {np.corrcoef(found.T)[0, 1]:.2f} over {len(found)} policies"
 
 
 def verdict(found: Interval) -> str:
@@ -161,11 +162,13 @@ def sample(outcomes: Sequence[Outcome]) -> str:
 
 def training(outcomes: Sequence[Outcome]) -> str:
     """How the policies were trained."""
-    by_task = {one.cell.task: one.cell.config for one in reversed(outcomes)}  # of the first of each
+    by_task: dict[str, RunConfig] = {}
+    for one in outcomes:
+        by_task.setdefault(one.cell.task, one.cell.config)
     told = [
         f"{task}: {config.training.updates:,} updates of {config.data.batch} contexts of "
         f"{config.data.episodes_per_context} episodes"
-        for task, config in reversed(by_task.items())
+        for task, config in by_task.items()
     ]
     return "; ".join(told)
 
