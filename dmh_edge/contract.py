@@ -142,9 +142,9 @@ class Reward(Spec):
 class TaskSpec(Spec):
     """What a task shows, what it takes, how fast, and within which limits."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right. Letters, digits and
-    ``_.-``, for it stands in paths and on command lines."""
+    name: str = Field(pattern=r"^[^\s-]\S*$")
+    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right. One word that does not
+    begin with a dash, for it stands on command lines."""
     observation: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, S]`` float32."""
     action: Action

@@ -46,8 +46,8 @@ def test_rounding_that_no_policy_may_have_is_refused(contract: PolicyContract) -
         PolicyContract.model_validate(content)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a task", "-a"])
-def test_a_task_has_a_name_that_can_stand_in_a_path_and_on_a_command_line(contract: PolicyContract, name: str) -> None:
+@pytest.mark.parametrize("name", ["", " ", "a task", "a\n", "-a"])
+def test_a_task_has_a_name_that_can_stand_on_a_command_line(contract: PolicyContract, name: str) -> None:
     with pytest.raises(ValidationError, match="name"):
         TaskSpec.model_validate(contract.task.model_dump() | {"name": name})
 

@@ -41,6 +41,8 @@ _SETTINGS: Mapping[Budget, Mapping[str, Any]] = {"smoke": SMOKE, "cpu": _CPU, "f
 
 #: The sub-goal of DM-H is a draw, as in the paper, whatever the preset of a task says.
 DRAWN: Mapping[str, Any] = {"model.subgoal_noise": 1}
+#: It is the mean of that, as in small rooms.
+MEAN: Mapping[str, Any] = {"model.subgoal_noise": 0}
 CSV_COLUMNS = ("task", "policy", "training_seed", "pass", "hidden", "episode", "return")
 
 

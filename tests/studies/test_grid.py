@@ -127,14 +127,16 @@ def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, mon
 def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(conduct):
     conduct("gridworld")
     done = conduct("ablation-subgoal")
-    assert done.said[0] == "2 of 4 policies are there"  # with the sub-goal they are gridworld's that draw it
+    assert done.said[0] == "4 of 8 policies are there"  # with the sub-goal they are gridworld's
     text = done.text("ablation-subgoal.md")
-    (row,) = (line for line in text.splitlines() if line.startswith("| darkroom | "))
-    for column, side in enumerate(("with sub-goal", "without sub-goal"), 2):
-        mean = csv_returns(done.text("ablation-subgoal.csv"), side).mean()
-        assert row.split("|")[column].strip().startswith(f"{mean:.2f} [")
+    for own, suffix in (("a draw", ""), ("the mean", ", the mean")):
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| darkroom | {own} | "))
+        for column, side in enumerate(("with sub-goal", "without sub-goal"), 3):
+            mean = csv_returns(done.text("ablation-subgoal.csv"), side + suffix).mean()
+            assert row.split("|")[column].strip().startswith(f"{mean:.2f} [")
     runs = [cells.load("darkroom", "dm-h", path) for path in done.work.glob("darkroom/dm-h-*/config.json")]
-    assert sorted(run.model.subgoal_weight for run in runs if run.model.subgoal_noise == 1) == [0, 0, 0.5, 0.5]
+    for noise in (0, 1):
+        assert sorted(run.model.subgoal_weight for run in runs if run.model.subgoal_noise == noise) == [0, 0, 0.5, 0.5]
 
 
 def test_the_ablation_of_c_trains_each_length_of_a_chunk(conduct):
