@@ -137,7 +137,7 @@ def run_chunk(budget: Budget, workshop: Workshop) -> Page:
 
 
 def _arm(loss: str, own: str) -> str:
-    return loss if own == "a draw" else f"{loss}, {own}"
+    return loss if own == "a draw" else f"{loss}, not drawn"
 
 
 def _named(c: int) -> str:

@@ -129,7 +129,7 @@ def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(condu
     done = conduct("ablation-subgoal")
     assert done.said[0] == "4 of 8 policies are there"  # with the sub-goal they are gridworld's
     text = done.text("ablation-subgoal.md")
-    for own, suffix in (("a draw", ""), ("the mean", ", the mean")):
+    for own, suffix in (("a draw", ""), ("the mean", ", not drawn")):
         (row,) = (line for line in text.splitlines() if line.startswith(f"| darkroom | {own} | "))
         for column, side in enumerate(("with sub-goal", "without sub-goal"), 3):
             mean = csv_returns(done.text("ablation-subgoal.csv"), side + suffix).mean()
