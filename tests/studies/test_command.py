@@ -16,7 +16,7 @@ def test_it_prints_the_verdicts_and_writes_a_page_that_names_no_folder(tmp_path,
     study("ablation-subgoal", "--budget", "smoke", "--work", tmp_path / "w", "--out", tmp_path / "o", "--jobs", 1)
     told = capsys.readouterr()
     assert told.out.startswith("darkroom: with sub-goal ")
-    assert "4 of 4: darkroom, without sub-goal, seed 1 took " in told.err
+    assert "8 of 8: darkroom, without sub-goal, not drawn, seed 1 took " in told.err
     assert "training" not in told.err  # that is in the cells' own messages
     assert sorted(path.suffix for path in (tmp_path / "o").iterdir()) == [".csv", ".md", ".png"]
     text = (tmp_path / "o" / "ablation-subgoal.md").read_text()
