@@ -17,6 +17,9 @@ from typing import Protocol
 from dmh_edge.errors import ConfigError
 
 NS_PER_S = 1_000_000_000
+#: Nobody sleeps longer at once. A signal that comes after the last look and before the sleep does not end it: a stop
+#: would wait for the slot.
+_NAP_NS = NS_PER_S // 10
 
 
 class Clock(Protocol):
@@ -135,7 +138,7 @@ class Rate:
         """Sleep until the next slot whose time has not yet come. A slot whose beginning was missed is skipped.
 
         Args:
-            interrupted: asked before every sleep and after every signal; true ends the wait.
+            interrupted: asked before every sleep, every tenth of a second and after every signal; true ends the wait.
 
         Returns:
             the slot; None when the wait was interrupted, and the slot is then not spent.
@@ -149,7 +152,7 @@ class Rate:
         while now_ns < start_ns:
             if interrupted():
                 return None
-            self._clock.sleep_until_ns(start_ns)
+            self._clock.sleep_until_ns(min(start_ns, now_ns + _NAP_NS))
             now_ns = self._clock.now_ns()
         if interrupted():
             return None

@@ -107,6 +107,21 @@ def test_the_machines_clock_wakes_up_at_the_deadline_and_not_before():
     assert 0 <= clock.now_ns() - deadline_ns < NS_PER_S
 
 
+def test_a_stop_that_comes_just_before_a_sleep_waits_for_a_tenth_of_a_second_and_not_for_the_slot():
+    class Drowsy(FakeClock):
+        stop = False
+
+        def sleep_until_ns(self, deadline_ns: int) -> None:
+            self.stop = True  # when the loop has looked already
+            super().sleep_until_ns(deadline_ns)
+
+    clock = Drowsy(NS_PER_S)
+    rate = Rate(0.1, clock)
+    assert rate.wait(lambda: clock.stop) is not None
+    assert rate.wait(lambda: clock.stop) is None
+    assert clock.now_ns() == NS_PER_S + 100 * MS
+
+
 def test_the_machines_clock_does_not_sleep_for_a_deadline_that_has_passed():
     clock = MonotonicClock()
     before_ns = clock.now_ns()
