@@ -61,11 +61,11 @@ class Summary:
     def __str__(self) -> str:
         if self.updates == self.first:
             return f"nothing to do: all {self.updates:,} updates were made before"
-        kept = f"; nothing learned of hidden {', '.join(map(str, self.held_out))}" if self.held_out else ""
+        kept = f"; held out: hidden {', '.join(map(str, self.held_out))}" if self.held_out else ""
         speed = (self.updates - self.first) / self.seconds
         return (
             f"{self.updates - self.first:,} updates in {self.seconds:.0f} s: {speed:.2f} per second, of which "
-            f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}{kept}" * bool(self.held_out)
+            f"{self.data_share:.1%} waiting for data; loss {self.loss:.4f}{kept}"
         )
 
 
@@ -108,7 +108,10 @@ def _data(name: str, data: Path | None) -> tuple[Episodes, Sequence[int]]:
     """What is learned from, and which hidden tasks are there to learn."""
     if data is not None and not tasks.is_known(name):
         return (episodes := Episodes.load(data, name)), np.unique(episodes.hidden).tolist()
-    task = tasks.find(name)
+    try:
+        task = tasks.find(name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; a task of your own is known by its data: name their folder with --data") from None
     if data is None:
         return generated(task), task.train_ids
     # What the data need not agree in, as the horizon, is the task's.

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -312,11 +313,12 @@ def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_
 
     monkeypatch.setattr(ContextSampler, "__init__", watched)
     generate(darkroom.TASK, tmp_path / "data", 1, 2, 0, lambda done, total: None)
-    train(tiny("training.updates=1"), tmp_path / "data", tmp_path / "all")
+    of_all = train(tiny("training.updates=1"), tmp_path / "data", tmp_path / "all")
+    assert re.fullmatch(r"1 updates in \d+ s: .+ per second, of which .+% waiting for data; loss [\d.]+", str(of_all))
     summary = train(tiny("training.updates=1", "data.hold_out=20"), tmp_path / "data", tmp_path / "few")
     held_out = set(validation_ids(darkroom.TRAIN_IDS, 20))
     assert set(summary.held_out) == held_out
-    assert f"nothing learned of hidden {min(held_out)}, " in str(summary)
+    assert f"; held out: hidden {min(held_out)}, " in str(summary)
     assert seen[1] == seen[0] - held_out
     one, other = (Checkpoint.load(tmp_path / name) for name in ("all", "few"))
     assert one.header.data_sha256 == other.header.data_sha256

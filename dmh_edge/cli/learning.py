@@ -144,9 +144,10 @@ def study(
     work: Annotated[Path, typer.Option(help="Folder of the runs; what is there is not done again.")] = Path(
         "runs", "studies"
     ),
-    out: Annotated[Path, typer.Option(help="Folder of the page, its plots and its CSV file.")] = Path(
-        "docs", "results"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the page, its plots and its CSV file [docs/results; of smoke, WORK/smoke]."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Policies at once, one thread each.")] = 2,
 ) -> None:
     """Put our figures beside the paper's: train what is missing, measure, write a page. The same command goes on."""
@@ -155,6 +156,8 @@ def study(
     from dmh_edge import console
     from dmh_edge.studies.find import conduct, find
 
+    if out is None:  # a page that proves nothing takes no other's place
+        out = work / "smoke" if budget == "smoke" else Path("docs", "results")
     page, written = conduct(find(name), budget, work, out, jobs, console.say)
     for verdict in page.verdicts:
         console.out.print(verdict, highlight=False, markup=False, soft_wrap=True)

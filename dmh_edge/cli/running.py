@@ -88,7 +88,7 @@ def run(
     from dmh_edge.runtime.guard.settings import load_guard
     from dmh_edge.runtime.limits import Limits
     from dmh_edge.runtime.operate import SUMMARY_NAME, operate
-    from dmh_edge.runtime.replay import SELF_TEST_TICKS, coarseness, replay
+    from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
     from dmh_edge.runtime.sessions.engine import open_session
     from dmh_edge.runtime.terminal import Terminal
     from dmh_edge.settings import parse_setting
@@ -105,8 +105,6 @@ def run(
 
         engine, backend = cached_plan(engine, plan_cache, console.say), None
     policy, session = open_session(engine, backend)
-    if coarse := coarseness(policy.contract):
-        console.say(coarse)
     # With the process's number: two that are started in one second are two runs.
     records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}" + "-dry-run" * dry_run)
     held_before = (records / SUMMARY_NAME).exists()

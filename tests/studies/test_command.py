@@ -24,6 +24,13 @@ def test_it_prints_the_verdicts_and_writes_a_page_that_names_no_folder(tmp_path,
     assert str(tmp_path) not in text
 
 
+def test_a_page_that_proves_nothing_takes_no_other_s_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study("ablation-subgoal", "--budget", "smoke", "--work", tmp_path / "w", "--jobs", 1)
+    assert (tmp_path / "w" / "smoke" / "ablation-subgoal.md").exists()
+    assert not (tmp_path / "docs").exists()
+
+
 def test_an_unknown_study_is_refused():
     with pytest.raises(ConfigError, match="unknown study 'costs'"):
         study("costs")
