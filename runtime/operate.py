@@ -129,7 +129,8 @@ def operate(
             then = "is left as it is" if dry_run else "will be replaced"
             say(f"{state} {then}: the policy begins with an empty memory")
         else:
-            say(f"the policy begins with what it learned in {state}" + ", which is left as it is" * dry_run)
+            kept = ", which is left as it is" if dry_run else ""
+            say(f"the policy begins with what it learned in {state}{kept}")
     folder_is_ours = out is not None and not out.exists()
     for folder in {path for path in (out, state and state.absolute().parent) if path}:
         _check_writable(folder)

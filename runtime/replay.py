@@ -127,7 +127,7 @@ def coarseness(contract: PolicyContract) -> str:
     name = max(coarse, key=lambda name: coarse[name])
     return (
         f"float32 puts this policy up to {contract.rounding[name]:.1e} from float64, in {name}: "
-        f"there a backend may be {coarse[name]:.1e} from PyTorch, elsewhere {held.tolerance:.0e}"
+        f"there a backend may be {coarse[name]:.1e} from PyTorch, and {held.tolerance:.0e} where rounding is fine"
     )
 
 

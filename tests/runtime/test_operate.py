@@ -150,6 +150,8 @@ def test_it_is_said_with_which_memory_a_run_begins(tmp_path):
     run(state=state, say=said.append)
     assert not any("empty memory" in line for line in said)
     assert f"the policy begins with what it learned in {state}" in said
+    run(state=state, dry_run=True, say=said.append)
+    assert f"the policy begins with what it learned in {state}, which is left as it is" in said
     run(state=state, forget=True, say=said.append)
     assert f"{state} will be replaced: the policy begins with an empty memory" in said
     run(state=state, forget=True, dry_run=True, say=said.append)

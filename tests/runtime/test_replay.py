@@ -38,7 +38,7 @@ def test_what_rounds_coarsely_is_said_and_what_does_not_is_not(policy: Policy) -
     coarse = policy.contract.model_copy(update={"rounding": {"subgoal": 2e-6, "logits": 9e-7, "memory_ssm": 3e-6}})
     assert coarseness(coarse) == (
         "float32 puts this policy up to 3.0e-06 from float64, in memory_ssm: "
-        "there a backend may be 3.0e-05 from PyTorch, elsewhere 1e-05"
+        "there a backend may be 3.0e-05 from PyTorch, and 1e-05 where rounding is fine"
     )
 
 
