@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.shared_memory import SharedMemory
+from dmh_edge.task import TaskSpec
 
 
 class BenchRobot(FakeRobot):

@@ -29,7 +29,7 @@ from some_policy import policy_for
 
 from dmh_edge import console
 from dmh_edge.errors import DmhEdgeError
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 
 ROOT = Path(__file__).parents[1]
 #: What the project promises: megabytes, megabytes and seconds.

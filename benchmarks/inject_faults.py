@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dmh_edge.runtime.injection import MODES, Outcome, faults_of, inject
+from dmh_edge.faults.injection import MODES, Outcome, faults_of, inject
 
 #: Where a fault begins, and how long it lasts, in steps.
 WAYS = ({"at": 7, "lasts": 1, "ticks": 20}, {"at": 9, "lasts": 1, "horizon": 8, "ticks": 20}, {"at": 7, "lasts": None})

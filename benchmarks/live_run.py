@@ -16,8 +16,8 @@ from typing_extensions import Self
 
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.runtime.operate import SUMMARY_NAME
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import parse
 
 #: The command line of the environment that this runs in.

@@ -26,7 +26,7 @@ from dmh_edge import console
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.errors import ArtifactError, ParityError
 from dmh_edge.export.pipeline import export_policy
-from dmh_edge.runtime.replay import TOLERANCES
+from dmh_edge.runtime.sessions.replay import TOLERANCES
 
 _TABLE = TOLERANCES["float32"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dmh_edge import console
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 
 
 def policy_for(given: Path | None, folder: Path, rate_hz: float, patience_s: float) -> Policy:

@@ -32,8 +32,8 @@ from rich.table import Table
 from dmh_edge.bench.untrained import PAPER, untrained
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.models.dmh import DMH
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
 
 CHUNK = PAPER.chunk
 PERIOD_S = 0.02

@@ -39,13 +39,13 @@ from dmh_edge import console
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.robots.fake import FakeRobot
-from dmh_edge.runtime import loop
 from dmh_edge.runtime.guard.guard import Guard
-from dmh_edge.runtime.guard.settings import GuardSettings
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.runtime.loop import loop
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
 
 #: What is told of a tick: keywords of `operate`, and whether a folder for the records is given.
 WAYS: dict[str, tuple[dict[str, bool], bool]] = {

@@ -23,12 +23,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import write_bytes
 from dmh_edge.models.build import ModelConfig, build
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.schema import Spec, differences, parse
+from dmh_edge.task import TaskSpec
 
 #: Name of the checkpoint in the folder of a run.
 CHECKPOINT_NAME = "checkpoint.safetensors"

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dmh_edge.contract import ParityFigure
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import coarseness
+from dmh_edge.runtime.sessions.policy import Policy
+from dmh_edge.runtime.sessions.replay import coarseness
 
 if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
     from dmh_edge.evaluate import Evaluation

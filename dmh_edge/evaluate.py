@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dmh_edge.runtime.agent import Agent
+from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
-from dmh_edge.tasks.task import Task, phase_of
+from dmh_edge.tasks.family import Task, phase_of
 
 Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 #: Chooses actions from observations [N, S]; told which rows start an episode [N], their last rewards [N], and their

@@ -24,7 +24,6 @@ from torch import Tensor
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig
-from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import batches
 from dmh_edge.data.contexts import ContextSampler, LabelledChunks
 from dmh_edge.data.episodes import Episodes
@@ -36,6 +35,7 @@ from dmh_edge.files import write_text
 from dmh_edge.models.build import build
 from dmh_edge.presets import load
 from dmh_edge.schema import differences
+from dmh_edge.task import DiscreteAction
 from dmh_edge.training_log import Display, TrainingLog
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
-from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.replay import SELF_TEST_TICKS
+from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS
 from dmh_edge.trace import Trace
 
 #: Of one robot, like the session that replays it before arming.

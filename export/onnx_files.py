@@ -20,7 +20,7 @@ from onnxscript import opset18 as op
 from dmh_edge.contract import GraphSpec, ModelSpec
 from dmh_edge.errors import ExportError
 from dmh_edge.export.step_graph import StepGraph
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 
 OPSET = 18
 

@@ -23,8 +23,8 @@ from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
 from dmh_edge.errors import ParityError
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
-from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.replay import TOLERANCES, Comparison
+from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.runtime.sessions.replay import TOLERANCES, Comparison
 from dmh_edge.runtime.sessions.session import Arrays, Session
 
 BATCHES = (1, 3)

@@ -10,7 +10,7 @@ import torch
 
 import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import CONTRACT_NAME, TRACE_NAME, PolicyContract, Precision, Provenance
+from dmh_edge.contract import CONTRACT_NAME, GOLDEN_TRACE_NAME, PolicyContract, Precision, Provenance
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
@@ -18,10 +18,10 @@ from dmh_edge.export.parity import Progress, check_backend, check_step, silent
 from dmh_edge.export.plans import Say, build_plans, quiet
 from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.layers import set_product_dtype
-from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import coarseness, replay
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
+from dmh_edge.runtime.sessions.replay import coarseness, replay
 from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
 
 #: Least length of the rollouts that an export must pass; a model may ask for more, to meet every corner of its state.
@@ -170,9 +170,9 @@ def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say)
     if contract.precision == "float16":
         set_product_dtype(deployed, torch.float16)
     files = _write_graphs(folder, deployed, contract, say)
-    say(f"recording {TRACE_NAME}")
-    golden_trace(model, contract).save(folder / TRACE_NAME)
-    files.append(TRACE_NAME)
+    say(f"recording {GOLDEN_TRACE_NAME}")
+    golden_trace(model, contract).save(folder / GOLDEN_TRACE_NAME)
+    files.append(GOLDEN_TRACE_NAME)
     complete = contract.model_copy(update={"files": {file: sha256(folder / file) for file in files}})
     return Policy(folder, complete, sha256="")
 

@@ -13,9 +13,9 @@ from dmh_edge.contract import CONTRACT_NAME
 from dmh_edge.errors import ArtifactError
 from dmh_edge.export.plans import Say, build_plans, targets_here
 from dmh_edge.files import replacing_folder
-from dmh_edge.runtime.policy import NOTE_NAME, Policy
 from dmh_edge.runtime.sessions import tensorrt_library
 from dmh_edge.runtime.sessions.engine import locate
+from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy
 
 
 def cached_plan(engine: Path, cache: Path, say: Say) -> Path:

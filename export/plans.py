@@ -13,8 +13,8 @@ from typing import Any
 
 from dmh_edge.errors import ConfigError, ExportError
 from dmh_edge.files import replacing, sha256, write_bytes
-from dmh_edge.runtime.policy import NOTE_NAME, EngineNote, Policy
 from dmh_edge.runtime.sessions import tensorrt_library
+from dmh_edge.runtime.sessions.policy import NOTE_NAME, EngineNote, Policy
 
 Say = Callable[[str], None]  # told, in a sentence, what is being done
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import ContinuousAction, DType, Element, ModelSpec, TaskSpec
+from dmh_edge.contract import DType, ModelSpec
+from dmh_edge.task import ContinuousAction, Element, TaskSpec
 
 World = dict[str, NDArray[Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dmh_edge.contract import GraphSpec
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 
 
 class StepGraph(nn.Module):

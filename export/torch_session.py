@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.step_graph import StepGraph
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.runtime.sessions.buffered import BufferedSession, View
 from dmh_edge.runtime.sessions.session import Arrays
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from dmh_edge import processes
-from dmh_edge.contract import ContinuousAction, TaskSpec
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
+from dmh_edge.task import ContinuousAction, TaskSpec
 
 #: Actions per episode of the test.
 _STEPS = 3

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S, Clock, MonotonicClock
-from dmh_edge.contract import ContinuousAction, Element, Reward, TaskSpec
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Monitor
 from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
 
 TWO_JOINTS = TaskSpec(
     name="two-joints",

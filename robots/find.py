@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError, RobotError, unknown
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Robot
+from dmh_edge.task import TaskSpec
 
 _FORMS = ("fake", "gym:<id>", "mujoco:<id>", "package.module:Class")
 

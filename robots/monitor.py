@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from dmh_edge.clock import NS_PER_S, Clock
-from dmh_edge.contract import ContinuousAction, TaskSpec
 from dmh_edge.robots.protocol import Action
+from dmh_edge.task import ContinuousAction, TaskSpec
 
 Rule = Literal["shape", "not finite", "out of bounds", "too fast", "before arm", "after stop", "silence"]
 

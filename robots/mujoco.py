@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from dmh_edge import processes
 from dmh_edge.clock import NS_PER_S
-from dmh_edge.contract import ContinuousAction, Element, TaskSpec
 from dmh_edge.errors import ConfigError, MissingExtraError, RobotError, unknown
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Rule
 from dmh_edge.robots.mujoco_link import STEP_NS, Event, Link, PhysicsConfig, StopPath, Word
 from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.task import ContinuousAction, Element, TaskSpec
 
 #: Loading MuJoCo takes a second, on a busy small machine a few.
 _CONNECT_S = 60.0
@@ -323,7 +323,7 @@ def _refuse_odd_options(name: str, **options: tuple[Any, float]) -> None:
 
 def _refuse_odd_hidden(name: str, hidden: Any) -> None:
     from dmh_edge.tasks.arm import HIDDEN_TASKS
-    from dmh_edge.tasks.task import require_hidden
+    from dmh_edge.tasks.family import require_hidden
 
     if hidden is not None:
         require_hidden(name, hidden, HIDDEN_TASKS)

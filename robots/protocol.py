@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import TaskSpec
+from dmh_edge.task import TaskSpec
 
 #: An action as the robot takes it: float32 ``[A]``, or an int64 scalar array ``[]`` for a discrete one.
 Action = NDArray[Any]

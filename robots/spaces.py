@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.errors import RobotError
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 if TYPE_CHECKING:
     import gymnasium

@@ -13,22 +13,22 @@ from dmh_edge.clock import Clock, MonotonicClock, Rate
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
 from dmh_edge.robots.protocol import Robot
-from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.dry_run import DryRun
 from dmh_edge.runtime.guard.guard import Guard
-from dmh_edge.runtime.guard.settings import GUARD_NAME, GuardSettings
-from dmh_edge.runtime.limits import Limits
-from dmh_edge.runtime.loop import Loop
-from dmh_edge.runtime.notify import Notifier
-from dmh_edge.runtime.operator import Operator
-from dmh_edge.runtime.pace import Pace, RobotPace
+from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings
+from dmh_edge.runtime.loop.dry_run import DryRun
+from dmh_edge.runtime.loop.limits import Limits
+from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.loop.pace import Pace, RobotPace
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
+from dmh_edge.runtime.operator.signals import StopSignals
+from dmh_edge.runtime.operator.terminal import Terminal
 from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
 from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.runtime.sessions.state_file import check_state, load_state, save_state
-from dmh_edge.runtime.signals import StopSignals
-from dmh_edge.runtime.terminal import Terminal
 from dmh_edge.runtime.watchdog.supervision import Supervision
 
 SUMMARY_NAME = "summary.json"

@@ -8,8 +8,8 @@
                    numpy's BLAS keeps for products of matrices
 
 Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. Garbage
-collection is the loop's own matter (`runtime.loop`), and that an engine computes on the calling thread without spinning
-is the session's (`runtime.sessions.ort`).
+collection is the loop's own matter (`runtime.loop.loop`), and that an engine computes on the calling thread without
+spinning is the session's (`runtime.sessions.ort`).
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.cli import running
 from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
-from dmh_edge.runtime.guard.settings import load_guard
-from dmh_edge.runtime.policy import NOTE_NAME, Policy
+from dmh_edge.runtime.guard.guard_settings import load_guard
 from dmh_edge.runtime.records.recording import Recording
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 

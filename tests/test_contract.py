@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dmh_edge.contract import (
-    CONTRACT_NAME,
-    ContinuousAction,
-    DiscreteAction,
-    Element,
-    GraphSpec,
-    ModelSpec,
-    PolicyContract,
-    TaskSpec,
-    TensorSpec,
-)
+from dmh_edge.contract import CONTRACT_NAME, GraphSpec, ModelSpec, PolicyContract, TensorSpec
 from dmh_edge.errors import ContractError
 from dmh_edge.schema import parse
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, TaskSpec
 
 POLICIES = Path(__file__).parent / "policies"
 

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from dmh_edge import cli
-from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "Dockerfile.jetson"

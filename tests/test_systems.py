@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dmh_edge import cli, presets
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 
 SMALL = {
     "model.width": 8,

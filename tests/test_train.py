@@ -13,7 +13,6 @@ import torch
 
 from dmh_edge import config, presets
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
-from dmh_edge.contract import Element
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generate, generated
@@ -21,6 +20,7 @@ from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ArtifactError, ConfigError, DataError
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.models import mamba
+from dmh_edge.task import Element
 from dmh_edge.tasks import darkroom
 from dmh_edge.train import Learner, learning_rate, train
 from dmh_edge.training_log import EVENTS_NAME, LOG_NAME, TrainingLog

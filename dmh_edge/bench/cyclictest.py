@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pydantic import Field
 
 from dmh_edge.errors import BackendError
-from dmh_edge.runtime.histogram import Histogram
-from dmh_edge.runtime.report import Percentiles
+from dmh_edge.runtime.report.histogram import Histogram
+from dmh_edge.runtime.report.summary import Percentiles
 from dmh_edge.schema import Spec
 
 NAME = "cyclictest"

@@ -26,9 +26,9 @@ from dmh_edge.config import RunConfig
 from dmh_edge.data.generate import generated
 from dmh_edge.models import mamba
 from dmh_edge.models.dmh import DMH
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.models.sequence import SequencePolicy
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.family import Task
 from dmh_edge.train import Learner
 
 Progress = Callable[[str, int, int], None]  # (what runs, how many done, how many in all)

@@ -9,7 +9,7 @@ from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.export.pipeline import export_policy, export_unproved
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.dmh_parts import DMHConfig
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.tasks import find
 
 #: The paper's sizes.

@@ -77,16 +77,16 @@ def bench_loop(
 ) -> None:
     """How late the loop is on this machine, idle and loaded, beside a cyclictest at the same time. Needs no torch."""
     from dmh_edge import console
-    from dmh_edge.bench import loop
+    from dmh_edge.bench import steadiness
     from dmh_edge.files import write_text
-    from dmh_edge.runtime.policy import Policy
     from dmh_edge.runtime.sessions.engine import locate
+    from dmh_edge.runtime.sessions.policy import Policy
 
     with tempfile.TemporaryDirectory() as folder:
         if engine is not None:
             where, chosen = locate(engine, backend)
             policy = Policy.load(where)
-            cases = [loop.Case(policy.contract.name, policy, chosen, hz) for hz in rate or _RATES]
+            cases = [steadiness.Case(policy.contract.name, policy, chosen, hz) for hz in rate or _RATES]
         else:
             require("measuring without a policy of yours", "export", "torch", "safetensors", "onnx", "onnxscript")
             from dmh_edge.bench.untrained import PAPER, SMALL, untrained
@@ -97,13 +97,13 @@ def bench_loop(
                 name, model, usual = known[wanted]
                 console.say(f"exporting an untrained policy: {name}")
                 _, policy = untrained(name, model, Path(folder, wanted))
-                cases += [loop.Case(name, policy, "ort-cpu", hz) for hz in rate or usual]
-        found = loop.measure(
+                cases += [steadiness.Case(name, policy, "ort-cpu", hz) for hz in rate or usual]
+        found = steadiness.measure(
             cases,
             duration,
             realtime,
             round(spin_us * 1000),
-            loop.LOADS if load == "both" else (load,),
+            steadiness.LOADS if load == "both" else (load,),
             lambda setting: console.out.print(setting.headline(), setting.table(), sep="\n", highlight=False),
             console.say,
         )

@@ -12,8 +12,8 @@ from dmh_edge.cli.app import ModelName, Seed, TaskName, app, require
 from dmh_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dmh_edge.contract import TaskSpec
     from dmh_edge.runtime.sessions.session import Session
+    from dmh_edge.task import TaskSpec
 
 
 @app.command()
@@ -121,8 +121,8 @@ def _opener(policy: Path, backend: str | None) -> tuple[TaskSpec, int, Callable[
         contract = draft_contract(checkpoint, policy, policy.name)
         held_out = checkpoint.header.config.data.hold_out
         return contract.task, held_out, lambda batch: TorchSession(checkpoint.build(), contract, batch)
-    from dmh_edge.runtime.policy import Policy
     from dmh_edge.runtime.sessions.engine import locate, open_session
+    from dmh_edge.runtime.sessions.policy import Policy
 
     contract = Policy.load(locate(policy, backend)[0]).contract
     held_out = int(contract.provenance.config.get("data", {}).get("hold_out", 0))  # older policies do not say

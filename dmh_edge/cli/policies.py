@@ -30,7 +30,7 @@ def export(
         raise ConfigError("--trt-target without --trt: say --trt to build plans")
     if (source / CONTRACT_NAME).exists():
         from dmh_edge.export.plans import build_plans
-        from dmh_edge.runtime.policy import Policy
+        from dmh_edge.runtime.sessions.policy import Policy
 
         if not trt:
             raise ConfigError(f"{source} is exported already; add --trt to build its plans in place")
@@ -56,8 +56,8 @@ def inspect(
 ) -> None:
     """Show a policy's contract, hashes and parity figures, after checking every file."""
     from dmh_edge import console
-    from dmh_edge.runtime.policy import Policy
     from dmh_edge.runtime.sessions.engine import locate
+    from dmh_edge.runtime.sessions.policy import Policy
 
     folder, _ = locate(engine, None)
     for table in console.policy_tables(Policy.load(folder)):
@@ -74,8 +74,8 @@ def parity(
     require("parity against the trained model", "export", "torch", "safetensors", "onnx", "onnxruntime")
     from dmh_edge import console
     from dmh_edge.export.pipeline import prove, reference_model
-    from dmh_edge.runtime.policy import Policy
     from dmh_edge.runtime.sessions.engine import locate
+    from dmh_edge.runtime.sessions.policy import Policy
 
     policy = Policy.load(locate(engine, None)[0])
     with console.bars() as told:

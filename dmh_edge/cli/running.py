@@ -85,12 +85,12 @@ def run(
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
-    from dmh_edge.runtime.guard.settings import load_guard
-    from dmh_edge.runtime.limits import Limits
+    from dmh_edge.runtime.guard.guard_settings import load_guard
+    from dmh_edge.runtime.loop.limits import Limits
     from dmh_edge.runtime.operate import SUMMARY_NAME, operate
-    from dmh_edge.runtime.replay import SELF_TEST_TICKS, replay
+    from dmh_edge.runtime.operator.terminal import Terminal
     from dmh_edge.runtime.sessions.engine import open_session
-    from dmh_edge.runtime.terminal import Terminal
+    from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS, replay
     from dmh_edge.settings import parse_setting
 
     flags = {"ramp_s": ramp_s, "deadman_s": deadman}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dmh_edge.data.contexts import ChunkArrays, LabelledChunks
-from dmh_edge.models.policy import Chunks, Lesson
+from dmh_edge.models.policy_model import Chunks, Lesson
 
 
 def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction, Element, TaskSpec
 from dmh_edge.data import minari_files
 from dmh_edge.data.minari_files import EXPERT
 from dmh_edge.errors import DataError
+from dmh_edge.task import DiscreteAction, Element, TaskSpec
 
 #: What must agree between the data's task and the one that is asked for.
 _IDENTITY = ("name", "observation", "action", "reward", "rate_hz")

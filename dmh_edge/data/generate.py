@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction
 from dmh_edge.data import minari_files
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.errors import ConfigError, MissingExtraError
-from dmh_edge.tasks.task import Task, phase_of
+from dmh_edge.task import DiscreteAction
+from dmh_edge.tasks.family import Task, phase_of
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer

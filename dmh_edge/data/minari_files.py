@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction, Element, TaskSpec
 from dmh_edge.errors import ContractError, DataError, MissingExtraError
 from dmh_edge.files import replacing_folder
 from dmh_edge.schema import parse
+from dmh_edge.task import DiscreteAction, Element, TaskSpec
 
 if TYPE_CHECKING:
     from gymnasium import Space

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dmh_edge.contract import TensorSpec
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba
-from dmh_edge.models.policy import CacheDType, Tensors
+from dmh_edge.models.policy_model import CacheDType, Tensors
 from dmh_edge.models.transformer import Rotation, Transformer, penalty
 
 

@@ -6,10 +6,9 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from dmh_edge.contract import TaskSpec
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.dmh_parts import DMHConfig
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.models.sequence import (
     ADMambaConfig,
     ADTransformerConfig,
@@ -18,6 +17,7 @@ from dmh_edge.models.sequence import (
     DTConfig,
     SequencePolicy,
 )
+from dmh_edge.task import TaskSpec
 
 ModelConfig: TypeAlias = Annotated[
     DMHConfig | DMConfig | DTConfig | ADMambaConfig | ADTransformerConfig | BCConfig, Field(discriminator="kind")

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec, TensorSpec
+from dmh_edge.contract import GraphSpec, ModelSpec, TensorSpec
 from dmh_edge.models.dmh_parts import Actor, DMHConfig, Memory
-from dmh_edge.models.policy import (
+from dmh_edge.models.policy_model import (
     CacheDType,
     Chunks,
     Lesson,
@@ -33,6 +33,7 @@ from dmh_edge.models.policy import (
     numbers,
     world_tensors,
 )
+from dmh_edge.task import TaskSpec
 
 
 class DMH(PolicyModel):

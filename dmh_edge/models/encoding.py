@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from dmh_edge.contract import Action, DiscreteAction, Element
+from dmh_edge.task import ActionSpec, DiscreteAction, Element
 
 #: What whole numbers of an observation become; see `ObservationEncoder`.
 Levels: TypeAlias = Literal["one-hot", "one-hot-joint", "scale"]
@@ -85,7 +85,7 @@ class ActionCodec(nn.Module):
         action: the task's action.
     """
 
-    def __init__(self, action: Action) -> None:
+    def __init__(self, action: ActionSpec) -> None:
         super().__init__()
         self.discrete = isinstance(action, DiscreteAction)
         self.size = action.size

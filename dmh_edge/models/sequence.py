@@ -24,12 +24,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dmh_edge.contract import GraphSpec, ModelSpec, TaskSpec
+from dmh_edge.contract import GraphSpec, ModelSpec
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
 from dmh_edge.models.encoding import Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
-from dmh_edge.models.policy import (
+from dmh_edge.models.policy_model import (
     CacheDType,
     Chunks,
     PolicyModel,
@@ -41,6 +41,7 @@ from dmh_edge.models.policy import (
 )
 from dmh_edge.models.transformer import Transformer
 from dmh_edge.schema import Spec
+from dmh_edge.task import TaskSpec
 
 Token = Literal["action", "reward", "start", "return_to_go", "observation"]
 

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dmh_edge.plots import Line, Panel
-from dmh_edge.studies import grid, paper
+from dmh_edge.studies import compare, paper
 from dmh_edge.studies.cell import Outcome
-from dmh_edge.studies.page import Page, table
 from dmh_edge.studies.study import Budget, Study, Workshop, by_name
+from dmh_edge.studies.study_page import Page, table
 
 _WITH, _WITHOUT = "with sub-goal", "without sub-goal"
 #: What the memory's own sub-goal is, as the paper has it and as the preset of small rooms does.
-_OWN: Mapping[str, Mapping[str, Any]] = {"a draw": grid.DRAWN, "the mean": grid.MEAN}
+_OWN: Mapping[str, Mapping[str, Any]] = {"a draw": compare.DRAWN, "the mean": compare.MEAN}
 _CHUNKS = {"smoke": (1, 5), "cpu": (1, 5, 10, 15, 20), "full": (1, 5, 10, 15, 20)}
 _TASKS = {
-    "smoke": grid.TASKS["smoke"],
-    "cpu": grid.TASKS["cpu"],
+    "smoke": compare.TASKS["smoke"],
+    "cpu": compare.TASKS["cpu"],
     "full": ("darkroom-hard", "key-to-door", "large-darkroom-hard", "large-key-to-door"),
 }
 _MEANS = (
-    f"Means over the last {grid.LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden tasks; "
-    "differences are taken hidden task by hidden task. The paper's figures are read off its plots."
+    f"Means over the last {compare.LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden "
+    "tasks; differences are taken hidden task by hidden task. The paper's figures are read off its plots."
 )
 
 
@@ -35,29 +35,29 @@ def run_subgoal(budget: Budget, workshop: Workshop) -> Page:
         for loss, weight in ((_WITH, {}), (_WITHOUT, {"model.subgoal_weight": 0}))
     }
     cells = [
-        cell for task in tasks for name, arm in arms.items() for cell in grid.cells(budget, task, "dm-h", name, arm)
+        cell for task in tasks for name, arm in arms.items() for cell in compare.cells(budget, task, "dm-h", name, arm)
     ]
     outcomes = workshop.finish(cells)
     found = by_name(outcomes)
     gains = {
-        (task, own): grid.difference(found[task, _arm(_WITH, own)], found[task, _arm(_WITHOUT, own)])
+        (task, own): compare.difference(found[task, _arm(_WITH, own)], found[task, _arm(_WITHOUT, own)])
         for own in _OWN
         for task in tasks
     }
 
     def rows() -> Iterator[tuple[str, ...]]:
         for (task, own), gain in gains.items():
-            sides = (str(grid.last(found[task, _arm(loss, own)])) for loss in (_WITH, _WITHOUT))
+            sides = (str(compare.last(found[task, _arm(loss, own)])) for loss in (_WITH, _WITHOUT))
             papers = (f"{figure:g}" for figure in paper.SUBGOAL.get(task, ()))
-            yield task, own, *sides, str(gain), grid.verdict(gain), " / ".join(papers) or "-"
+            yield task, own, *sides, str(gain), compare.verdict(gain), " / ".join(papers) or "-"
 
     return Page(
         title="Ablation: the valuable sub-goal",
         asked="Return of DM-H trained with and without the loss under the valuable sub-goal (`model.subgoal_weight` as "
         f"in the preset, and 0); the memory's own sub-goal is a draw, as in the paper, or its mean: "
-        f"{grid.sample(outcomes)}. {grid.training(outcomes)}.",
+        f"{compare.sample(outcomes)}. {compare.training(outcomes)}.",
         verdicts=[
-            grid.sentence(task, _arm(_WITH, own), _arm(_WITHOUT, own), gain) for (task, own), gain in gains.items()
+            compare.sentence(task, _arm(_WITH, own), _arm(_WITHOUT, own), gain) for (task, own), gain in gains.items()
         ],
         body=[
             table(("task", "own sub-goal", _WITH, _WITHOUT, "difference", "with is", "paper, with / without"), rows()),
@@ -66,11 +66,11 @@ def run_subgoal(budget: Budget, workshop: Workshop) -> Page:
         pictures={
             "ablation-subgoal": (
                 "Return per episode with and without the valuable sub-goal",
-                [grid.panel(task, {name: found[task, name] for name in arms}, yardsticks=False) for task in tasks],
+                [compare.panel(task, {name: found[task, name] for name in arms}, yardsticks=False) for task in tasks],
             )
         },
-        columns=grid.CSV_COLUMNS,
-        rows=grid.csv_rows(outcomes),
+        columns=compare.CSV_COLUMNS,
+        rows=compare.csv_rows(outcomes),
     )
 
 
@@ -81,7 +81,7 @@ def run_chunk(budget: Budget, workshop: Workshop) -> Page:
         cell
         for task in tasks
         for c in chunks
-        for cell in grid.cells(budget, task, "dm-h", _named(c), {**grid.DRAWN, "model.chunk": c})
+        for cell in compare.cells(budget, task, "dm-h", _named(c), {**compare.DRAWN, "model.chunk": c})
     ]
     outcomes = workshop.finish(cells)
     found = by_name(outcomes)
@@ -92,24 +92,24 @@ def run_chunk(budget: Budget, workshop: Workshop) -> Page:
 
     def ours() -> Iterator[tuple[str, ...]]:
         for task in tasks:
-            yield task, *(str(grid.last(side(task, c))) for c in chunks)
+            yield task, *(str(compare.last(side(task, c))) for c in chunks)
 
     def gains() -> Iterator[tuple[str, ...]]:
         for task in tasks:
-            yield task, *(str(grid.difference(side(task, c), side(task, shortest))) for c in chunks[1:])
+            yield task, *(str(compare.difference(side(task, c), side(task, shortest))) for c in chunks[1:])
 
     def papers() -> Iterator[tuple[str, ...]]:
         for task, figures in paper.CHUNK.items():
             yield task, *(f"{figures[c]:g}" for c in chunks)
 
-    line = {task: Line.of("dm-h", chunks, [grid.last(side(task, c)) for c in chunks]) for task in tasks}
+    line = {task: Line.of("dm-h", chunks, [compare.last(side(task, c)) for c in chunks]) for task in tasks}
     return Page(
         title="Ablation: steps under one sub-goal",
         asked=f"Return of DM-H with sub-goals of c = {', '.join(map(str, chunks))} steps, drawn as in the paper: "
-        f"{grid.sample(outcomes)}. "
-        f"{grid.training(outcomes)}.",
+        f"{compare.sample(outcomes)}. "
+        f"{compare.training(outcomes)}.",
         verdicts=[
-            grid.sentence(task, _named(c), _named(shortest), grid.difference(side(task, c), side(task, shortest)))
+            compare.sentence(task, _named(c), _named(shortest), compare.difference(side(task, c), side(task, shortest)))
             for task in tasks
             for c in chunks[1:]
         ],
@@ -126,13 +126,13 @@ def run_chunk(budget: Budget, workshop: Workshop) -> Page:
             "ablation-c": (
                 "Return by c",
                 [
-                    Panel(task, "c, steps under one sub-goal", f"return, last {grid.LAST} episodes", [line[task]])
+                    Panel(task, "c, steps under one sub-goal", f"return, last {compare.LAST} episodes", [line[task]])
                     for task in tasks
                 ],
             )
         },
-        columns=grid.CSV_COLUMNS,
-        rows=grid.csv_rows(outcomes),
+        columns=compare.CSV_COLUMNS,
+        rows=compare.csv_rows(outcomes),
     )
 
 

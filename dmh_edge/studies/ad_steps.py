@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dmh_edge.models.backbones import Attentive
-from dmh_edge.models.policy import Tensors
+from dmh_edge.models.policy_model import Tensors
 from dmh_edge.models.sequence import SequencePolicy
 from dmh_edge.models.transformer import Rotation
 

@@ -10,7 +10,6 @@ import torch
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import TaskSpec
 from dmh_edge.models.build import ModelConfig
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, SequencePolicy
@@ -19,9 +18,10 @@ from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.schema import Spec
 from dmh_edge.studies import ad_steps, engines, paper
 from dmh_edge.studies.machine import cores
-from dmh_edge.studies.page import Page, table
 from dmh_edge.studies.stopwatch import Side, Spread, Times, endless_episode, in_turns, ratio
 from dmh_edge.studies.study import Budget, Study, Workshop
+from dmh_edge.studies.study_page import Page, table
+from dmh_edge.task import TaskSpec
 
 _EPISODES = 4  # of a context, as the paper has it where its context is 4,000 steps
 _LENGTHS = {"smoke": (8, 16), "cpu": (200, 1_000, 4_000, 16_000), "full": (200, 1_000, 4_000, 16_000, 64_000)}

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError
 from dmh_edge.export.pipeline import export_unproved
 from dmh_edge.models.build import build
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.task import TaskSpec
 
 
 def session(checkpoint: Checkpoint, batch: int = 1) -> OrtSession:

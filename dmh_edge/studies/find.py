@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from dmh_edge.errors import ConfigError, unknown
-from dmh_edge.studies import ablations, cost, gridworld, latency, tmaze, tuning
-from dmh_edge.studies.page import Colophon, Page, write
+from dmh_edge.studies import ablations, against_ad, cost, latency, memory_length, tuning
 from dmh_edge.studies.study import Budget, Study, Workshop
+from dmh_edge.studies.study_page import Colophon, Page, write
 
 STUDIES = {
     study.name: study
     for study in (
-        gridworld.STUDY,
-        tmaze.STUDY,
+        against_ad.STUDY,
+        memory_length.STUDY,
         ablations.SUBGOAL,
         ablations.CHUNK,
         tuning.STUDY,

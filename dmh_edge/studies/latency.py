@@ -22,9 +22,9 @@ from dmh_edge.presets import load
 from dmh_edge.schema import Spec
 from dmh_edge.studies import engines
 from dmh_edge.studies.cell import Cell, Trial
-from dmh_edge.studies.page import Page, table
 from dmh_edge.studies.rehearsal import Added, Option, Rehearsal, Run, stage
 from dmh_edge.studies.study import FULL, SMOKE, Budget, Study, Workshop, settings
+from dmh_edge.studies.study_page import Page, table
 
 _TASK, _MODEL = "dark-reacher", "dm-h"
 #: Hidden targets, and episodes in a row on each of them.

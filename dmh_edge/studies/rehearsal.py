@@ -19,12 +19,12 @@ from dmh_edge.errors import DmhEdgeError, RobotError
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.guard.settings import GuardSettings
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.engine import session_for
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
 from dmh_edge.studies.workers import live_and_die_with_the_parent
 

@@ -23,7 +23,7 @@ from dmh_edge.presets import load
 from dmh_edge.schema import Spec, parse
 from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
 from dmh_edge.studies.machine import machine, versions
-from dmh_edge.studies.page import Page
+from dmh_edge.studies.study_page import Page
 from dmh_edge.studies.workers import live_and_die_with_the_parent
 
 Budget: TypeAlias = Literal["smoke", "cpu", "full"]

@@ -10,10 +10,10 @@ from typing import Any
 
 from dmh_edge.evaluate import intervals
 from dmh_edge.plots import per_episode
-from dmh_edge.studies import grid
+from dmh_edge.studies import compare
 from dmh_edge.studies.cell import Cell, Outcome, Trial
-from dmh_edge.studies.page import Page, table
 from dmh_edge.studies.study import SMOKE, Budget, Study, Workshop, by_name, settings
+from dmh_edge.studies.study_page import Page, table
 
 _SYSTEMS = ("dm-h", "ad-mamba", "ad-transformer")
 _TASK = "darkroom"
@@ -47,13 +47,13 @@ _SEEDS = {"smoke": (1, 2), "cpu": (1, 2), "full": (1, 3)}
 _CPU = {"data.batch": 8, "training.updates": 600, "training.device": "cpu"}
 _BASE: Mapping[Budget, Mapping[str, Any]] = {"smoke": SMOKE, "cpu": _CPU, "full": {"training.device": "auto"}}
 _ABOUT = (
-    f"Means over the last {grid.LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden tasks; "
-    "differences are taken hidden task by hidden task. With one training seed an interval does not know what another "
-    "seed would do: differences smaller than those between seeds (see gridworld) say nothing."
+    f"Means over the last {compare.LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden "
+    "tasks; differences are taken hidden task by hidden task. With one training seed an interval does not know what "
+    "another seed would do: differences smaller than those between seeds (see gridworld) say nothing."
 )
 
 _CHOSEN = "Those of the first round are among them: they chose the changes, and so speak in their favour."
-_HEADINGS = ("change", f"last {grid.LAST}", "minus the start", "it is")
+_HEADINGS = ("change", f"last {compare.LAST}", "minus the start", "it is")
 
 
 def run(budget: Budget, workshop: Workshop) -> Page:
@@ -71,20 +71,20 @@ def run(budget: Budget, workshop: Workshop) -> Page:
         start = of[_named(model, _START)]
         for name in names:
             side = of[_named(model, name)]
-            above = grid.difference(side, start)
-            compared = ("", "") if name == _START else (str(above), grid.verdict(above))
-            yield name, str(grid.last(side)), *compared
+            above = compare.difference(side, start)
+            compared = ("", "") if name == _START else (str(above), compare.verdict(above))
+            yield name, str(compare.last(side)), *compared
 
     def best(model: str) -> str:
         name = _ranked(found_again, model, again[model])[0]
-        mean = grid.last(found_again[_named(model, name)])
+        mean = compare.last(found_again[_named(model, name)])
         return f"{model}: of {len(changes[model])} tried, and the best {_BEST} tried again, {name!r} is best, {mean}."
 
     kept, episodes, passes = _TRIALS[budget]
     panels = [
         per_episode(
             model,
-            {name: intervals(grid.returns(found[_named(model, name)])) for name in changes[model]},
+            {name: intervals(compare.returns(found[_named(model, name)])) for name in changes[model]},
         )
         for model in _SYSTEMS
     ]
@@ -92,8 +92,8 @@ def run(budget: Budget, workshop: Workshop) -> Page:
         title="Tuning: settings changed one at a time",
         asked=f"Return in {_TASK} on {kept} hidden tasks that training did not see (`data.hold_out`) and that are not "
         f"those which the other studies try: {passes} passes of {episodes} episodes, training seeds: {first_seeds}. "
-        f"{grid.training(outcomes)}, but for the changes. Each system sets out from settings that work; the sub-goal "
-        "of DM-H is drawn there, as in the paper.",
+        f"{compare.training(outcomes)}, but for the changes. Each system sets out from settings that work; the "
+        "sub-goal of DM-H is drawn there, as in the paper.",
         verdicts=[best(model) for model in _SYSTEMS],
         body=[
             *(
@@ -114,8 +114,8 @@ def run(budget: Budget, workshop: Workshop) -> Page:
             ),
         ],
         pictures={"tuning": ("Return per episode by change", panels)},
-        columns=grid.CSV_COLUMNS,
-        rows=grid.csv_rows([*outcomes, *outcomes_again]),
+        columns=compare.CSV_COLUMNS,
+        rows=compare.csv_rows([*outcomes, *outcomes_again]),
     )
 
 
@@ -130,7 +130,7 @@ def _named(model: str, name: str) -> str:
 
 def _ranked(found: Mapping[str, Sequence[Outcome]], model: str, names: Iterable[str]) -> list[str]:
     """The changes, that of the highest return first."""
-    return sorted(names, key=lambda name: -grid.last(found[_named(model, name)]).mean)
+    return sorted(names, key=lambda name: -compare.last(found[_named(model, name)]).mean)
 
 
 def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -147,7 +147,7 @@ def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> d
 def _cells(budget: Budget, changes: Mapping[str, Mapping[str, Mapping[str, Any]]], seeds: int) -> list[Cell]:
     kept, episodes, passes = _TRIALS[budget]
     trial = Trial(task=_TASK, tasks=kept, episodes=episodes, seeds=passes, validation=True, alone=True)
-    base = {**_BASE[budget], **grid.DRAWN, "data.hold_out": kept}
+    base = {**_BASE[budget], **compare.DRAWN, "data.hold_out": kept}
     return [
         Cell(
             name=_named(model, name),

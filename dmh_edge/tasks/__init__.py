@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
     if error.name != "gymnasium":
         raise
     raise MissingExtraError("gymnasium", "sim", "a simulated task") from error
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.family import Task
 
 TASKS: dict[str, Task] = {
     **{task.spec.name: task for task in gridworld.TASKS},

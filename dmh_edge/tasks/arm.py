@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
-from dmh_edge.contract import ContinuousAction, Element, Reward, TaskSpec
-from dmh_edge.tasks.task import Expert, Task
+from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
+from dmh_edge.tasks.family import Expert, Task
 
 #: Lengths of upper arm, and of forearm up to the fingertip, in metres.
 UPPER, FORE = 0.1, 0.11

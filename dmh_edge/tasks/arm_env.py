@@ -14,11 +14,11 @@ from gymnasium.spaces import Box
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import MissingExtraError
+from dmh_edge.task import TaskSpec
 from dmh_edge.tasks import dark_payload, dark_reacher
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
-from dmh_edge.tasks.task import require_hidden
+from dmh_edge.tasks.family import require_hidden
 
 if importlib.util.find_spec("mujoco") is None:
     raise MissingExtraError("mujoco", "mujoco", "a task with an arm")

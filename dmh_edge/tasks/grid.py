@@ -22,8 +22,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dmh_edge.contract import TaskSpec
-from dmh_edge.tasks.task import Expert, Task, require_hidden
+from dmh_edge.task import TaskSpec
+from dmh_edge.tasks.family import Expert, Task, require_hidden
 
 Ints = NDArray[np.int64]
 Information = dict[str, Any]

@@ -25,9 +25,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.task import DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.tasks.family import Task
 from dmh_edge.tasks.grid import Grid, Ints, grid_task
-from dmh_edge.tasks.task import Task
 
 #: Change of (x, y) per action; y grows upwards.
 MOVES = np.array([[-1, 0], [1, 0], [0, 1], [0, -1], [0, 0]])

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.errors import ConfigError
+from dmh_edge.task import DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.tasks.family import Task
 from dmh_edge.tasks.grid import Grid, Ints, grid_task, register
-from dmh_edge.tasks.task import Task
 
 SHORTEST, LONGEST = 2, 1_000_000
 DEFAULT = 1000

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S
-from dmh_edge.contract import ContinuousAction, Element, TaskSpec
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.observed import ROUNDING
+from dmh_edge.task import ContinuousAction, Element, TaskSpec
 
 
 class Applied:

@@ -19,7 +19,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
-from dmh_edge.contract import ContinuousAction, TaskSpec
+from dmh_edge.task import ContinuousAction, TaskSpec
 
 #: What the robot does with an action; ``delta`` is a position given as a change.
 Mode = Literal["position", "delta", "velocity", "effort", "discrete"]

@@ -12,14 +12,14 @@ from typing import NoReturn
 import numpy as np
 
 from dmh_edge.clock import NS_PER_S, Slot
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.applied import Applied
 from dmh_edge.runtime.guard.faults import ROW, Fault, Response, mode_of
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.guard.observed import Observed
 from dmh_edge.runtime.guard.punctuality import Punctuality
-from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.task import TaskSpec
 
 
 class SafeStop(BaseException):

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S
-from dmh_edge.contract import ContinuousAction, TaskSpec
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.task import ContinuousAction, TaskSpec
 
 #: Share of a range by which float32 arithmetic may pass a bound without being a fault.
 ROUNDING = 1e-6

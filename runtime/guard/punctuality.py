@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmh_edge.clock import NS_PER_S
-from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
 
 
 class Punctuality:

@@ -1,7 +1,7 @@
 """What happens in a run, told from how its counters move: faults, slots that passed, episodes that ended.
 
 The loop says once a slot where its counters stand; nothing else has to know that somebody reads along. The report has
-the faults with their times from `runtime.events`.
+the faults with their times from `runtime.report.events`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.tally import Tally
+from dmh_edge.runtime.report.tally import Tally
 
 Kind = Literal["fault", "overrun", "episode", "stop"]
 

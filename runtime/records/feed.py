@@ -19,8 +19,8 @@ from dmh_edge.runtime.records.changes import Change, Changes
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, NUMBERS, SLOT, TICK, group, slot_dtype, state_dtype
 from dmh_edge.runtime.records.readers import Reader
 from dmh_edge.runtime.records.ring import Entry, Ring
+from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
-from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
 
 #: A state is due at the next chunk boundary after so long, and at any step after the longer time.
 STATE_S: Final = 5.0

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
-from dmh_edge.runtime.tally import FIGURES, SlotKind, Tally
 from dmh_edge.trace import Trace
 
 #: A recorder never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a

@@ -17,16 +17,16 @@ from dmh_edge import __version__
 from dmh_edge.clock import Clock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.files import write_text
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.records.feed import Feed
 from dmh_edge.runtime.records.in_memory import Recorder
 from dmh_edge.runtime.records.listeners import Both, Records
-from dmh_edge.runtime.records.overview import TIMES, Lines, Overview
-from dmh_edge.runtime.records.page import page
 from dmh_edge.runtime.records.readers import Reader
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.overview import TIMES, Lines, Overview
+from dmh_edge.runtime.report.page import page
+from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.report.tally import Tally
 from dmh_edge.runtime.sessions.session import Session
-from dmh_edge.runtime.tally import Tally
 from dmh_edge.trace import Trace
 
 PAGE_NAME = "page.html"

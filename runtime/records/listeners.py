@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.report.tally import SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
-from dmh_edge.runtime.tally import SlotKind, Tally
 
 
 class Records(Protocol):

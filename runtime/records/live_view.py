@@ -20,7 +20,7 @@ from dmh_edge.clock import NS_PER_S
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, TICK
 from dmh_edge.runtime.records.readers import Attached
 from dmh_edge.runtime.records.ring import RingReader
-from dmh_edge.runtime.tally import FIGURES
+from dmh_edge.runtime.report.tally import FIGURES
 
 _FRAME_S: Final = 0.2
 #: Figures are of so much time.

@@ -21,11 +21,12 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from numpy.typing import NDArray
 
-from dmh_edge.contract import ContinuousAction, PolicyContract
+from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.records.changes import Kind
 from dmh_edge.runtime.records.layout import group, slot_dtype
+from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.session import Arrays
-from dmh_edge.runtime.tally import FIGURES
+from dmh_edge.task import ContinuousAction
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _TYPES: Final = {

@@ -14,9 +14,9 @@ from typing import Final
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.runtime.records.layout import TICK
 from dmh_edge.runtime.records.mcap_write import RunFile
-from dmh_edge.runtime.records.overview import TIME_COLUMNS, Overview
 from dmh_edge.runtime.records.readers import Attached
 from dmh_edge.runtime.records.ring import RingReader
+from dmh_edge.runtime.report.overview import TIME_COLUMNS, Overview
 
 _LOOK_S: Final = 0.02
 _FLUSH_S: Final = 0.25

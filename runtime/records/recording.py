@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.runtime.records.keeping import RECORD_NAME, TRACE_NAME
-from dmh_edge.runtime.replay import Comparison, replay
+from dmh_edge.runtime.sessions.replay import Comparison, replay
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import Trace
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmh_edge.errors import ArtifactError, ConfigError, unknown
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.session import Session
 
 BACKENDS = ("ort-cpu", "ort-cuda", "tensorrt")

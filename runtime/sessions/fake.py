@@ -11,18 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.contract import (
-    ContinuousAction,
-    GraphSpec,
-    ModelSpec,
-    PolicyContract,
-    Provenance,
-    TaskSpec,
-    TensorSpec,
-)
+from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, TensorSpec
 from dmh_edge.errors import ContractError
 from dmh_edge.runtime.sessions.schedule import Schedule
 from dmh_edge.runtime.sessions.session import Arrays
+from dmh_edge.task import ContinuousAction, TaskSpec
 
 _TICKS = "ticks_in_episode"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, PolicyContract
 from dmh_edge.errors import BackendError, ContractError, MissingExtraError
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.buffered import BufferedSession, View, views
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.session import Arrays
 
 # As it comes, onnxruntime 1.32 starts a thread when it is imported, which some seconds later starts others, takes

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec
 from dmh_edge.errors import BackendError, ContractError
-from dmh_edge.runtime.policy import EngineNote, Policy
 from dmh_edge.runtime.sessions import cuda, tensorrt_library
 from dmh_edge.runtime.sessions.buffered import BufferedSession, View, all_finite, views
+from dmh_edge.runtime.sessions.policy import EngineNote, Policy
 from dmh_edge.runtime.sessions.session import Arrays
 
 #: Longest wait for one tick. Far above any tick; a GPU that takes longer has hung.

@@ -18,7 +18,7 @@ from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generate, generated
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.tasks import find
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.family import Task
 
 DARKROOM = find("darkroom")
 

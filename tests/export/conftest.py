@@ -11,8 +11,8 @@ import pytest
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.contract import PolicyContract
 from dmh_edge.export.pipeline import draft_contract, export_policy
-from dmh_edge.models.policy import PolicyModel
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.runtime.sessions.policy import Policy
 
 POLICIES = Path(__file__).parents[1] / "policies"
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from dmh_edge.errors import ExportError
 from dmh_edge.export.onnx_files import TRANSLATIONS, _check_rules, _quiet
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 
 
 @pytest.fixture(params=[0, 1])

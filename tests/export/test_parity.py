@@ -16,7 +16,7 @@ from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.backbones import Attentive
 from dmh_edge.models.dmh import DMH
-from dmh_edge.models.policy import PolicyModel
+from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.models.sequence import (
     ADMambaConfig,
     ADTransformerConfig,

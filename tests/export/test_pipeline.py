@@ -13,8 +13,8 @@ from dmh_edge.errors import ArtifactError, ContractError, ParityError
 from dmh_edge.export import pipeline
 from dmh_edge.export.pipeline import export_policy, prove, reference_model
 from dmh_edge.models.dmh import DMH
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import TOLERANCES
+from dmh_edge.runtime.sessions.policy import Policy
+from dmh_edge.runtime.sessions.replay import TOLERANCES
 
 #: Seconds: longer than any export of the small policy on a slow machine.
 _PATIENCE_S = 300

@@ -13,8 +13,8 @@ from dmh_edge.contract import CONTRACT_NAME
 from dmh_edge.errors import ArtifactError, ExportError
 from dmh_edge.export import plan_cache
 from dmh_edge.export.plan_cache import cached_plan
-from dmh_edge.runtime.policy import NOTE_NAME, Policy
 from dmh_edge.runtime.sessions import tensorrt_library
+from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy
 
 POLICIES = Path(__file__).parents[1] / "policies"
 

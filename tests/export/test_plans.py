@@ -10,8 +10,8 @@ import pytest
 from dmh_edge.errors import ArtifactError, BackendError, ConfigError, ExportError
 from dmh_edge.export import plans
 from dmh_edge.files import sha256
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.engine import open_session
+from dmh_edge.runtime.sessions.policy import Policy
 
 POLICIES = Path(__file__).parents[1] / "policies"
 
@@ -94,8 +94,8 @@ def test_a_plan_without_a_gpu_that_can_run_it_is_one_clear_sentence(policy: Poli
 
 @pytest.mark.gpu
 def test_tensorrt_computes_what_the_reference_computed(policy: Policy) -> None:
-    from dmh_edge.runtime.replay import replay
     from dmh_edge.runtime.sessions.cuda import compute_capability
+    from dmh_edge.runtime.sessions.replay import replay
 
     plans.build_plans(policy, (compute_capability(),))
     _, session = open_session(policy.folder / "model.plan")

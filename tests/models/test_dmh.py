@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.models.dmh import DMH, chunk_signals
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.layers import set_product_dtype
-from dmh_edge.models.policy import Chunks, Lesson
+from dmh_edge.models.policy_model import Chunks, Lesson
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 CHUNK, SUBGOAL, LAYERS = 3, 4, 2
 SIZES = DMHConfig(

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element
 from dmh_edge.models.encoding import ActionCodec, ObservationEncoder
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element
 
 CELL = (Element(name="x", low=0, high=2, levels=3), Element(name="y", low=-1, high=0, levels=2))
 SPEED = Element(name="speed", low=-5, high=5, unit="m/s")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from dmh_edge.contract import DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.models.build import build
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
+from dmh_edge.task import DiscreteAction, Element, Reward, TaskSpec
 
 HORIZON = 4
 TASK = TaskSpec(

@@ -12,10 +12,10 @@ import torch
 
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.export.pipeline import export_policy
 from dmh_edge.models.build import ModelConfig, build
 from dmh_edge.models.dmh import DMH, DMHConfig
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 HERE = Path(__file__).parent
 SIZES = DMHConfig(

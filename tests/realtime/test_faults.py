@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dmh_edge.robots.mujoco_link import Event, Link
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
 
 PROGRAM = Path(__file__).parent / "programs" / "run_mujoco.py"

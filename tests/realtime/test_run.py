@@ -13,7 +13,7 @@ from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME
 from dmh_edge.export.pipeline import export_policy
 from dmh_edge.runtime.records.recording import Recording
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
 
 MAKE = Path(__file__).parents[1] / "policies" / "make.py"

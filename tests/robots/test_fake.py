@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element
 
 MS = 1_000_000
 GRID = TWO_JOINTS.model_copy(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.contract import DiscreteAction
 from dmh_edge.robots.fake import TWO_JOINTS
 from dmh_edge.robots.monitor import Monitor
+from dmh_edge.task import DiscreteAction
 
 MS = 1_000_000
 

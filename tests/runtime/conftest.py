@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
 
 POLICIES = Path(__file__).parents[1] / "policies"
 NAMES = ("tiny-discrete", "tiny-continuous")

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeError, RobotError
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.records.keeping import Keeping
-from dmh_edge.runtime.replay import replay
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
+from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
 
 PROGRAM = Path(__file__).parent / "programs" / "run_fake.py"

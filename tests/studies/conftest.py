@@ -11,8 +11,8 @@ import torch
 
 from dmh_edge.studies import find
 from dmh_edge.studies.cell import Cell, Trial
-from dmh_edge.studies.page import Page
 from dmh_edge.studies.study import SMOKE, settings
+from dmh_edge.studies.study_page import Page
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dmh_edge.models.policy import Chunks
+from dmh_edge.models.policy_model import Chunks
 from dmh_edge.models.sequence import ADTransformerConfig, SequencePolicy
 from dmh_edge.studies.ad_steps import InPlace, Rereading, standing_in
 from dmh_edge.tasks import find

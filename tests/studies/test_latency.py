@@ -13,7 +13,7 @@ from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.errors import DmhEdgeError, RobotError
 from dmh_edge.export.pipeline import export_unproved
 from dmh_edge.presets import load
-from dmh_edge.runtime.policy import Policy
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.studies import latency, rehearsal
 from dmh_edge.studies.latency import Measured
 from dmh_edge.studies.rehearsal import Added, Rehearsal, Run, rehearse, stage

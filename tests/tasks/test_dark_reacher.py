@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.tasks.dark_reacher import SPEC, TARGETS, TASK
-from dmh_edge.tasks.task import phase_of
+from dmh_edge.tasks.family import phase_of
 
 IDS = np.array([0, 1, 2, 3, 80, 81])
 

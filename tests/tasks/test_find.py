@@ -7,7 +7,7 @@ import pytest
 
 from dmh_edge.errors import ConfigError
 from dmh_edge.tasks import TASKS, find
-from dmh_edge.tasks.task import phase_of
+from dmh_edge.tasks.family import phase_of
 
 
 def test_every_task_is_found_by_its_name() -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from dmh_edge.contract import DiscreteAction
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.gym import GymRobot
+from dmh_edge.task import DiscreteAction
 from dmh_edge.tasks import find, gridworld
 
 NAMES = [*(task.spec.name for task in gridworld.TASKS), "tmaze", "tmaze-2", "tmaze-7"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dmh_edge.tasks import darkroom, find
+from dmh_edge.tasks.family import Task
 from dmh_edge.tasks.gridworld import DOWN, LARGE, LEFT, RIGHT, SMALL, STAY, TASKS, UP, Room
-from dmh_edge.tasks.task import Task
 
 ALL = np.arange(81)
 every_room = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.spec.name)

@@ -9,7 +9,7 @@ import pytest
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.find import find_robot
 from dmh_edge.tasks import find
-from dmh_edge.tasks.task import Task
+from dmh_edge.tasks.family import Task
 from dmh_edge.tasks.tmaze import DOWN, LEFT, RIGHT, UP, WHOLE
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 

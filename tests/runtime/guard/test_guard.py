@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmh_edge.clock import Slot
-from dmh_edge.contract import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.guard.faults import BEARABLE, ROW, TABLE, Fault, mode_of
 from dmh_edge.runtime.guard.guard import Guard, SafeStop
-from dmh_edge.runtime.guard.settings import GuardSettings
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 MS = 1_000_000
 PERIOD = 20 * MS

@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from dmh_edge.contract import TaskSpec
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.task import TaskSpec
 
 #: A slot every ten seconds: whoever reacts within a fraction of it was woken up.
 SLOW: TaskSpec = TWO_JOINTS.model_copy(update={"rate_hz": 0.1, "max_hold_s": 50.0, "max_observation_age_s": 90.0})

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import NS_PER_S, FakeClock
-from dmh_edge.contract import TaskSpec
 from dmh_edge.errors import ArtifactError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.guard.settings import GuardSettings
-from dmh_edge.runtime.limits import Limits
-from dmh_edge.runtime.loop import Loop
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.runtime.loop.limits import Limits
+from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.operator.signals import StopSignals
 from dmh_edge.runtime.records.feed import Feed
 from dmh_edge.runtime.records.in_memory import Recorder
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK
 from dmh_edge.runtime.records.listeners import Both
 from dmh_edge.runtime.records.readers import Reader
 from dmh_edge.runtime.records.ring import RingReader
+from dmh_edge.runtime.report.tally import FIGURES
+from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
-from dmh_edge.runtime.signals import StopSignals
-from dmh_edge.runtime.tally import FIGURES
+from dmh_edge.task import TaskSpec
 
 #: Asked for little, so that the fake policy's goals differ.
 TASK = TWO_JOINTS.model_copy(update={"target_return": 0.0})

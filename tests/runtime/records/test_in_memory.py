@@ -8,11 +8,11 @@ import pytest
 
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS
-from dmh_edge.runtime.agent import Agent
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.records.in_memory import LARGEST_BYTES, Recorder
-from dmh_edge.runtime.replay import replay
+from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.replay import replay
 
 CONTRACT = fake_contract(TWO_JOINTS)
 FIGURES = (1, 2, 3, 4, 5, 6)

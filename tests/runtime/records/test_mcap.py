@@ -25,17 +25,17 @@ from dmh_edge.contract import PolicyContract
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
-from dmh_edge.runtime.guard.settings import GUARD_NAME
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.guard.guard_settings import GUARD_NAME
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import SUMMARY_NAME, operate
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME
 from dmh_edge.runtime.records.mcap_read import Run
 from dmh_edge.runtime.records.mcap_schema import Codec
 from dmh_edge.runtime.records.recording import Recording
-from dmh_edge.runtime.replay import replay
-from dmh_edge.runtime.report import Summary
+from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.fake import FakeSession
+from dmh_edge.runtime.sessions.policy import Policy
+from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
 
 PROGRAM = Path(__file__).parent / "programs" / "record_fake.py"

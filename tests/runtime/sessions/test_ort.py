@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dmh_edge.errors import BackendError, ContractError
-from dmh_edge.runtime.policy import Policy
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
 
 World = dict[str, NDArray[Any]]
 Open = Callable[[int], OrtSession]
@@ -166,7 +166,7 @@ def test_the_engine_starts_no_thread_and_reports_to_nobody(policy):
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from dmh_edge.runtime.policy import Policy\n"
+        "from dmh_edge.runtime.sessions.policy import Policy\n"
         "from dmh_edge.runtime.sessions.ort import OrtSession\n"
         "OrtSession(Policy.load(Path(sys.argv[1])), 1)\n"
         "print(len(os.listdir('/proc/self/task')))"

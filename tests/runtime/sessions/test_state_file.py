@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dmh_edge.errors import ArtifactError, ContractError
-from dmh_edge.runtime.policy import Policy
-from dmh_edge.runtime.replay import replay
 from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.runtime.sessions.policy import Policy
+from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.runtime.sessions.state_file import check_state, load_state, save_state
 
 

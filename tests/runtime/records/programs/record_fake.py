@@ -17,8 +17,8 @@ from pathlib import Path
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
-from dmh_edge.runtime.guard.settings import GuardSettings
-from dmh_edge.runtime.limits import Limits
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 

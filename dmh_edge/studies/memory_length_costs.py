@@ -1,0 +1,126 @@
+"""What a step and an update cost in T-maze, by memory length: measured through the exported graphs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from dmh_edge import tasks
+from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.data.generate import generated
+from dmh_edge.models.build import build
+from dmh_edge.presets import load
+from dmh_edge.runtime.sessions.ort import OrtSession
+from dmh_edge.schema import Spec
+from dmh_edge.studies import engines
+from dmh_edge.studies.memory_length_plan import CONSTANT, LENGTHS, SYSTEMS, wanted_settings
+from dmh_edge.studies.stopwatch import Side, Times, endless_episode, in_turns
+from dmh_edge.studies.study import Budget
+from dmh_edge.train import Learner
+
+_ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
+#: Steps of a turn, and the length from which those of dt are few, as each of them is long.
+_MANY, _FEW, _LONG = 20, 4, 5_000
+#: Lengths at which one update is measured. Those of dt are two: a power law through them tells of longer ones.
+_PROBED: dict[Budget, dict[str, tuple[int, ...]]] = {
+    "smoke": {"dt": (4, 8)},
+    "cpu": {"dm-h": (1_000, 20_000, 100_000), "dm": (1_000, 20_000), "dt": (1_000, 5_000)},
+    "full": {"dm-h": (1_000, 20_000, 100_000), "dm": (1_000, 20_000), "dt": (1_000, 5_000)},
+}
+
+
+class AtLength(Spec):
+    """What a step is like at one memory length."""
+
+    length: int
+    """L."""
+    state_bytes: dict[str, int]
+    """Of the state of one robot, by system."""
+    sides: list[Times]
+    """Of a step, by system."""
+
+
+class Probe(Spec):
+    """What one update takes, of one context that is one episode in the whole corridor."""
+
+    system: str
+    """Kind of model."""
+    length: int
+    """L."""
+    seconds: float
+    """Of the update, on one thread."""
+    gigabytes: float
+    """The most that the process had, with the data set and PyTorch itself."""
+
+
+class Costs(Spec):
+    """What was measured."""
+
+    steps: list[AtLength]
+    """By length."""
+    probes: list[Probe]
+    """Of updates."""
+
+    def of_dt(self) -> list[Probe]:
+        """Two of a transformer, at different lengths."""
+        return [probe for probe in self.probes if probe.system == "dt"]
+
+
+def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
+    """Time steps and updates."""
+    probes = []
+    for model, lengths in _PROBED[budget].items():
+        for length in lengths:
+            say(f"timing an update of {model} at a memory length of {length:,}")
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # its memory is its own
+                probes.append(fresh.submit(_probe, budget, model, length).result())
+    steps = []
+    kept: dict[str, OrtSession] = {}
+    for length in LENGTHS[budget]:
+        say(f"timing steps at a memory length of {length:,}")
+        spec = tasks.find(f"tmaze-{length}").spec
+        sides, state = {}, {}
+        for model in SYSTEMS:
+            config = load(spec.name, model, None, wanted_settings(budget, model, length)).model
+            if model not in kept or model not in CONSTANT:  # the others have the same graphs at every length
+                kept[model] = engines.session(Checkpoint.untrained(config, spec))
+            state[model] = sum(tensor.zeros(1).nbytes for tensor in build(config, spec).model_spec().state)
+            turn = _FEW if model == "dt" and length > _LONG else _MANY
+            sides[model] = Side(endless_episode(kept[model]), turn, _ROUNDS[budget])
+        steps.append(AtLength(length=length, state_bytes=state, sides=in_turns(sides)))
+    return Costs(steps=steps, probes=probes)
+
+
+def _probe(budget: Budget, model: str, length: int) -> Probe:
+    torch.set_num_threads(1)
+    task = tasks.find(f"tmaze-{length}")
+    run = load(task.spec.name, model, None, (*wanted_settings(budget, model, length), "data.batch=1"))
+    learner = Learner(run, generated(task), task.train_ids, torch.device("cpu"))
+    whole = next(drawn for drawn in map(learner.draw, itertools.count()) if drawn.valid.sum() > length)
+    began = time.perf_counter()
+    learner.update(whole)
+    return Probe(system=model, length=length, seconds=time.perf_counter() - began, gigabytes=_most_memory() / 1e9)
+
+
+def _most_memory() -> int:
+    """Bytes that this process has had at once. (What `resource` tells begins with those of its parent.)"""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return 1024 * int(kilobytes)
+
+
+def estimate(probes: Sequence[Probe], length: int) -> tuple[float, float]:
+    """Seconds and gigabytes of an update, by the power law through two that were measured."""
+    one, two = probes
+    stretch = math.log(length / one.length) / math.log(two.length / one.length)
+    return (
+        one.seconds * (two.seconds / one.seconds) ** stretch,
+        one.gigabytes * (two.gigabytes / one.gigabytes) ** stretch,
+    )

@@ -1,0 +1,90 @@
+"""A dry run: everything but ``write``. Reads, guard, policy and records are the real ones; the robot takes no action.
+
+The loop is given this in the robot's place and never holds the robot itself, so that nothing it does can move it:
+
+    robot in real time    never armed and never reset: by the protocol it stands still, wherever it stands, and no
+                          command timeout runs. Episodes follow each other without motion.
+    robot in lockstep     a simulator, armed and reset as always; its time then stands still for want of an action
+
+The policy is told the truth: what was applied is the task's safe action, in every slot. So the guard judges each
+proposal as the first one after standing still, and the policy sees that nothing it wishes for has any effect: what it
+learns so is worth nothing, and is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dmh_edge.robots.protocol import Action, Reading, Robot
+from dmh_edge.task import ContinuousAction, TaskSpec
+
+
+class DryRun:
+    """A robot that is looked at and left alone; see `Robot`.
+
+    Args:
+        robot: the one to leave alone.
+    """
+
+    command_timeout_s = None  # nobody owes it an action
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+        self.damp = _do_nothing if callable(getattr(robot, "damp", None)) else None
+
+    @property
+    def task(self) -> TaskSpec:
+        """The robot's."""
+        return self._robot.task
+
+    @property
+    def lockstep(self) -> bool:
+        """The robot's."""
+        return self._robot.lockstep
+
+    @property
+    def simulated(self) -> bool:
+        """The robot's."""
+        return self._robot.simulated
+
+    @property
+    def stop_path(self) -> Callable[[], None] | None:
+        """The robot's."""
+        return self._robot.stop_path
+
+    def connect(self) -> None:
+        """Reach the robot."""
+        self._robot.connect()
+
+    def arm(self) -> None:
+        """Only in lockstep."""
+        if self._robot.lockstep:
+            self._robot.arm()
+
+    def reset(self) -> None:
+        """Only in lockstep."""
+        if self._robot.lockstep:
+            self._robot.reset()
+
+    def read(self) -> Reading:
+        """What the robot sees."""
+        return self._robot.read()
+
+    def write(self, action: Action) -> Action:  # noqa: ARG002 (that it goes nowhere is the point)
+        """Nothing but the safe action, which stands for standing still."""
+        spec = self._robot.task.action
+        return np.array(spec.safe, np.float32 if isinstance(spec, ContinuousAction) else np.int64)
+
+    def stop(self) -> None:
+        """Stop the robot."""
+        self._robot.stop()
+
+    def close(self) -> None:
+        """Let go of the robot."""
+        self._robot.close()
+
+
+def _do_nothing() -> None:
+    """Damping a robot that stands still."""

@@ -1,0 +1,348 @@
+"""The loop: one policy drives one robot at a fixed rate.
+
+    wait for the slot -> robot.read -> guard -> policy proposes -> guard -> robot.write -> commit -> record
+
+    disarmed -> self-tested -> armed -> running -> stopped (latched: a loop runs once)
+
+What happens in a slot stands in `runtime.loop.turn`. An episode ends by the robot's flags, at the task's horizon, or
+when the operator says so; the policy takes no step on its last observation, whose reward goes into the first step of
+the next episode. Between two episodes the robot moves by itself, for a limited time, and the policy is not stepped.
+
+Garbage is collected between episodes only. No Python thread runs beside the loop; a process watches over it
+(`runtime.watchdog.supervision`), and once that has stopped the robot, the loop moves it no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from dmh_edge.clock import NS_PER_S, Clock, Rate, Slot
+from dmh_edge.errors import BackendError, RobotError
+from dmh_edge.robots.protocol import Robot
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.guard import Guard, SafeStop
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.runtime.loop.alarm import alarm
+from dmh_edge.runtime.loop.asking import ask
+from dmh_edge.runtime.loop.limits import Limits
+from dmh_edge.runtime.loop.pace import Pace, RobotPace
+from dmh_edge.runtime.loop.preflight import check_fit
+from dmh_edge.runtime.loop.steps import Steps
+from dmh_edge.runtime.loop.turn import Turns
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
+from dmh_edge.runtime.operator.signals import StopRequested, StopSignals
+from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.report.events import EventLog, Moment
+from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.report.tally import StoppedBy, Tally
+from dmh_edge.runtime.sessions.agent import Agent
+from dmh_edge.runtime.watchdog.heartbeat import Phase
+from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
+from dmh_edge.task import TaskSpec
+
+#: During a reset, how long a stop that no signal announces may stay unseen.
+_UNSEEN_NS = NS_PER_S // 100
+
+
+class _LimitReached(Exception):
+    """The run has ended as it should."""
+
+    def __init__(self, limit: StoppedBy) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class Loop:
+    """One run of a policy on a robot.
+
+    Args:
+        agent: feeds a session of one robot.
+        robot: neither connected nor armed.
+        rate_hz: control rate; None for the policy's own.
+        limits: when to end.
+        clock: where time comes from.
+        signals: entered by the caller, who writes the records while a second Ctrl-C is still held off.
+        recorder: None to keep no trace.
+        guard: its settings.
+        operator: whose wishes are looked at once a slot; None for nobody.
+        permit: asks for the permission to arm, and returns once it is given; None where it was given beforehand.
+        supervision: who stops the robot when this loop cannot; None for the usual one.
+        pace: whether the clock or the robot's own readings say when a slot begins.
+        notifier: told that the loop is alive; None for nobody.
+
+    Raises:
+        ConfigError: rate or settings cannot be used for this task.
+
+    Attributes:
+        tally: what has been counted so far.
+        began: whether the policy's state is the run's: after the self-test, and after what was learned was restored.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        robot: Robot,
+        *,
+        rate_hz: float | None,
+        limits: Limits,
+        clock: Clock,
+        signals: StopSignals,
+        recorder: Records | None,
+        guard: GuardSettings | None = None,
+        operator: Operator | None = None,
+        permit: Callable[[], None] | None = None,
+        supervision: Supervision | None = None,
+        pace: Pace = "clock",
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._agent, self._session, self._robot = agent, agent.session, robot
+        self._contract = agent.session.contract
+        self._task: TaskSpec = self._contract.task
+        self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
+        self._settings = GuardSettings() if guard is None else guard
+        self._operator = Operator(clock) if operator is None else operator
+        self._permit = permit
+        self._deadman_ns = None if self._settings.deadman_s is None else round(self._settings.deadman_s * NS_PER_S)
+        self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
+        self._rate: Rate | RobotPace = (
+            RobotPace(self.rate_hz, robot, clock) if pace == "robot" else Rate(self.rate_hz, clock)
+        )
+        self._notifier = Notifier({}) if notifier is None else notifier
+        self._supervision = supervision or Supervision(
+            self._rate.period_ns, clock, reset_timeout_s=self._settings.reset_timeout_s
+        )
+        self._log = EventLog(clock)
+        self._guard = Guard(
+            self._task,
+            self._rate.period_ns,
+            robot.lockstep,
+            self._settings,
+            simulated=robot.simulated,
+            damps=callable(getattr(robot, "damp", None)),
+            note=self._log.add,
+        )
+        self._steps = Steps(agent, clock, recorder)
+        self.tally = Tally()
+        self.began = False
+        self._turns = Turns(
+            self._task,
+            robot,
+            self._rate.latest if isinstance(self._rate, RobotPace) else robot.read,
+            self._guard,
+            self._steps,
+            self._operator,
+            self._supervision,
+            clock,
+            self.tally,
+            self._log,
+        )
+        self._first_slot_ns: int | None = None
+
+    def run(self, self_test: Callable[[], object], recall: Callable[[], float]) -> None:
+        """Take the robot through its whole life. It stands still when this returns or raises.
+
+        Args:
+            self_test: replays the golden trace through the session.
+            recall: gives the session, which has forgotten everything, what it learned before, and returns the reward
+                that the policy had not been told then.
+
+        Raises:
+            DmhEdgeError: the robot does not fit, the self-test failed, or robot or backend failed; `tally` tells how
+                far it came.
+        """
+        failure: BaseException | None = None
+        try:
+            try:
+                self._signals.phase = "waiting"
+                if self._stop_is_wanted():  # it came before the run began
+                    raise StopRequested
+                check_fit(self._robot, self._task, self.rate_hz)
+                self_test()
+                self._log.add(Moment.SELF_TESTED)
+                self._agent.forget()
+                self._drive(recall())
+            finally:
+                self._signals.phase = "stopping"
+        except _LimitReached as reached:
+            self._note(reached.limit, "the limit was reached")
+        except SafeStop as stop:
+            self._note("guard", str(stop))
+        except StopRequested:
+            self._log.add(Moment.OPERATOR_STOP)
+            self._note("operator", self._signals.received or self._operator.stop_reason)
+        except WatchdogFired:
+            pass  # noted below
+        except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
+            failure = error
+            self._note("error", str(error))
+            if isinstance(error, (RobotError, BackendError)):
+                self._guard.count(Fault.ROBOT_FAILED if isinstance(error, RobotError) else Fault.POLICY_FAILED)
+        try:
+            self._stop_robot(failure)
+        finally:
+            if verdict := self._supervision.verdict:
+                self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
+            self._steps.end(self.tally, self._guard.counts)
+        if verdict and isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
+            return
+        if failure is not None:
+            raise failure
+
+    @property
+    def reward_due(self) -> float:
+        """Rewards that are no part of any step of the policy yet."""
+        return self._steps.reward_due
+
+    def summary(self) -> Summary:
+        """The report so far."""
+        return Summary.of(
+            self.tally,
+            self._contract,
+            backend=self._session.backend,
+            rate_hz=self.rate_hz,
+            faults=self._guard.counts,
+            events=self._log.events(),
+            events_dropped=self._log.dropped,
+            unrecorded=self._recorder.unrecorded if self._recorder else 0,
+        )
+
+    def _drive(self, reward_due: float) -> NoReturn:
+        """Connect, arm, and take slot after slot until an exception says why to stop."""
+        ask("connect", self._robot.connect)
+        self._log.add(Moment.CONNECTED)
+        self._supervision.begin(self._robot)
+        self._notifier.say("READY=1")
+        if self._permit:
+            self._permit()
+        self._steps.begin(reward_due)
+        if self._stop_is_wanted():  # while everything else took its time
+            raise StopRequested
+        self.began = True
+        self._operator.confirm()
+        self._supervision.check_in(Phase.RESETTING)
+        ask("arm", self._robot.arm)
+        self._log.add(Moment.ARMED)
+        with _no_garbage_collection():
+            self._start_episode()
+            while True:
+                slot = self._rate.wait(self._stop_is_wanted)
+                if slot is None:
+                    raise StopRequested
+                self._take(slot)
+                self._notifier.alive(slot.start_ns, self.tally.ticks)
+
+    def _stop_is_wanted(self) -> bool:
+        return self._signals.requested() or bool(self._operator.stop_reason)
+
+    def _start_episode(self) -> None:
+        self._supervision.check_in(Phase.RESETTING)
+        gc.collect()
+        self._signals.phase = "waiting"
+        if self._stop_is_wanted():  # it came in the last slot, and a reset is motion
+            raise StopRequested
+        until_ns = self._clock.now_ns() + round(self._settings.reset_timeout_s * NS_PER_S)
+
+        def seconds_left() -> float:
+            """Until the reset is interrupted: it has taken too long, or the operator is gone or wants a stop."""
+            if self._operator.stop_reason:
+                self._signals.request(self._operator.stop_reason)  # raises once, as if it had come by a signal
+            now_ns = self._clock.now_ns()
+            if now_ns > until_ns:
+                self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._settings.reset_timeout_s:g} s")
+            present_ns = self._check_operator(now_ns)
+            return min(until_ns - now_ns, present_ns, _UNSEEN_NS) / NS_PER_S
+
+        with alarm(seconds_left):
+            ask("reset", self._robot.reset)
+        seconds_left()
+        self._supervision.check_in(Phase.RUNNING)
+        self._signals.phase = "running"
+        self._rate.restart()
+        self._turns.start_episode()
+
+    def _check_operator(self, now_ns: int) -> int:
+        """For how long the operator need not confirm.
+
+        Raises:
+            SafeStop: the last time is too long ago.
+        """
+        if self._deadman_ns is None:
+            return NS_PER_S * 3600
+        left_ns = self._operator.confirmed_ns + self._deadman_ns - now_ns
+        if left_ns < 0:
+            self._guard.stop(Fault.OPERATOR_ABSENT, f"no confirmation for {self._settings.deadman_s:g} s")
+        return left_ns
+
+    def _take(self, slot: Slot) -> None:
+        """One slot, and what follows from it."""
+        self._supervision.check_in(Phase.RUNNING)
+        if self._first_slot_ns is None:
+            self._first_slot_ns = slot.start_ns
+        if self._limits.duration_s and slot.start_ns - self._first_slot_ns >= self._limits.duration_s * NS_PER_S:
+            raise _LimitReached("duration")
+        self._log.slot = slot.index
+        self.tally.slots += 1
+        self.tally.overruns += slot.skipped > 0
+        self.tally.skipped_slots += slot.skipped
+        self._check_operator(slot.start_ns)
+        goes_on = self._turns.take(slot)
+        if self.tally.ticks == self._limits.ticks:  # under an action delay, also by the last reading of an episode
+            raise _LimitReached("ticks")
+        if goes_on:
+            return
+        if len(self.tally.returns) == self._limits.episodes:
+            raise _LimitReached("episodes")
+        self._start_episode()
+
+    def _stop_robot(self, failure: BaseException | None) -> None:
+        """Stop it, and let go of it, which stops it once more.
+
+        Raises:
+            RobotError: it did not confirm.
+        """
+        self._log.add(Moment.STOPPING)
+        self._supervision.tell(Phase.STOPPING)
+        self._notifier.say("STOPPING=1")
+        try:
+            try:
+                self._robot.stop()
+                self._supervision.tell(Phase.DISARMED)
+                self._log.add(Moment.STOPPED)
+            finally:
+                self._robot.close()
+        except Exception as error:
+            self._guard.count(Fault.STOP_FAILED)
+            before = f"; before that: {failure}" if failure is not None else ""
+            self._note(
+                "error",
+                f"the robot did not confirm that it stands still ({type(error).__name__}: {error}): "
+                f"make sure that it does, by its emergency stop if need be{before}",
+            )
+            raise RobotError(self.tally.detail) from error
+        finally:
+            self._supervision.end()
+
+    def _note(self, stopped_by: StoppedBy, detail: str) -> None:
+        printable = detail.encode(errors="backslashreplace").decode()  # a driver's words may hold anything
+        self.tally.stopped_by, self.tally.detail = stopped_by, printable
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Everything that is alive now is left alone, and nothing is collected unless asked for."""
+    was_enabled = gc.isenabled()
+    frozen_before = gc.get_freeze_count()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not frozen_before:
+            gc.unfreeze()
+        if was_enabled:
+            gc.enable()

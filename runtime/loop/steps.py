@@ -1,0 +1,137 @@
+"""The policy's steps: proposed from what a robot showed, then committed once the action was applied, or withdrawn.
+
+A step is told every reward since the step before it. What a step that is withdrawn was told counts for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dmh_edge.clock import Clock, Slot
+from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
+from dmh_edge.runtime.sessions.agent import Agent
+from dmh_edge.runtime.sessions.schedule import Schedule
+
+
+class Steps:
+    """The steps of one policy on one robot.
+
+    Args:
+        agent: feeds a session of one robot.
+        clock: where time comes from.
+        recorder: told of every step and slot; None for nobody.
+
+    Attributes:
+        wished: the proposal under way, ``[A]`` or ``[]`` ...
+        pending: ... if there is one.
+        observed_ns: when it was measured what the proposal is about.
+        kind: of the slot under way, as far as the policy is concerned.
+        figures: of the proposal under way, one per name in `FIGURES`.
+    """
+
+    def __init__(self, agent: Agent, clock: Clock, recorder: Records | None) -> None:
+        self._agent, self._session = agent, agent.session
+        self._clock, self._recorder = clock, recorder
+        self._graphs = self._session.contract.model.graphs
+        self._schedule = Schedule(self._graphs, batch=1)
+        self._reward_heard = 0.0  # not yet part of a proposal
+        self._reward_proposed = 0.0  # part of the proposal under way
+        self._reward = np.zeros(1, np.float32)
+        self._episode_start = np.ones(1, np.bool_)
+        self._started_by_proposal = False  # whether the proposal is the first of an episode
+        self.wished: Action = np.zeros(0)
+        self.pending = False
+        self.observed_ns = 0
+        self.kind: SlotKind = "no_step"
+        self.figures = [0] * len(FIGURES)
+
+    @property
+    def reward_due(self) -> float:
+        """Rewards that are no part of any step of the policy yet."""
+        return self._reward_heard + (self._reward_proposed if self.pending else 0.0)
+
+    def begin(self, reward_due: float) -> None:
+        """The run begins.
+
+        Args:
+            reward_due: what the policy had not been told when it was run before.
+        """
+        self._reward_heard = reward_due
+        if self._recorder:
+            self._recorder.begin(self._session)
+
+    def start_episode(self) -> None:
+        """The next step is the first of an episode."""
+        self._episode_start[0] = True
+
+    def hear(self, reward: float) -> None:
+        """The reward of the action before."""
+        self._reward_heard += reward
+
+    def propose(self, slot: Slot, reading: Reading, read_ns: int) -> tuple[Action, bool]:
+        """Let the policy propose an action; `adopt` makes it the pending one.
+
+        Args:
+            slot: the slot under way.
+            reading: what the policy is shown.
+            read_ns: how long reading it took.
+
+        Returns:
+            the action as the policy wishes it, and whether all of the proposal, state included, is finite.
+        """
+        begin_ns = self._clock.now_ns()
+        self._reward[0] = self._reward_heard
+        outputs = self._agent.propose(reading.observation, self._reward, self._episode_start)
+        self.wished = outputs["action"][0, ...].copy()
+        finite = self._session.proposal_is_finite()
+        self.observed_ns = reading.stamp_ns
+        self.figures[:4] = slot.index, slot.lateness_ns, read_ns, self._clock.now_ns() - begin_ns
+        due = zip(self._schedule.propose(self._episode_start), self._graphs, strict=True)
+        self.kind = "boundary" if any(is_due and graph.every > 1 for is_due, graph in due) else "actor"
+        if self._recorder:
+            self._recorder.propose(self._agent.world, outputs, self.kind == "boundary", self._session)
+        return self.wished, finite
+
+    def adopt(self) -> None:
+        """The proposal is good: it waits for its action to be applied."""
+        self.pending = True
+        self._reward_proposed, self._reward_heard = self._reward_heard, 0.0
+        self._started_by_proposal = bool(self._episode_start[0])
+        self._episode_start[0] = False
+
+    def withdraw(self) -> None:
+        """The pending proposal is no step after all: what it was told counts for the next one."""
+        self.pending, self.kind = False, "no_step"
+        self._reward_heard += self._reward_proposed
+        self._episode_start[0] = self._started_by_proposal
+
+    def commit(self, applied: Action, total_ns: int | None) -> None:
+        """The pending proposal becomes a step of the policy.
+
+        Args:
+            applied: the action as applied.
+            total_ns: from the slot's time until now; None where `figures` has it already.
+        """
+        self._agent.commit(applied)
+        self._schedule.commit()
+        self.pending = False
+        if total_ns is not None:
+            self.figures[5] = total_ns
+        if self._recorder:
+            self._recorder.commit(self.figures, applied)
+
+    def end_slot(self, slot: Slot, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """A slot is over, whether there was a step in it or not; see `Records.slot`."""
+        if self._recorder:
+            figures = (slot.index, slot.lateness_ns, 0, 0, 0, now_ns - slot.start_ns)
+            self._recorder.slot(now_ns, self.kind, figures, tally, faults)
+
+    def end(self, tally: Tally, faults: Mapping[Fault, int]) -> None:
+        """The run is over, and the robot stands still."""
+        if self._recorder:
+            self._recorder.end(self._clock.now_ns(), tally, faults)
