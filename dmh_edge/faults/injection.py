@@ -29,10 +29,13 @@ from dmh_edge.robots.monitor import Violation
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import SUMMARY_NAME, operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
-from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import parse
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element, TaskSpec
@@ -209,20 +212,16 @@ def inject(
         session = spoilt = FaultySession(session, fault, at=at, lasts=lasts, every=every, clock=clock, pause=pause)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            operate(
-                session,
-                robot,
-                policy_sha256="",
-                self_test=lambda: None,
+            run = Run(
                 limits=Limits(ticks=ticks),
-                noise_seed=None
-                if mode.startswith("position")
-                else seed,  # a target that trembles is clamped all the time
-                out=Path(folder),
-                clock=clock,
+                timing=Timing(clock=clock),
+                keeping=Keeping(Path(folder)),
+                attendance=Attendance(operator),
                 guard=settings,
-                operator=operator,
+                # A position target that trembles is clamped all the time.
+                noise_seed=None if mode.startswith("position") else seed,
             )
+            operate(FakePolicy(), session, robot, run)
         except DmhEdgeError:
             pass  # the summary tells
         summary = parse(Summary, (Path(folder) / SUMMARY_NAME).read_text(encoding="utf-8"), SUMMARY_NAME)

@@ -43,6 +43,7 @@ class Guard:
         note: told of each fault as it is seen.
 
     Attributes:
+        settings: as given.
         counts: how often each fault was seen.
 
     Raises:
@@ -62,7 +63,7 @@ class Guard:
     ) -> None:
         settings = GuardSettings() if settings is None else settings
         self.counts: dict[Fault, int] = dict.fromkeys(Fault, 0)
-        self._settings, self._note = settings, note
+        self.settings, self._note = settings, note
         self._responses = settings.responses(task)
         self._damps = damps
         if not damps and any(getattr(settings, row) is Response.DAMP for row in self._responses):
@@ -210,10 +211,10 @@ class Guard:
                 if self._responses["limits"] is Response.STOP:
                     raise SafeStop(fault.value)
         self._clamped_ns += self._period_ns
-        if self._clamped_ns > self._settings.longest_clamp_s * NS_PER_S:
+        if self._clamped_ns > self.settings.longest_clamp_s * NS_PER_S:
             self.stop(
                 Fault.CLAMPED_TOO_LONG,
-                f"every step for {self._clamped_ns / NS_PER_S:g} s, limit {self._settings.longest_clamp_s:g} s; "
+                f"every step for {self._clamped_ns / NS_PER_S:g} s, limit {self.settings.longest_clamp_s:g} s; "
                 "does the policy belong to this robot?",
             )
         return limited
@@ -247,7 +248,7 @@ class Guard:
         response = self._responses[ROW[fault]]
         if response is Response.STOP or (response is Response.DAMP and not self._damps):
             raise SafeStop(fault.value)
-        if self._bad_proposals >= self._settings.bad_proposals:
+        if self._bad_proposals >= self.settings.bad_proposals:
             self.stop(Fault.BAD_PROPOSALS, f"{fault.value}, for the {self._bad_proposals}. time in a row")
         # A slot that is over before its action is ready was held through to the one in which it is.
         over_ns = 0 if self._lockstep else max(0, now_ns - slot_ns) // self._period_ns * self._period_ns
@@ -309,7 +310,7 @@ class Guard:
             return Fault.ACTION_NOT_FINITE
         if not everything_is_finite:
             return Fault.STATE_NOT_FINITE
-        if not self._discrete and np.abs(action).max() > self._settings.exploded * self._applied.largest:
+        if not self._discrete and np.abs(action).max() > self.settings.exploded * self._applied.largest:
             return Fault.ACTION_EXPLODED
         return None
 
@@ -318,7 +319,7 @@ class Guard:
             self._off_since_ns = None
         elif self._off_since_ns is None:
             self._off_since_ns = stamp_ns
-        if self._off_since_ns is not None and stamp_ns - self._off_since_ns >= self._settings.tracking_s * NS_PER_S:
+        if self._off_since_ns is not None and stamp_ns - self._off_since_ns >= self.settings.tracking_s * NS_PER_S:
             self.stop(
                 Fault.TRACKING,
                 f"told {self._applied.last.tolist()}, measured {np.asarray(where).tolist()} "

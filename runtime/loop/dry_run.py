@@ -6,18 +6,20 @@ The loop is given this in the robot's place and never holds the robot itself, so
                           command timeout runs. Episodes follow each other without motion.
     robot in lockstep     a simulator, armed and reset as always; its time then stands still for want of an action
 
-The policy is told the truth: what was applied is the task's safe action, in every slot. So the guard judges each
-proposal as the first one after standing still, and the policy sees that nothing it wishes for has any effect: what it
-learns so is worth nothing, and is never kept.
+The policy is told the truth: the task's safe action was applied, in every slot. The guard therefore judges each proposal
+as the first one after standing still, and the policy sees that its actions have no effect. What it learns that way is
+worth nothing, and is never kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from dmh_edge.robots.protocol import Action, Reading, Robot
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.task import ContinuousAction, TaskSpec
 
 
@@ -28,7 +30,7 @@ class DryRun:
         robot: the one to leave alone.
     """
 
-    command_timeout_s = None  # nobody owes it an action
+    command_timeout_s = None  # it waits for no action
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
@@ -84,6 +86,11 @@ class DryRun:
     def close(self) -> None:
         """Let go of the robot."""
         self._robot.close()
+
+
+def standing_still(guard: GuardSettings) -> GuardSettings:
+    """The guard's settings for a robot that stands still: not to get where the policy wishes is then no fault."""
+    return guard.model_copy(update={"longest_clamp_s": math.inf, "tracking_s": math.inf})
 
 
 def _do_nothing() -> None:

@@ -6,6 +6,8 @@ action. What it proposes depends on everything it is told, so that a replay with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,27 @@ from numpy.typing import NDArray
 from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, TensorSpec
 from dmh_edge.errors import ContractError
 from dmh_edge.runtime.sessions.schedule import Schedule
-from dmh_edge.runtime.sessions.session import Arrays
+from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.task import ContinuousAction, TaskSpec
 
 _TICKS = "ticks_in_episode"
+
+
+@dataclass(frozen=True)
+class FakePolicy:
+    """A policy without a folder, which passes every self-test; see `RunnablePolicy`.
+
+    Attributes:
+        sha256: what stands for its identity.
+        tested: called in place of a self-test.
+    """
+
+    sha256: str = "fake"
+    tested: Callable[[], object] = lambda: None
+
+    def self_test(self, session: Session) -> None:  # noqa: ARG002 (there is nothing to hold it against)
+        """Call what stands in its place."""
+        self.tested()
 
 
 def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:

@@ -20,14 +20,21 @@ from dmh_edge.clock import FakeClock
 from dmh_edge.errors import BackendError, ContractError, ParityError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
 from dmh_edge.runtime.records.in_memory import Recorder
+from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.runtime.sessions.session import Arrays
+from dmh_edge.runtime.watchdog.supervision import Supervision
 from dmh_edge.task import DiscreteAction, Element, TaskSpec
 
 MS = 1_000_000
@@ -164,15 +171,12 @@ def loop_of(
     recorder: Recorder | None = None,
     signals: StopSignals | None = None,
 ) -> Loop:
-    return Loop(
-        Agent(session, seed=1),
-        robot,
-        rate_hz=None,
-        limits=limits,
-        clock=robot._fake_clock,
-        signals=signals or StopSignals(),
-        recorder=recorder,
-    )
+    clock, log = robot._fake_clock, EventLog(robot._fake_clock)
+    pace = Timing(clock=clock).pace(robot, session.contract.task.rate_hz)
+    guard = Guard(session.contract.task, pace.period_ns, robot.lockstep, damps=True, note=log.add)
+    supervision = Supervision(pace.period_ns, clock, reset_timeout_s=60)
+    overseers = Overseers(signals or StopSignals(), Operator(clock), supervision, Notifier({}))
+    return Loop(Agent(session, seed=1), robot, guard, pace, limits, overseers, recorder, log)
 
 
 class Run:
