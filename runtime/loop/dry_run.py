@@ -6,9 +6,9 @@ The loop is given this in the robot's place and never holds the robot itself, so
                           command timeout runs. Episodes follow each other without motion.
     robot in lockstep     a simulator, armed and reset as always; its time then stands still for want of an action
 
-The policy is told the truth: the task's safe action was applied, in every slot. The guard therefore judges each proposal
-as the first one after standing still, and the policy sees that its actions have no effect. What it learns that way is
-worth nothing, and is never kept.
+The policy is told the truth: the task's safe action was applied, in every slot. The guard therefore judges each
+proposal as the first one after standing still, and the policy sees that its actions have no effect. What it learns that
+way is worth nothing, and is never kept.
 """
 
 from __future__ import annotations
