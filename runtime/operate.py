@@ -24,7 +24,7 @@ from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
 from dmh_edge.runtime.operator.terminal import Terminal
 from dmh_edge.runtime.realtime import Grant, RealTime, real_time, warnings
-from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping
+from dmh_edge.runtime.records.run_records import PAGE_NAME, RECORD_NAME, TRACE_NAME, Keeping, RunRecords
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
@@ -181,8 +181,9 @@ def operate(
             if terminal:
                 terminal.watch()
 
-        keeping = Keeping(
-            contract, policy_sha256, session.backend, rate_hz, limits, clock, out, mcap=mcap, live=live, about=about
+        most_ticks = limits.most_ticks(contract.task, rate_hz)
+        keeping = RunRecords(
+            contract, policy_sha256, session.backend, rate_hz, most_ticks, clock, Keeping(out, mcap, live, about)
         )
         loop = Loop(
             Agent(session, noise_seed),
@@ -191,7 +192,7 @@ def operate(
             limits=limits,
             clock=clock,
             signals=signals,
-            recorder=keeping.records,
+            recorder=keeping.recorder,
             guard=_for_one_who_stands_still(guard) if dry_run else guard,
             operator=operator,
             permit=permit,

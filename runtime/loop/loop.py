@@ -35,7 +35,7 @@ from dmh_edge.runtime.loop.turn import Turns
 from dmh_edge.runtime.operator.notify import Notifier
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopRequested, StopSignals
-from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.report.events import EventLog, Moment
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import StoppedBy, Tally
@@ -91,7 +91,7 @@ class Loop:
         limits: Limits,
         clock: Clock,
         signals: StopSignals,
-        recorder: Records | None,
+        recorder: Recorder | None,
         guard: GuardSettings | None = None,
         operator: Operator | None = None,
         permit: Callable[[], None] | None = None,

@@ -12,7 +12,7 @@ import numpy as np
 from dmh_edge.clock import Clock, Slot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.schedule import Schedule
@@ -34,7 +34,7 @@ class Steps:
         figures: of the proposal under way, one per name in `FIGURES`.
     """
 
-    def __init__(self, agent: Agent, clock: Clock, recorder: Records | None) -> None:
+    def __init__(self, agent: Agent, clock: Clock, recorder: Recorder | None) -> None:
         self._agent, self._session = agent, agent.session
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
@@ -126,7 +126,7 @@ class Steps:
             self._recorder.commit(self.figures, applied)
 
     def end_slot(self, slot: Slot, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
-        """A slot is over, whether there was a step in it or not; see `Records.slot`."""
+        """A slot is over, whether there was a step in it or not; see `Recorder.slot`."""
         if self._recorder:
             figures = (slot.index, slot.lateness_ns, 0, 0, 0, now_ns - slot.start_ns)
             self._recorder.slot(now_ns, self.kind, figures, tally, faults)

@@ -28,7 +28,7 @@ _MOST_WAITING: Final = 8 << 20
 METADATA_NAME: Final = "dmh-edge"
 
 
-class RunFile:
+class McapWriter:
     """Writes one run. Enter it; leaving it finishes the file.
 
     Args:

@@ -20,7 +20,7 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records.keeping import Keeping
+from dmh_edge.runtime.records.run_records import RunRecords
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
@@ -294,12 +294,12 @@ def test_the_signals_are_given_back():
 
 
 def test_ctrl_c_before_the_run_has_begun_ends_it_and_leaves_nothing(tmp_path, monkeypatch):
-    class Slow(Keeping):
+    class Slow(RunRecords):
         def __init__(self, *given, **more) -> None:
             signal.raise_signal(signal.SIGINT)
             super().__init__(*given, **more)
 
-    monkeypatch.setattr("dmh_edge.runtime.operate.Keeping", Slow)
+    monkeypatch.setattr("dmh_edge.runtime.operate.RunRecords", Slow)
     robot = Watched(FakeClock(10**9))
     summary = run(robot, out=tmp_path / "run", state=tmp_path / "state.npz", mcap=True)
     assert (summary.stopped_by, summary.detail, summary.ticks) == ("operator", "SIGINT", 0)

@@ -1,4 +1,4 @@
-"""The recorder keeps a trace of a run in memory that was laid out before the first tick: a raw copy per tick.
+"""A recorder that keeps a trace of a run in memory, laid out before the first tick: a raw copy per tick.
 
 A policy's ticks are recorded without a gap, so that a replay computes the same again; slots in which the policy took no
 step are not ticks and show as a jump in ``timing/slot``. When the room is used up, recording ends and what follows is
@@ -19,12 +19,12 @@ from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.trace import Trace
 
-#: A recorder never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
+#: It never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
 #: policy with 20 numbers of noise. A longer run is for MCAP, which takes none.
 LARGEST_BYTES = 1 << 24
 
 
-class Recorder:
+class TraceRecorder:
     """Records the ticks of one robot in memory.
 
     Args:

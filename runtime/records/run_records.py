@@ -1,7 +1,7 @@
 """What a run leaves behind beside its summary, and who is told while it goes on.
 
-run.mcap     by a process of its own, which the loop feeds through shared memory: any length, survives a kill
-trace.npz    where that is not asked for: from this process's memory, when the run is over
+run.mcap     the ticks, written by a process that reads them from shared memory: any length, survives a kill
+trace.npz    the ticks, where MCAP is not asked for: from this process's memory, when the run is over
 page.html    the run as a page
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,9 @@ from dmh_edge import __version__
 from dmh_edge.clock import Clock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.files import write_text
-from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.records.feed import Feed
-from dmh_edge.runtime.records.in_memory import Recorder
-from dmh_edge.runtime.records.listeners import Both, Records
-from dmh_edge.runtime.records.readers import Reader
+from dmh_edge.runtime.records.recorder import Recorder, Recorders
+from dmh_edge.runtime.records.shared_recorder import SharedRecorder
+from dmh_edge.runtime.records.trace_recorder import TraceRecorder
 from dmh_edge.runtime.report.overview import TIMES, Lines, Overview
 from dmh_edge.runtime.report.page import page
 from dmh_edge.runtime.report.summary import Summary
@@ -34,23 +33,37 @@ TRACE_NAME = "trace.npz"
 RECORD_NAME = "run.mcap"
 
 
+@dataclass(frozen=True)
 class Keeping:
-    """Everything that records one run. Readers start with it and must be given back by `close`.
+    """What is kept of a run, and who watches it.
+
+    Attributes:
+        out: folder of the records; None to keep none.
+        mcap: whether to keep them as MCAP instead of as a trace.
+        live: whether to show on the terminal how the run goes.
+        about: what else the record tells of the run, by name.
+    """
+
+    out: Path | None = None
+    mcap: bool = False
+    live: bool = False
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+class RunRecords:
+    """Everything that records one run. Its processes start with it; `close` ends them.
 
     Args:
         contract: the policy's.
         policy_sha256: its identity.
         backend: what computes it.
         rate_hz: of the loop.
-        limits: when the run ends; how much memory a trace takes.
+        most_ticks: how many ticks the run can have; may be infinite.
         clock: the loop's.
-        out: folder of the records; None to keep none.
-        mcap: whether to keep them as MCAP.
-        live: whether somebody watches.
-        about: what else the record shall tell of the run, by name.
+        keeping: what to keep.
 
     Attributes:
-        records: what the loop tells; None where nobody listens.
+        recorder: what the loop tells; None where nothing is kept and nobody watches.
     """
 
     def __init__(
@@ -59,43 +72,37 @@ class Keeping:
         policy_sha256: str,
         backend: str,
         rate_hz: float,
-        limits: Limits,
+        most_ticks: float,
         clock: Clock,
-        out: Path | None,
-        *,
-        mcap: bool,
-        live: bool,
-        about: Mapping[str, str],
+        keeping: Keeping,
     ) -> None:
-        self._contract, self._policy_sha256, self._out = contract, policy_sha256, out
-        self._recorder: Recorder | None = None
-        self._feed: Feed | None = None
+        self._contract, self._policy_sha256, self._out = contract, policy_sha256, keeping.out
+        self._kept: TraceRecorder | None = None
+        self._shared: SharedRecorder | None = None
         self._trace: Trace | None = None
+        out, mcap = keeping.out, keeping.mcap
         if out and not mcap:
-            self._recorder = Recorder(contract, limits.most_ticks(contract.task, rate_hz))
-        if live or (out and mcap):
-            self._feed = Feed(contract, rate_hz, clock)
-        if self._feed and out and mcap:
+            self._kept = TraceRecorder(contract, most_ticks)
+        if keeping.live or (out and mcap):
+            self._shared = SharedRecorder(contract, rate_hz, clock)
+        if self._shared and out and mcap:
             now_ns = time.time_ns()
             metadata = {
-                **about,  # first: what the record says of itself is said by nobody else
+                **keeping.about,  # first: nothing else may replace what the record says of itself
                 "started_ns": str(now_ns),
                 "policy_sha256": policy_sha256,
                 "backend": backend,
                 "rate_hz": repr(rate_hz),
                 "dmh_edge": __version__,
             }
-            settings = {
-                "path": str(out / RECORD_NAME),
-                "metadata": metadata,
-                "epoch_ns": now_ns - clock.now_ns(),
-            }
-            self._feed.keeper = self._start("dmh_edge.runtime.records.recorder", self._feed, settings)
-        if self._feed and live:
+            settings = {"path": out / RECORD_NAME, "metadata": metadata, "epoch_ns": now_ns - clock.now_ns()}
+            self._shared.keeper = self._shared.start("recorder", "dmh_edge.runtime.records.mcap_process", settings)
+        if self._shared and keeping.live:
             title = f"{contract.name} on {backend} at {rate_hz:g} Hz"
-            self._start("dmh_edge.runtime.records.live_view", self._feed, {"title": title, "rate_hz": rate_hz})
-        self.records: Records | None = (
-            Both(self._recorder, self._feed) if self._recorder and self._feed else self._recorder or self._feed
+            settings = {"title": title, "rate_hz": rate_hz}
+            self._shared.start("live view", "dmh_edge.runtime.records.live_view", settings)
+        self.recorder: Recorder | None = (
+            Recorders(self._kept, self._shared) if self._kept and self._shared else self._kept or self._shared
         )
 
     def close(self) -> list[str]:
@@ -104,21 +111,21 @@ class Keeping:
         Returns:
             what went wrong with them, in words.
         """
-        return self._feed.close() if self._feed else []
+        return self._shared.close() if self._shared else []
 
     def discard(self) -> None:
         """Remove the record of a run that never began; after `close`."""
-        if self._feed and self._feed.keeper and self._out:
+        if self._shared and self._shared.keeper and self._out:
             (self._out / RECORD_NAME).unlink(missing_ok=True)
 
     def write_trace(self, session: Session) -> None:
-        """Write ``trace.npz``, where that is how the run is kept.
+        """Write ``trace.npz``, if the run is kept as that.
 
         Raises:
             ArtifactError: it cannot be written.
         """
-        if self._recorder and self._out:
-            self._trace = self._recorder.trace(session)
+        if self._kept and self._out:
+            self._trace = self._kept.trace(session)
             self._trace.save(self._out / TRACE_NAME)
 
     def write_page(self, summary: Summary, tally: Tally) -> None:
@@ -139,10 +146,5 @@ class Keeping:
             figures = np.stack([timing[f"{name}_ns"] for name in TIMES], axis=1)
             overview.add(timing["ended_ns"], figures, timing["applied_action"])
             return overview.lines()
-        said = self._feed.keeper.said if self._feed and self._feed.keeper else None
+        said = self._shared.keeper.said if self._shared and self._shared.keeper else None
         return Lines.model_validate(said["overview"]) if said and "overview" in said else None
-
-    def _start(self, module: str, feed: Feed, settings: dict[str, object]) -> Reader:
-        reader = Reader(module, len(feed.readers), self._contract, feed.slots, feed.states, settings)
-        feed.readers.append(reader)
-        return reader
