@@ -15,7 +15,7 @@ from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records.keeping import PAGE_NAME
+from dmh_edge.runtime.records.run_records import PAGE_NAME
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
 _WIDTH, _HEIGHT = 820, 2400

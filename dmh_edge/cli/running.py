@@ -278,16 +278,16 @@ def replay(
     backend: Backend = None,
 ) -> None:
     """Feed a backend what a run fed its own, and compare what comes out: every stretch of the record without a gap."""
-    from dmh_edge.runtime.records.recording import record_in
+    from dmh_edge.runtime.records.record import record_in
 
     record = record_in(record)
     if record.suffix == ".mcap":
         require("reading run.mcap", "records", "mcap", "google.protobuf")
     from dmh_edge import console
-    from dmh_edge.runtime.records.recording import Recording
+    from dmh_edge.runtime.records.record import Record
     from dmh_edge.runtime.sessions.engine import open_session
 
-    recording = Recording.load(record)
+    recording = Record.load(record)
     _, session = open_session(engine, backend, recording.batch)
     try:
         comparisons = recording.replay(session)

@@ -18,8 +18,7 @@ from rich.text import Text
 
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, TICK
-from dmh_edge.runtime.records.readers import Attached
-from dmh_edge.runtime.records.ring import RingReader
+from dmh_edge.runtime.records.reader import Attached
 from dmh_edge.runtime.report.tally import FIGURES
 
 _FRAME_S: Final = 0.2
@@ -117,20 +116,15 @@ def _spread(values_us: Any) -> str:
 def main() -> None:
     """Show until the loop's process ends; the last frame stays."""
     attached = Attached()
-    view = View(attached.settings["title"], float(attached.settings["rate_hz"]))
-    slots = RingReader(attached.slots)
+    view = View(attached.settings["title"], attached.settings["rate_hz"])
     console = Console(stderr=True, force_terminal=True)
     attached.say_ready()
     with Live(view.frame(), console=console, auto_refresh=False) as live:
         ended = False
         while not ended:
             ended = attached.ended_within(_FRAME_S)
-            while len(records := slots.take(ended=ended)):
+            while len(records := attached.take_slots(ended=ended)):
                 view.add(records)
-            view.lost = slots.lost
+            view.lost = attached.lost
             live.update(view.frame(), refresh=True)
     attached.say({})
-
-
-if __name__ == "__main__":
-    main()

@@ -28,7 +28,7 @@ from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operator.notify import Notifier
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
-from dmh_edge.runtime.records.in_memory import Recorder
+from dmh_edge.runtime.records.trace_recorder import TraceRecorder
 from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
@@ -168,7 +168,7 @@ def loop_of(
     session: Faulty,
     robot: Script,
     limits: Limits,
-    recorder: Recorder | None = None,
+    recorder: TraceRecorder | None = None,
     signals: StopSignals | None = None,
 ) -> Loop:
     clock, log = robot._fake_clock, EventLog(robot._fake_clock)
@@ -198,7 +198,7 @@ class Run:
     ) -> None:
         self.robot = Script(robot_task or task, FakeClock(10**9), **script)
         self.session = Faulty(task, spoil)
-        self.recorder = Recorder(self.session.contract, capacity)
+        self.recorder = TraceRecorder(self.session.contract, capacity)
         self.loop = loop_of(self.session, self.robot, limits or Limits(ticks=20), self.recorder)
         if error is None:
             self.loop.run(self_test, recall)
@@ -258,7 +258,7 @@ def test_the_self_test_comes_before_the_robot_is_reached():
 
 def test_what_the_self_test_left_behind_is_forgotten():
     session, robot = Faulty(FREE), Script(FREE, FakeClock(10**9))
-    recorder = Recorder(session.contract, 10)
+    recorder = TraceRecorder(session.contract, 10)
     loop = loop_of(session, robot, Limits(ticks=1), recorder)
 
     def self_test() -> None:
@@ -368,7 +368,7 @@ def test_what_was_learned_before_is_gone_on_with_and_the_reward_that_was_due_is_
         session.restore(before.session.state())
         return before.loop.reward_due
 
-    recorder = Recorder(session.contract, 100)
+    recorder = TraceRecorder(session.contract, 100)
     loop = loop_of(session, robot, Limits(ticks=1), recorder)
     loop.run(lambda: None, recall)
     assert session.told[0]["reward"][0] == np.float32(before.loop.reward_due)
