@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike
 
 from dmh_edge import processes
 from dmh_edge.errors import RobotError
-from dmh_edge.robots.protocol import Action, Reading, Robot
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.robots.protocol import Reading, Robot
+from dmh_edge.task import TaskSpec, safe_action
 
 #: Actions per episode of the test.
 _STEPS = 3
@@ -63,12 +63,6 @@ def check_robot(make_robot: Callable[[], Robot], *, stillness: float = 1e-3) -> 
     robot.stop()
     robot.close()
     _refuses(robot, "write after close", lambda: robot.write(safe_action(robot.task)))
-
-
-def safe_action(task: TaskSpec) -> Action:
-    """The task's safe action, ``[A]`` float32 or ``[]`` int64."""
-    safe = task.action.safe
-    return np.array(safe, np.float32 if isinstance(task.action, ContinuousAction) else np.int64)
 
 
 def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:

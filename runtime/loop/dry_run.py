@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from dmh_edge.robots.protocol import Action, Reading, Robot
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.task import TaskSpec, safe_action
 
 
 class DryRun:
@@ -74,8 +72,7 @@ class DryRun:
 
     def write(self, action: Action) -> Action:  # noqa: ARG002 (that it goes nowhere is the point)
         """Nothing but the safe action, which stands for standing still."""
-        spec = self._robot.task.action
-        return np.array(spec.safe, np.float32 if isinstance(spec, ContinuousAction) else np.int64)
+        return safe_action(self._robot.task)
 
     def stop(self) -> None:
         """Stop the robot."""
