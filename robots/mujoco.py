@@ -62,6 +62,7 @@ class MujocoRobot:
 
     lockstep = False
     simulated = True
+    damp = None  # its brakes belong to `stop`
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from dmh_edge.clock import Clock, MonotonicClock, Rate
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import write_text
-from dmh_edge.robots.protocol import Robot
+from dmh_edge.robots.protocol import Robot, check_members
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings
 from dmh_edge.runtime.loop.dry_run import DryRun
@@ -100,6 +100,7 @@ def operate(
     """
     if session.batch != 1:
         raise ConfigError(f"a robot needs a session of batch 1, got one of {session.batch}")
+    check_members(robot)
     if dry_run:
         robot, armed = DryRun(robot), True  # to be asked for nothing
         say("dry run: nothing is written to the robot")
@@ -110,7 +111,7 @@ def operate(
     guard = GuardSettings() if guard is None else guard
     # Refuse what is no rate for this robot, and in the next line what its task does not bear.
     period_ns = (RobotPace(rate_hz, robot, clock) if pace == "robot" else Rate(rate_hz, clock)).period_ns
-    Guard(contract.task, period_ns, robot.lockstep, guard, damps=callable(getattr(robot, "damp", None)))
+    Guard(contract.task, period_ns, robot.lockstep, guard, damps=robot.damp is not None)
     if not (armed or robot.simulated or terminal):
         raise ConfigError(
             "nobody may arm this robot: it is not simulated and there is no terminal to ask at; give --arm, "

@@ -30,7 +30,7 @@ class DryRun:
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
-        self.damp = _do_nothing if callable(getattr(robot, "damp", None)) else None
+        self.damp = None if robot.damp is None else _do_nothing
 
     @property
     def task(self) -> TaskSpec:
@@ -84,4 +84,4 @@ class DryRun:
 
 
 def _do_nothing() -> None:
-    """Damping a robot that stands still."""
+    """Damp a robot that stands still already."""

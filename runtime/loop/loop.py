@@ -122,7 +122,7 @@ class Loop:
             robot.lockstep,
             self._settings,
             simulated=robot.simulated,
-            damps=callable(getattr(robot, "damp", None)),
+            damps=robot.damp is not None,
             note=self._log.add,
         )
         self._steps = Steps(agent, clock, recorder)

@@ -56,7 +56,7 @@ class Turns:
     ) -> None:
         self._task, self._robot, self._guard, self._steps, self._operator = task, robot, guard, steps, operator
         self._read, self._supervision = read, supervision
-        self._damp: Callable[[], None] = getattr(robot, "damp", _cannot_damp)
+        self._damp = _cannot_damp if robot.damp is None else robot.damp
         self._clock, self._tally, self._log = clock, tally, log
         self._actions_in_episode = 0
         self._reason: Fault | None = None  # why there is no proposal
