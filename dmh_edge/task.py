@@ -166,6 +166,10 @@ class TaskSpec(Spec):
         return self
 
 
+#: Share of a bound's size by which float32 arithmetic may pass it without being a fault.
+ROUNDING = 1e-6
+
+
 class Bounds(NamedTuple):
     """The bounds of a row of elements, in the order of the elements.
 
@@ -181,6 +185,11 @@ class Bounds(NamedTuple):
     def span(self) -> NDArray[Any]:
         """Width of each element's range, ``[N]``."""
         return np.asarray(self.high - self.low)
+
+    @property
+    def rounding(self) -> NDArray[Any]:
+        """How far float32 arithmetic may pass each element's bounds without being a fault, ``[N]``."""
+        return np.asarray(ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high)))
 
 
 def bounds_of(elements: Sequence[Element], dtype: DTypeLike = np.float64) -> Bounds:

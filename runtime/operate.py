@@ -109,7 +109,7 @@ def operate(
     clock = MonotonicClock() if clock is None else clock
     rate_hz = contract.task.rate_hz if rate_hz is None else rate_hz
     guard = GuardSettings() if guard is None else guard
-    # Refuse what is no rate for this robot, and in the next line what its task does not bear.
+    # Refuse what is no rate for this robot, and in the next line what its task does not allow.
     period_ns = (RobotPace(rate_hz, robot, clock) if pace == "robot" else Rate(rate_hz, clock)).period_ns
     Guard(contract.task, period_ns, robot.lockstep, guard, damps=robot.damp is not None)
     if not (armed or robot.simulated or terminal):
