@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmh_edge import processes
 from dmh_edge.clock import NS_PER_S
@@ -25,7 +24,7 @@ from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Rule
 from dmh_edge.robots.mujoco_link import STEP_NS, Event, Link, PhysicsConfig, StopPath, Word
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.task import ContinuousAction, Element, TaskSpec
+from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
 #: Loading MuJoCo takes a second, on a busy small machine a few.
 _CONNECT_S = 60.0
@@ -63,6 +62,7 @@ class MujocoRobot:
 
     lockstep = False
     simulated = True
+    damp = None  # its brakes belong to `stop`
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class MujocoRobot:
         self._environment_id, self._hidden, self._seed = environment_id, hidden, seed
         self._noise, self._dropout, self._actuator_delay_s = noise, dropout, actuator_delay_s
         self._latency_ns, self._jitter_ns = round(latency_s * NS_PER_S), round(jitter_s * NS_PER_S)
-        self._low, self._high = _bounds(self.task.observation)
-        self._action_low, self._action_high = _bounds(self._action.elements)
+        self._low, self._high = bounds_of(self.task.observation)
+        self._action_low, self._action_high = bounds_of(self._action.elements)
         self._random = np.random.default_rng(seed)
         self._life = Lifecycle(self._name)
         self._link: Link | None = None
@@ -327,7 +327,3 @@ def _refuse_odd_hidden(name: str, hidden: Any) -> None:
 
     if hidden is not None:
         require_hidden(name, hidden, HIDDEN_TASKS)
-
-
-def _bounds(elements: tuple[Element, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.array([element.low for element in elements]), np.array([element.high for element in elements])

@@ -27,6 +27,7 @@ from dmh_edge import processes, tasks
 from dmh_edge.clock import NS_PER_S, Clock, FakeClock, MonotonicClock
 from dmh_edge.robots.monitor import Monitor, Rule
 from dmh_edge.robots.mujoco_link import PHYSICS_HZ, STEP_NS, Event, Link, PhysicsConfig, Word
+from dmh_edge.task import bounds_of
 
 if TYPE_CHECKING:
     from dmh_edge.tasks.arm_env import ArmEnv
@@ -68,8 +69,7 @@ class Physics:
         self._written = FakeClock(self.now_ns)  # the monitor's: what is judged is when commands were written
         self._monitor = Monitor(task, self._written, config.command_timeout_s)
         self._reported = 0
-        self._low = np.array([element.low for element in task.action.elements])  # type: ignore[union-attr]
-        self._high = np.array([element.high for element in task.action.elements])  # type: ignore[union-attr]
+        self._low, self._high = bounds_of(task.action.elements)  # type: ignore[union-attr]
         self._taken = 0  # commands read from the ring
         self._waiting: deque[tuple[int, int, np.ndarray[Any, Any]]] = deque()  # (acts from, written at, action)
         self._acting: np.ndarray[Any, Any] | None = None  # None: the brakes are on

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import what_failed
-from dmh_edge.robots.protocol import Robot
+from dmh_edge.robots.protocol import Robot, check_members
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.dry_run import DryRun, standing_still
@@ -77,6 +77,7 @@ def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) ->
         ArtifactError: the folder or the state file cannot be read or written.
         DmhEdgeError: whatever else the robot, the self-test or the backend raised.
     """
+    check_members(robot)
     if run.dry_run:
         run.say("dry run: nothing is written to the robot")
         robot, attendance = DryRun(robot), replace(run.attendance, armed=True, attended=True)

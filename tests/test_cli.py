@@ -425,7 +425,7 @@ def test_settings_of_a_run_that_do_not_fit_are_refused_before_anything_moves(pol
     out = tmp_path / "out"
     run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--ticks", 5, "--out", out)
     assert "did you mean 'late_slots'" in refused(*run, "--set", "late_slot=3")
-    assert "actions in discrete mode bear only: safe, stop" in refused(*run, "--set", "late=hold")
+    assert "actions in discrete mode allow only: safe, stop" in refused(*run, "--set", "late=hold")
     assert "choices cannot be ramped" in refused(*run, "--ramp-s", 1)
     assert "there is no terminal" in refused(*run, "--deadman", 1)
     assert "--forget without --state" in refused(*run, "--forget")

@@ -120,7 +120,7 @@ class FaultyRobot:
         self.lockstep = robot.lockstep
         self.simulated = robot.simulated
         self.command_timeout_s = robot.command_timeout_s
-        self.damp: Callable[[], None] | None = getattr(robot, "damp", None)
+        self.damp = robot.damp
 
     def connect(self) -> None:
         """As inside."""

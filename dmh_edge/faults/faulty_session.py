@@ -14,7 +14,7 @@ from dmh_edge.clock import Clock, MonotonicClock
 from dmh_edge.errors import BackendError, ConfigError, unknown
 from dmh_edge.faults.faulty_robot import When
 from dmh_edge.runtime.sessions.session import Arrays, Session
-from dmh_edge.task import ContinuousAction
+from dmh_edge.task import ContinuousAction, bounds_of
 
 #: What can go wrong in a policy, by name.
 POLICY_FAULTS = MappingProxyType(
@@ -126,8 +126,7 @@ class FaultySession:
         spec = self.contract.task.action
         if not isinstance(spec, ContinuousAction):
             return np.full_like(action, spec.size) if self._fault == "action-bounds" else action
-        low = np.array([element.low for element in spec.elements], np.float32)
-        high = np.array([element.high for element in spec.elements], np.float32)
+        low, high = bounds_of(spec.elements, np.float32)
         spoilt: dict[str, NDArray[Any]] = {
             "action-nan": np.full_like(action, np.nan),
             "action-inf": np.full_like(action, -np.inf),

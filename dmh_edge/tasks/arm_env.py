@@ -15,7 +15,7 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dmh_edge.errors import MissingExtraError
-from dmh_edge.task import TaskSpec
+from dmh_edge.task import TaskSpec, bounds_of
 from dmh_edge.tasks import dark_payload, dark_reacher
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
 from dmh_edge.tasks.family import require_hidden
@@ -47,8 +47,7 @@ class ArmEnv(ReacherEnv):
             require_hidden(spec.name, hidden, HIDDEN_TASKS)
         self._hidden = hidden
         super().__init__(reward_control_weight=0, **options)
-        low, high = ([getattr(element, side) for element in spec.observation] for side in ("low", "high"))
-        self.observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
+        self.observation_space = Box(*bounds_of(spec.observation, np.float32))
 
     def reset_model(self) -> NDArray[Any]:
         """Near the stretched pose, as Reacher does; what is hidden stays."""

@@ -22,7 +22,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dmh_edge.task import TaskSpec
+from dmh_edge.task import TaskSpec, bounds_of
 from dmh_edge.tasks.family import Expert, Task, require_hidden
 
 Ints = NDArray[np.int64]
@@ -71,8 +71,7 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
         self._hidden = np.array(hidden, np.int64)
         self.num_envs = len(hidden)
         self._horizon = grid.horizon(self._hidden) if grid.horizon else grid.spec.horizon
-        low, high = ([getattr(element, side) for element in grid.spec.observation] for side in ("low", "high"))
-        self.single_observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
+        self.single_observation_space = Box(*bounds_of(grid.spec.observation, np.float32))
         self.single_action_space = Discrete(grid.spec.action.size)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)

@@ -16,11 +16,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.task import TaskSpec, safe_action
 
 
 class DryRun:
@@ -34,7 +32,7 @@ class DryRun:
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
-        self.damp = _do_nothing if callable(getattr(robot, "damp", None)) else None
+        self.damp = None if robot.damp is None else _do_nothing
 
     @property
     def task(self) -> TaskSpec:
@@ -76,8 +74,7 @@ class DryRun:
 
     def write(self, action: Action) -> Action:  # noqa: ARG002 (that it goes nowhere is the point)
         """Nothing but the safe action, which stands for standing still."""
-        spec = self._robot.task.action
-        return np.array(spec.safe, np.float32 if isinstance(spec, ContinuousAction) else np.int64)
+        return safe_action(self._robot.task)
 
     def stop(self) -> None:
         """Stop the robot."""
@@ -94,4 +91,4 @@ def standing_still(guard: GuardSettings) -> GuardSettings:
 
 
 def _do_nothing() -> None:
-    """Damping a robot that stands still."""
+    """Damp a robot that stands still already."""

@@ -20,12 +20,12 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
     Args:
         robot: need not be connected.
         task: the policy's.
-        rate_hz: at which it is going to be run.
+        rate_hz: control rate of the run.
 
     Raises:
         ContractError: task, observation, action, reward or rate differ; all differences are listed, element by element.
         ConfigError: a robot in real time is to be run at another rate than the policy's.
-        RobotError: the robot does not say what it is, or would stop by itself between two slots.
+        RobotError: the robot's task is no `TaskSpec`, or it would stop by itself between two slots.
     """
     if not isinstance(robot.task, TaskSpec):
         raise RobotError(

@@ -9,8 +9,6 @@ written, and becomes final, in the slot after the one that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dmh_edge.clock import Slot
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
@@ -50,7 +48,7 @@ class Turns:
         self._robot, self._pace, self._guard, self._steps = robot, pace, guard, steps
         self._task, self._clock = steps.task, pace.clock
         self._operator, self._supervision = overseers.operator, overseers.supervision
-        self._damp: Callable[[], None] = robot.damp or _cannot_damp
+        self._damp = _cannot_damp if robot.damp is None else robot.damp
         self._tally, self._log = tally, log
         self._actions_in_episode = 0
         self._reason: Fault | None = None  # why there is no proposal

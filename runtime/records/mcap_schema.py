@@ -26,7 +26,7 @@ from dmh_edge.runtime.records.layout import group, slot_dtype
 from dmh_edge.runtime.report.events import EventKind
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.session import Arrays
-from dmh_edge.task import ContinuousAction
+from dmh_edge.task import ContinuousAction, names_of
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _TYPES: Final = {
@@ -175,8 +175,8 @@ def _tensors(contract: PolicyContract) -> list[_Tensor]:
     """All tensors of a step, in the order of their fields."""
     record = slot_dtype(contract)
     task = contract.task
-    observed = tuple(element.name for element in task.observation)
-    done = tuple(element.name for element in task.action.elements) if isinstance(task.action, ContinuousAction) else ()
+    observed = names_of(task.observation)
+    done = names_of(task.action.elements) if isinstance(task.action, ContinuousAction) else ()
     named = {"observation": observed, "previous_action": done, "action_wished": done, "action_applied": done}
     columns = [
         *((f"world/{name}", name) for name in group(record, "world")),

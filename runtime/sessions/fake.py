@@ -17,7 +17,7 @@ from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, 
 from dmh_edge.errors import ContractError
 from dmh_edge.runtime.sessions.schedule import Schedule
 from dmh_edge.runtime.sessions.session import Arrays, Session
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
 _TICKS = "ticks_in_episode"
 
@@ -170,6 +170,5 @@ class FakeSession:
         spec = self.contract.task.action
         if not isinstance(spec, ContinuousAction):
             return np.asarray(shares.argmax(-1), np.int64)
-        low = np.array([element.low for element in spec.elements])
-        high = np.array([element.high for element in spec.elements])
+        low, high = bounds_of(spec.elements)
         return np.asarray((low + high) / 2 + shares * (high - low) / 2, np.float32)

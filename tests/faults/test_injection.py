@@ -12,7 +12,8 @@ from dmh_edge.faults.faulty_robot import ROBOT_FAULTS, FaultyRobot
 from dmh_edge.faults.faulty_session import FaultySession
 from dmh_edge.faults.injection import FATAL, MODES, SEEN_AS, Outcome, faults_of, inject
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
-from dmh_edge.runtime.guard.faults import ROW, Fault
+from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.guard.responses import ROW_OF
 from dmh_edge.runtime.report.events import Moment
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 
@@ -109,7 +110,7 @@ def test_now_and_then_late_is_bridged_until_it_is_too_often(fault, mode):
 
 
 def test_every_fault_that_the_table_bridges_is_injected():
-    assert set(ROW) <= set(SEEN_AS.values())
+    assert set(ROW_OF) <= set(SEEN_AS.values())
 
 
 def test_a_fault_that_nobody_knows_is_refused():

@@ -407,3 +407,16 @@ def test_what_may_take_long_is_left_at_the_first_signal(tmp_path, mode):
     assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
     for name in ("trace.npz", "summary.json", "state.npz"):  # the state of a self-test is nobody's to keep
         assert (process.out / name).exists() == (mode == "blocked-reset")
+
+
+def test_an_object_that_lacks_what_every_robot_has_is_refused_before_anything_is_asked_of_it():
+    class Undamped(Watched):
+        def __getattribute__(self, name: str) -> object:
+            if name == "damp":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    robot = Undamped(FakeClock(10**9))
+    with pytest.raises(RobotError, match="the robot is no robot: it lacks damp; add a method `damp`"):
+        run(robot)
+    assert robot.calls == []
