@@ -58,7 +58,8 @@ class Physics:
         import gymnasium
 
         task = tasks.find(config.environment).spec
-        made = gymnasium.make(config.environment, hidden=config.hidden, disable_env_checker=True)
+        with processes.without_current_folder():  # glfw, which comes with gymnasium, starts one to ask for its version
+            made = gymnasium.make(config.environment, hidden=config.hidden, disable_env_checker=True)
         self._arm: ArmEnv = made.unwrapped  # type: ignore[assignment]
         self._arm.model.opt.timestep = 1 / PHYSICS_HZ
         self._arm.reset(seed=config.seed)

@@ -26,7 +26,7 @@ from dmh_edge.runtime.sessions.engine import session_for
 from dmh_edge.runtime.sessions.fake import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
-from dmh_edge.studies.workers import live_and_die_with_the_parent
+from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 
 Option: TypeAlias = Literal["latency_s", "jitter_s", "actuator_delay_s"]
 OPTIONS: tuple[Option, ...] = get_args(Option)
@@ -178,7 +178,7 @@ def rehearse(asked: Rehearsal) -> Run:
 @contextmanager
 def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[Run]]]:
     """Something that makes runs, so many at once, in processes that stay for all of them."""
-    pool = ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), live_and_die_with_the_parent)
+    pool = ProcessPoolExecutor(at_once, spawning(), live_and_die_with_the_parent)
     before = set(multiprocessing.active_children())
     try:
         yield lambda asked: list(pool.map(_in_its_process, asked))
