@@ -226,7 +226,7 @@ def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_
 
 def test_a_deadman_needs_somebody_who_confirms():
     robot = Real()
-    with pytest.raises(ConfigError, match="a deadman needs somebody who confirms"):
+    with pytest.raises(ConfigError, match="a deadman needs a person who confirms"):
         run(robot, guard=GuardSettings(deadman_s=1.0))
     assert robot.calls == []
 
@@ -276,8 +276,8 @@ def test_a_wish_from_during_a_reset_does_not_end_the_episode_that_follows_it():
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def learned(path: Path, state: Path, **more: Any) -> Trace:
-    run(Real(), learned=Learned(state), out=path, limits=Limits(episodes=1), **more)
+def learned(path: Path, state: Path, *, forget: bool = False) -> Trace:
+    run(Real(), learned=Learned(state, forget), out=path, limits=Limits(episodes=1))
     return Trace.load(path / "trace.npz")
 
 
