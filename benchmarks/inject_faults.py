@@ -22,24 +22,29 @@ from rich.progress import track
 from rich.table import Table
 
 from dmh_edge.faults.injection import MODES, Outcome, faults_of, inject
+from dmh_edge.faults.when import When
 
-#: Where a fault begins, and how long it lasts, in steps.
-WAYS = ({"at": 7, "lasts": 1, "ticks": 20}, {"at": 9, "lasts": 1, "horizon": 8, "ticks": 20}, {"at": 7, "lasts": None})
+#: When a fault shows, and in a run of how many steps and of what horizon.
+WAYS = (
+    (When(at=7, lasts=1), {"ticks": 20}),
+    (When(at=9, lasts=1), {"ticks": 20, "horizon": 8}),
+    (When(at=7), {}),
+)
 
 
 def main() -> None:
     """Inject, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="injections in all")
-    parser.add_argument("--seed", type=int, default=0, help="of their order, and of the policy's noise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of their order and of the policy's noise")
     arguments = parser.parse_args()
 
-    cases = [(fault, mode, way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
+    cases = [(fault, mode, *way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
     random.Random(arguments.seed).shuffle(cases)
     by_fault: dict[str, list[Outcome]] = collections.defaultdict(list)
     chosen = list(itertools.islice(itertools.cycle(cases), arguments.count))
-    for number, (fault, mode, way) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
-        by_fault[fault].append(inject(fault, mode, seed=arguments.seed + number, **way))
+    for number, (fault, mode, when, run) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
+        by_fault[fault].append(inject(fault, mode, when, seed=arguments.seed + number, **run))
 
     table = Table(
         title=f"{arguments.count} injections at 50 Hz, as the monitor in the robot saw them", title_justify="left"
