@@ -2,10 +2,10 @@
 
     python benchmarks/inject_faults.py --count 200
 
-Every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as long as
-it takes. A stop by signal is asked for from another process, at a moment that has nothing to do with the loop's slots.
-Exit code 1 when the monitor found anything. A silence can also be the machine's, when it does not let the process run
-for longer than the robot waits (0.1 s): each is printed with what the loop made of it, to be judged on a quiet machine.
+Injects every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as
+long as it takes. A signal is sent from another process, at a moment that has nothing to do with the loop's slots. The
+exit code is 1 when the monitor found a violation. A silence can also come from the machine, when it does not let the
+process run for longer than the robot waits (0.1 s): judge a silence on a quiet machine.
 """
 
 from __future__ import annotations
