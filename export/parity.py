@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dmh_edge.contract import MOST_ROUNDING, ParityFigure, PolicyContract
-from dmh_edge.data.batches import chunks
+from dmh_edge.data import batches
 from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
 from dmh_edge.errors import ParityError
 from dmh_edge.export.rollout import World, random_world
@@ -128,8 +128,9 @@ def _forward(model: PolicyModel, world: World) -> World:
     laid_out = chunks_of_ticks(world, model.chunk_steps(longest_episode(starts)))
     count = model.chunk_noise
     drawn = laid_out.noise[..., :count] if count else np.zeros((*laid_out.chunks.valid.shape[:2], 0))
+    chunks = batches.tensors(laid_out.chunks, torch.device("cpu"), torch.float64)
     with torch.inference_mode():
-        read = model(chunks(laid_out.chunks, torch.from_numpy(drawn).double()))
+        read = model(chunks, torch.from_numpy(drawn).double())
         answer = read.pop("answer")  # [B, J, c, A]
         answer = answer if model.codec.discrete else model.codec.decode(answer)
     row = np.arange(starts.shape[1])

@@ -40,6 +40,7 @@ NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "tra
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",
+    "models.chunks",
     "bench",
     "bench.steadiness",
     "bench.cyclictest",

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from dmh_edge.contract import GraphSpec, ModelSpec
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
+from dmh_edge.models.chunks import Chunks
 from dmh_edge.models.encoding import Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.policy_model import (
     CacheDType,
-    Chunks,
     PolicyModel,
     Rollout,
     Tensors,
@@ -188,7 +188,7 @@ class SequencePolicy(PolicyModel):
         longest = 5 * steps if episodes == 1 else max(2, round(1.75 * steps / episodes))
         return Rollout(longest, min(5_000, max(200, 6 * steps if episodes == 1 else round(4.2 * steps))))
 
-    def forward(self, chunks: Chunks) -> Tensors:
+    def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:  # noqa: ARG002 (a DM-H reads it)
         """``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
         batch, count, chunk, size = chunks.observation.shape
         rows = batch if self.config.across_episodes else batch * count
