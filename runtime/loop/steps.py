@@ -15,7 +15,6 @@ from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.records.listeners import Records
 from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.schedule import Schedule
 
 
 class Steps:
@@ -38,7 +37,6 @@ class Steps:
         self._agent, self._session = agent, agent.session
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
-        self._schedule = Schedule(self._graphs, batch=1)
         self._reward_heard = 0.0  # not yet part of a proposal
         self._reward_proposed = 0.0  # part of the proposal under way
         self._reward = np.zeros(1, np.float32)
@@ -91,8 +89,8 @@ class Steps:
         finite = self._session.proposal_is_finite()
         self.observed_ns = reading.stamp_ns
         self.figures[:4] = slot.index, slot.lateness_ns, read_ns, self._clock.now_ns() - begin_ns
-        due = zip(self._schedule.propose(self._episode_start), self._graphs, strict=True)
-        self.kind = "boundary" if any(is_due and graph.every > 1 for is_due, graph in due) else "actor"
+        ran = zip(self._session.ran, self._graphs, strict=True)
+        self.kind = "boundary" if any(ran_now and graph.every > 1 for ran_now, graph in ran) else "actor"
         if self._recorder:
             self._recorder.propose(self._agent.world, outputs, self.kind == "boundary", self._session)
         return self.wished, finite
@@ -118,7 +116,6 @@ class Steps:
             total_ns: from the slot's time until now; None where `figures` has it already.
         """
         self._agent.commit(applied)
-        self._schedule.commit()
         self.pending = False
         if total_ns is not None:
             self.figures[5] = total_ns

@@ -83,6 +83,11 @@ class BufferedSession(ABC):
         self._proposed = tuple(view)
         return self._outputs()
 
+    @property
+    def ran(self) -> list[bool]:
+        """Whether the last `step` ran each graph."""
+        return self._schedule.due
+
     def proposal_is_finite(self) -> bool:
         """Whether outputs and proposed state are finite."""
         proposed = (

@@ -109,6 +109,11 @@ class FakeSession:
         self._outputs = {"action": self._choose(np.tanh(goal + drive))}
         return self._outputs
 
+    @property
+    def ran(self) -> list[bool]:
+        """Whether the last `step` ran each graph."""
+        return self._schedule.due
+
     def proposal_is_finite(self) -> bool:
         """Whether outputs and proposed state are finite."""
         return all(bool(np.isfinite(array).all()) for array in (*self._proposal.values(), *self._outputs.values()))
