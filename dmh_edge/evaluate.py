@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dmh_edge.progress import Progress, silent
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
@@ -24,7 +25,6 @@ Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 #: Chooses actions from observations [N, S]; told which rows start an episode [N], their last rewards [N], and their
 #: phases [N], which are not for a policy to know.
 Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
-Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episodes in all)
 
 #: What the curve of the policy's forgetful twin is called.
 FORGETFUL = "memory zeroed at each episode"
@@ -109,7 +109,7 @@ def evaluate(
     episodes: int,
     seeds: Sequence[int],
     deterministic: bool = False,
-    progress: Progress = lambda name, done, total: None,  # noqa: ARG005
+    progress: Progress = silent,
     alone: bool = False,
 ) -> Evaluation:
     """Run a policy and its rivals on hidden tasks.

@@ -24,19 +24,15 @@ from dmh_edge.errors import ParityError
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.progress import Progress, silent
 from dmh_edge.runtime.sessions.replay import TOLERANCES, Comparison
 from dmh_edge.runtime.sessions.session import Arrays, Session
 
 BATCHES = (1, 3)
-Progress = Callable[[str, int, int], None]  # (what is compared, ticks done, ticks in all)
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
 
 
 def check_step(
-    model: PolicyModel, contract: PolicyContract, ticks: int, seed: int = 0, progress: Progress = silent
+    model: PolicyModel, contract: PolicyContract, ticks: int, progress: Progress = silent
 ) -> tuple[list[ParityFigure], dict[str, float]]:
     """forward = step in float64 = step in float32, over ``ticks`` ticks, for each of `BATCHES`.
 
@@ -50,7 +46,7 @@ def check_step(
     figures: list[ParityFigure] = []
     worst: dict[str, float] = {}
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch)
         expected = _forward(double, world)
         step, single = TorchSession(double, contract, batch), TorchSession(model, contract, batch)
         forms = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
@@ -77,7 +73,6 @@ def check_backend(
     contract: PolicyContract,
     open_session: Callable[[int], Session],
     ticks: int,
-    seed: int = 0,
     progress: Progress = silent,
 ) -> list[ParityFigure]:
     """step by PyTorch in float32 = a backend, over ``ticks`` ticks, for each of `BATCHES`.
@@ -87,7 +82,6 @@ def check_backend(
         contract: of the exported policy; its precision and rounding decide what is allowed.
         open_session: opens the backend for a number of robots.
         ticks: length of the rollout.
-        seed: of the rollout.
         progress: told after every tick.
 
     Raises:
@@ -95,7 +89,7 @@ def check_backend(
     """
     figures = []
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch)
         reference = TorchSession(model, contract, batch)
         candidate = open_session(batch)
         comparison = Comparison(

@@ -14,11 +14,12 @@ from dmh_edge.contract import CONTRACT_NAME, GOLDEN_TRACE_NAME, PolicyContract, 
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.parity import Progress, check_backend, check_step, silent
-from dmh_edge.export.plans import Say, build_plans, quiet
+from dmh_edge.export.parity import check_backend, check_step
+from dmh_edge.export.plans import build_plans
 from dmh_edge.files import replacing_folder, sha256
 from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.progress import Progress, Say, quiet, silent
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness, replay

@@ -19,7 +19,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # version only) lies below them all.
 RANKS = (
     ("errors",),
-    ("schema", "files", "clock", "processes", "shared_memory", "settings"),
+    ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings"),
     ("task",),
     ("contract",),
     ("trace",),

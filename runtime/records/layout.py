@@ -26,7 +26,7 @@ import numpy as np
 from dmh_edge.contract import PolicyContract, TensorSpec
 from dmh_edge.runtime.records.ring import record_dtype
 from dmh_edge.runtime.report.tally import FIGURES
-from dmh_edge.runtime.sessions.buffered import TICKS
+from dmh_edge.runtime.sessions.schedule import TICKS
 
 TICK, SLOT, EVENT = range(3)
 #: Totals of the run.

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, PolicyContract
 from dmh_edge.errors import ContractError
-from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
 from dmh_edge.runtime.sessions.session import Arrays
 
 #: Which buffer of its tensors each graph reads, graph by graph.
 View = tuple[int, ...]
-TICKS = "ticks_in_episode"
 
 
 class BufferedSession(ABC):

@@ -13,20 +13,15 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, TensorSpec
 from dmh_edge.errors import ContractError
-from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
 from dmh_edge.runtime.sessions.session import Arrays
 from dmh_edge.task import ContinuousAction, TaskSpec
 
-_TICKS = "ticks_in_episode"
+_EVERY = 5  # ticks between two runs of the slow graph
 
 
-def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
-    """A contract for a task.
-
-    Args:
-        task: what the policy is to do.
-        every: how often its slow graph runs.
-    """
+def fake_contract(task: TaskSpec) -> PolicyContract:
+    """A contract for a task."""
     continuous = isinstance(task.action, ContinuousAction)
     action = ("float32", ("batch", task.action.size)) if continuous else ("int64", ("batch",))
     size = len(task.observation)
@@ -53,7 +48,7 @@ def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
                 GraphSpec(
                     name="memory",
                     file="model.memory.onnx",
-                    every=every,
+                    every=_EVERY,
                     restart_on="episode_start",
                     inputs=("reward", "target_return", "heard"),
                     outputs=("goal_next",),
@@ -132,13 +127,13 @@ class FakeSession:
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the committed state."""
         return {name: array.copy() for name, array in self._state.items()} | {
-            _TICKS: self._schedule.ticks_in_episode.copy()
+            TICKS: self._schedule.ticks_in_episode.copy()
         }
 
     def copy_state(self, target: Arrays) -> None:
         """Copy the tensors that ``target`` names into its arrays."""
         for name, array in target.items():
-            np.copyto(array, self._schedule.ticks_in_episode if name == _TICKS else self._state[name])
+            np.copyto(array, self._schedule.ticks_in_episode if name == TICKS else self._state[name])
 
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned."""
@@ -146,7 +141,7 @@ class FakeSession:
             if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
                 raise ContractError(f"state {name!r}: expected {array.dtype} {list(array.shape)}")
         self._state = {name: np.array(state[name]) for name in self._state}
-        self._schedule.ticks_in_episode[:] = state[_TICKS]
+        self._schedule.ticks_in_episode[:] = state[TICKS]
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec
 
+#: What a state calls `Schedule.ticks_in_episode`.
+TICKS = "ticks_in_episode"
+
 
 class Schedule:
     """Counts the ticks of each robot's episode.
