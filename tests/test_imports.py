@@ -20,7 +20,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 RANKS = (
     ("errors",),
     ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings"),
-    ("task",),
+    ("intervals", "task"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),
