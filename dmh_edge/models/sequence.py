@@ -60,8 +60,6 @@ class SequenceConfig(Spec):
     """Blocks of the backbone."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the tokens, and within attention and perceptrons."""
-    reward_scale: float = Field(default=1.0, gt=0)
-    """Rewards and return-to-go are divided by this."""
     levels: Levels = "one-hot"
     """How whole-number observations are read."""
 
@@ -70,12 +68,17 @@ class SequenceConfig(Spec):
         """The layers for a task of episodes of at most ``horizon`` steps."""
 
 
-class _MambaConfig(SequenceConfig, MambaSizes):
+class _RewardedConfig(SequenceConfig):
+    reward_scale: float = Field(default=1.0, gt=0)
+    """Rewards and return-to-go are divided by this."""
+
+
+class _MambaConfig(_RewardedConfig, MambaSizes):
     def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has one size)
         return Recurrent(Mamba(self.layers, self), self.across_episodes)
 
 
-class _TransformerConfig(SequenceConfig):
+class _TransformerConfig(_RewardedConfig):
     heads: int = Field(default=4, ge=1)
     """Attention heads."""
 
@@ -159,6 +162,7 @@ class SequencePolicy(PolicyModel):
     def __init__(self, config: DMConfig | DTConfig | ADMambaConfig | ADTransformerConfig | BCConfig, task: TaskSpec):
         super().__init__(task, config.levels)
         self.config = config
+        self.reward_scale = config.reward_scale if isinstance(config, _RewardedConfig) else 1.0
         sizes: dict[Token, int] = {
             "action": self.codec.size,
             "reward": 1,
@@ -257,7 +261,7 @@ class SequencePolicy(PolicyModel):
         for name, embed in self.tokens.items():
             value = seen[name]
             if name in ("reward", "return_to_go"):
-                value = value / self.config.reward_scale
+                value = value / self.reward_scale
             if name not in ("action", "observation"):
                 value = value.unsqueeze(-1)
             tokens.append(embed(value.to(seen["observation"].dtype)))
