@@ -6,7 +6,7 @@
 
 All are free-running: each side lives on its own state over the whole rollout, for one robot and for three whose
 episodes are out of phase. The last two compare every state tensor and every output at every tick. Where the second
-finds that a tensor rounds more coarsely than the table of tolerances bears, the third asks for ten times that.
+finds that a tensor rounds more coarsely than the table of tolerances allows for, the third allows ten times that.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dmh_edge.contract import MOST_ROUNDING, ParityFigure, PolicyContract
+from dmh_edge.contract import ParityFigure, PolicyContract
 from dmh_edge.data import batches
 from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
-from dmh_edge.errors import ParityError
+from dmh_edge.export.precision import require_fine, rounding_of_float32
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy_model import PolicyModel
@@ -50,7 +50,7 @@ def check_step(
         expected = _forward(double, world)
         step, single = TorchSession(double, contract, batch), TorchSession(model, contract, batch)
         forms = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
-        rounding = Comparison(f"torch step float64, B={batch}", "torch step float32", MOST_ROUNDING)
+        rounding = rounding_of_float32(batch)
         for tick in range(ticks):
             inputs = {name: column[tick] for name, column in world.items()}
             exact, rounded = _turn(step, inputs), _turn(single, inputs)
@@ -58,12 +58,7 @@ def check_step(
             rounding.tick(tick, exact, rounded, inputs.get("noise"))
             progress(forms.reference, tick + 1, ticks)
         figures.append(forms.require())
-        try:
-            figures.append(rounding.require())
-        except ParityError as error:
-            raise ParityError(
-                f"float32 is too coarse for this policy; train it with another seed or a lower learning rate: {error}"
-            ) from None
+        figures.append(require_fine(rounding))
         worst = {name: max(error, worst.get(name, 0.0)) for name, error in rounding.errors.items()}
     return figures, worst
 
@@ -92,11 +87,8 @@ def check_backend(
         world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch)
         reference = TorchSession(model, contract, batch)
         candidate = open_session(batch)
-        comparison = Comparison(
-            f"torch step float32, B={batch}",
-            f"{candidate.backend} {contract.precision}",
-            TOLERANCES[contract.precision],
-            contract.rounding,
+        comparison = Comparison.of_backend(
+            contract, f"torch step float32, B={batch}", f"{candidate.backend} {contract.precision}"
         )
         try:
             for tick in range(ticks):

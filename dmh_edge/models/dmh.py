@@ -21,11 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmh_edge.contract import GraphSpec, ModelSpec, TensorSpec
+from dmh_edge.contract import GraphSpec, ModelSpec, Precision, TensorSpec
 from dmh_edge.models.chunks import Chunks, LabelledChunks
 from dmh_edge.models.dmh_parts import Actor, DMHConfig, Memory
 from dmh_edge.models.policy_model import (
-    CacheDType,
     PolicyModel,
     Rollout,
     Tensors,
@@ -88,7 +87,7 @@ class DMH(PolicyModel):
         """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
         return self._step_memory(tensors) if graph == "memory" else self._step_actor(tensors)
 
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
         """The tensors and graphs of the step form."""
         config, discrete = self.config, self.codec.discrete
         cache = (config.actor_layers, "batch", config.heads, self.actor.slots, config.width // config.heads)
@@ -103,7 +102,7 @@ class DMH(PolicyModel):
         ]
         actor_state = [
             *counters,
-            *(TensorSpec(name=f"actor_{kind}", dtype=cache_dtype, shape=cache) for kind in _CACHES),
+            *(TensorSpec(name=f"actor_{kind}", dtype=precision, shape=cache) for kind in _CACHES),
         ]
         outputs = self.output_tensors()
 

@@ -16,19 +16,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmh_edge.contract import ModelSpec, TensorSpec
+from dmh_edge.contract import ModelSpec, Precision, TensorSpec
 from dmh_edge.models.chunks import Chunks, LabelledChunks
 from dmh_edge.models.encoding import ActionCodec, Levels, ObservationEncoder
 from dmh_edge.task import TaskSpec
 
 Tensors = dict[str, Tensor]
-CacheDType = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,8 @@ class PolicyModel(nn.Module, ABC):
         """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
 
     @abstractmethod
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
-        """The tensors and graphs of the step form; ``cache_dtype`` is that of keys and values of attention."""
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
+        """The tensors and graphs of the step form; ``precision`` is also that of cached keys and values."""
 
     @property
     @abstractmethod

@@ -24,14 +24,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dmh_edge.contract import GraphSpec, ModelSpec
+from dmh_edge.contract import GraphSpec, ModelSpec, Precision
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
 from dmh_edge.models.chunks import Chunks
 from dmh_edge.models.encoding import Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.policy_model import (
-    CacheDType,
     PolicyModel,
     Rollout,
     Tensors,
@@ -229,11 +228,11 @@ class SequencePolicy(PolicyModel):
         following |= {f"{name}_next": tensor for name, tensor in state.items()}
         return self.outputs(self._answer(read), tensors["noise"] if self.codec.discrete else None) | following
 
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
         """The tensors and the graph of the step form."""
         conditioned = "return_to_go" in self.config.tokens
         world = world_tensors(self, self.codec.size if self.codec.discrete else 0, conditioned)
-        state = (*([numbers("return_to_go")] if conditioned else []), *self.backbone.state(cache_dtype))
+        state = (*([numbers("return_to_go")] if conditioned else []), *self.backbone.state(precision))
         outputs = self.output_tensors()
         reads = {"observation", "noise"} if self.config.tokens == ("observation",) else None  # None: everything
         graph = GraphSpec(
