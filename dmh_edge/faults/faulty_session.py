@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,11 @@ class FaultySession:
         if self._fault == "compute-late":
             self._pause(1.5 / self.contract.task.rate_hz)
         return {**outputs, "action": self._spoilt(outputs["action"])}
+
+    @property
+    def ran(self) -> Sequence[bool]:
+        """As inside."""
+        return self._session.ran
 
     def proposal_is_finite(self) -> bool:
         """As inside, or not."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dmh_edge.config import RunConfig
-from dmh_edge.evaluate import FORGETFUL, Interval, Returns, intervals
+from dmh_edge.evaluate import FORGETFUL, Returns
+from dmh_edge.intervals import Interval, intervals
 from dmh_edge.plots import Panel, per_episode
 from dmh_edge.studies.cell import Cell, Outcome, Trial
 from dmh_edge.studies.study import FULL, SMOKE, Budget, settings

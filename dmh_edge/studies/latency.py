@@ -15,8 +15,9 @@ import numpy as np
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.evaluate import Evaluation, Interval, Returns, evaluate, intervals
+from dmh_edge.evaluate import Evaluation, Returns, evaluate
 from dmh_edge.export.pipeline import export_unproved
+from dmh_edge.intervals import Interval, intervals
 from dmh_edge.plots import Line, Panel
 from dmh_edge.presets import load
 from dmh_edge.schema import Spec

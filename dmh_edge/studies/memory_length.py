@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dmh_edge.evaluate import Interval, intervals
+from dmh_edge.intervals import Interval, intervals
 from dmh_edge.plots import Line, Panel
 from dmh_edge.presets import load
 from dmh_edge.studies import paper

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dmh_edge.evaluate import intervals
+from dmh_edge.intervals import intervals
 from dmh_edge.plots import per_episode
 from dmh_edge.studies import compare
 from dmh_edge.studies.cell import Cell, Outcome, Trial
