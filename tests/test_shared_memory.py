@@ -14,6 +14,7 @@ import pytest
 
 from dmh_edge.errors import RobotError
 from dmh_edge.shared_memory import Ring, SharedMemory
+from waiting import PATIENCE_S
 
 RECORD = "q2d"
 
@@ -59,7 +60,7 @@ def test_another_process_reads_and_writes_it():
         "import pickle, sys\nmemory = pickle.loads(bytes.fromhex(sys.argv[1]))\nmemory.words[0] = memory.words[0] * 2\n"
     )
     memory.words[0] = 21
-    subprocess.run([sys.executable, "-c", code, pickle.dumps(memory).hex()], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, pickle.dumps(memory).hex()], check=True, timeout=PATIENCE_S)
     assert memory.words[0] == 42
 
 
@@ -102,7 +103,7 @@ def test_a_record_is_never_half_of_one_and_half_of_another_even_when_its_writer_
         "number = 0\nwhile True:\n    records.append(number, number / 2, -number)\n    number += 1\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, pickle.dumps(memory).hex()])
-    seen, until = 0, time.monotonic() + 60
+    seen, until = 0, time.monotonic() + PATIENCE_S
     while seen < 2_000 and time.monotonic() < until:
         newest = records.count - 1
         record = records.read(newest)
@@ -110,7 +111,7 @@ def test_a_record_is_never_half_of_one_and_half_of_another_even_when_its_writer_
             assert record == (newest, newest / 2, -newest)
             seen += 1
     writer.send_signal(signal.SIGKILL)
-    writer.wait(60)
+    writer.wait(PATIENCE_S)
     assert seen == 2_000
     newest = records.count - 1
     assert records.read(newest) == (newest, newest / 2, -newest)

@@ -27,6 +27,7 @@ from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "run_fake.py"
 CONTRACT = fake_contract(TWO_JOINTS)
@@ -330,7 +331,7 @@ class Process:
 
     def finish(self) -> dict[str, object]:
         """What it says at its end."""
-        out, err = self._process.communicate(timeout=30)
+        out, err = self._process.communicate(timeout=PATIENCE_S)
         assert self._process.returncode == 0, err
         return json.loads(out.splitlines()[-1])
 

@@ -16,9 +16,9 @@ from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.state_file import load_state
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 CONTRACT = fake_contract(TWO_JOINTS)
-_PATIENCE_S = 60
 
 
 def run(out: Path, state: Path) -> None:
@@ -43,7 +43,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
     started = time.monotonic()
     whole = context.Process(target=run, args=(tmp_path / "whole", state))
     whole.start()
-    whole.join(_PATIENCE_S)
+    whole.join(PATIENCE_S)
     duration_s = time.monotonic() - started
     assert whole.exitcode == 0
     moments, finished = random.Random(0), 0
@@ -53,7 +53,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
         process.start()
         process.join(moments.uniform(0, duration_s))
         process.kill()
-        process.join(_PATIENCE_S)
+        process.join(PATIENCE_S)
         finished += process.exitcode == 0
         load_state(state, FakeSession(CONTRACT, 1), "policy")  # the old one or the new one, and whole
         if (out / TRACE_NAME).exists():

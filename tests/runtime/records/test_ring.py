@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.runtime.records.ring import Entry, Ring, RingReader, record_dtype
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "read_ring.py"
 RECORD = record_dtype([("value", "<f4", (3,)), ("flag", "?")])
@@ -109,7 +110,7 @@ def test_another_process_that_is_lapped_again_and_again_never_sees_a_torn_record
         entry.fields["value"][:] = number
         ring.publish(entry)
         number += 1
-    out, _ = reader.communicate(timeout=60)
+    out, _ = reader.communicate(timeout=PATIENCE_S)
     ring.close()
     read, torn, lost = map(int, out.split())
     assert torn == 0

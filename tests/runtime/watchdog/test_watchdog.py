@@ -21,10 +21,10 @@ from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.watchdog.watchdog import LAST_TRIES_S, MS, WatchdogConfig, watch
+from waiting import PATIENCE_S, wait_for
 
 PERIOD_NS = 20 * MS
 RESET_NS = 1_000 * MS
-PATIENCE_S = 60
 
 
 class Life:
@@ -127,13 +127,6 @@ def watched(counted_stop: ModuleType) -> Iterator[Watched]:
     yield made
     made.supervision.tell(Phase.DISARMED)
     made.supervision.end()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.005)
 
 
 def test_silence_stops_the_robot_and_the_loop_learns_of_it(
