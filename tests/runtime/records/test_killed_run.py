@@ -18,9 +18,9 @@ from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contrac
 from dmh_edge.runtime.sessions.state_file import Learned, load_state
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 CONTRACT = fake_contract(TWO_JOINTS)
-_PATIENCE_S = 60
 
 
 def run(out: Path, state: Path) -> None:
@@ -42,7 +42,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
     started = time.monotonic()
     whole = context.Process(target=run, args=(tmp_path / "whole", state))
     whole.start()
-    whole.join(_PATIENCE_S)
+    whole.join(PATIENCE_S)
     duration_s = time.monotonic() - started
     assert whole.exitcode == 0
     moments, finished = random.Random(0), 0
@@ -52,7 +52,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
         process.start()
         process.join(moments.uniform(0, duration_s))
         process.kill()
-        process.join(_PATIENCE_S)
+        process.join(PATIENCE_S)
         finished += process.exitcode == 0
         load_state(state, FakeSession(CONTRACT, 1), "policy")  # the old one or the new one, and whole
         if (out / TRACE_NAME).exists():

@@ -39,9 +39,9 @@ from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "record_fake.py"
-_PATIENCE_S = 30
 
 
 class Remembering(FakeRobot):
@@ -257,7 +257,7 @@ class Recording200Hz:
         (self.recorder,) = children(self.process.pid)
 
     def wait_until(self, happened: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not happened():
             assert self.process.poll() is None
             assert time.monotonic() < deadline_s
@@ -271,7 +271,7 @@ class Recording200Hz:
     def finish(self) -> dict[str, str]:
         """Ctrl-C, and what it says at its end."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=_PATIENCE_S)
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
         return dict(json.loads(out.splitlines()[-1]))
 
     def summary(self) -> Summary:
@@ -340,7 +340,7 @@ def test_a_run_that_is_killed_alone_is_recorded_to_its_last_tick(running):
     one.wait_until(lambda: len(one.times_ns()) > 50)
     one.process.kill()
     one.process.communicate()
-    deadline_s = time.monotonic() + _PATIENCE_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while not has_ended(one.recorder) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     run = McapFile.load(one.file)
