@@ -1,3 +1,3 @@
 """dmh-edge: Decision Mamba-Hybrid policies, from training to a robot."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
