@@ -23,8 +23,7 @@ bench = Application(help="Measure what things cost on this machine.", no_args_is
 app.add_typer(bench, name="bench")
 
 _RATES = [50.0, 100.0, 200.0, 500.0]
-_MEASURED = "What is measured"
-_LOOP = "How the loop runs"
+_MEASURED, _LOOP, _KEPT = "What is measured", "How the loop runs", "What is kept"
 
 
 @bench.command(name="train")
@@ -97,7 +96,7 @@ def bench_loop(
             help="Folder of an exported policy, or an .onnx or .plan file in it. Default: untrained policies.",
         ),
     ] = None,
-    backend: Annotated[str | None, backend_option(_LOOP)] = None,
+    backend: Annotated[str | None, backend_option(_MEASURED)] = None,
     sizes: Annotated[
         Literal["paper", "small", "both"],
         typer.Option(
@@ -148,9 +147,9 @@ def bench_loop(
             help="Watch the clock for this long before each slot, instead of sleeping; 500 at most.",
         ),
     ] = 0,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Write loop.json and loop.csv to this folder.")] = Path(
-        "runs", "bench"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", rich_help_panel=_KEPT, help="Write loop.json and loop.csv to this folder.")
+    ] = Path("runs", "bench"),
 ) -> None:
     """Measure how late the loop is on this machine.
 
