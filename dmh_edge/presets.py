@@ -19,6 +19,7 @@ from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.encoding import Levels
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
+from dmh_edge.names import MODELS
 from dmh_edge.schema import first_fault
 from dmh_edge.settings import parse_setting, read_settings
 
@@ -117,7 +118,7 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
 
 
 #: Every kind of model.
-KINDS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
+KINDS = MODELS
 PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
 _OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in KINDS}
 

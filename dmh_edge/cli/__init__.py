@@ -1,10 +1,11 @@
 """The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | replay | bench | study``.
 
-Commands parse, compose and print. Whatever is heavy is imported inside the command that needs it, so that ``--help``
-is quick and a robot without torch can run everything that a robot needs.
+Commands parse, compose and print; what a Python program can do as well, they do by `dmh_edge.api`. Whatever is heavy is
+imported inside the command that needs it, so that ``--help`` is quick and a robot without torch can run everything that
+a robot needs.
 
-Exit codes: 0 well, 1 an error that was foreseen, 2 a command line that cannot be parsed, 3 a run that the guard ended,
-4 a run that missed more of its slots than --max-miss-rate allows.
+Exit codes: 0 for success, 1 for an error that was foreseen, 2 for a command line that cannot be parsed, 3 for a run
+that the guard ended, 4 for a run that missed more of its slots than --max-miss-rate allows.
 """
 
 from __future__ import annotations

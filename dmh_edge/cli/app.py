@@ -1,16 +1,58 @@
-"""What all commands share: the application that they register with, arguments that several take, missing extras."""
+"""What all commands share: the application that they register with, and the arguments and options that several take.
+
+A help text is one or more whole sentences. A default that is not a plain value is its last sentence; typer adds plain
+ones by itself. A command with more than eight options names a section of its help for each: ``rich_help_panel``.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from dmh_edge import __version__
-from dmh_edge.errors import MissingExtraError
+from dmh_edge import __version__, names
 
-app = typer.Typer(
+_UNBROKEN_HYPHEN = "\u2011"
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help shows its options under the headings that they name as ``rich_help_panel``, as plain text.
+
+    typer itself has sections only where it draws boxes: those take three times as long, and square brackets in a help
+    text would be markup.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, sections and the options of no section. No name is broken at a hyphen."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            name, text = record
+            argument = parameter.param_type_name == "argument"
+            section = getattr(parameter, "rich_help_panel", None) or ("Arguments" if argument else "Options")
+            unbroken = text.replace("-", _UNBROKEN_HYPHEN)
+            sections.setdefault(section, []).append((name.partition(" ")[0] if argument else name, unbroken))
+        sections["Options"] = sections.pop("Options")  # last; --help is always there
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+        formatter.buffer[:] = [piece.replace(_UNBROKEN_HYPHEN, "-") for piece in formatter.buffer]
+
+
+class Application(typer.Typer):
+    """A typer application whose commands are all `SectionedCommand`."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
+        """Register a command; see `typer.Typer.command`."""
+        return super().command(name, **{"cls": SectionedCommand, **settings})
+
+
+app = Application(
     name="dmh-edge",
     help="Decision Mamba-Hybrid policies, from training to a robot.",
     no_args_is_help=True,
@@ -19,18 +61,45 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-TaskName = Annotated[
-    str,
-    typer.Argument(
-        metavar="TASK",
-        help="[large-]darkroom, [large-]darkroom-hard, [large-]darkroom-dynamic, [large-]key-to-door, tmaze-LENGTH "
-        "(1000 if not said), dark-reacher or dark-payload; or what a data set of your own calls its task.",
+
+def choices(known: Iterable[str]) -> str:
+    """Names as a sentence lists them: ``a, b or c``."""
+    *others, last = known
+    return f"{', '.join(others)} or {last}"
+
+
+SIMULATED_TASKS = (
+    f"{choices(names.TASKS)}. A T-maze of another memory length than 1000 is called tmaze-LENGTH, e.g. tmaze-200."
+)
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help=f"Name of the task: {SIMULATED_TASKS}")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help=f"Train this kind of model: {choices(names.MODELS)}. Default: the one that --config names, or dm-h.",
     ),
 ]
-ModelName = Annotated[
-    str | None, typer.Option(help="dm-h, dm, dt, ad-transformer, ad-mamba or bc [that of --config, or dm-h].")
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Change one setting of the preset and of --config, e.g. model.width=64. May be given several times.",
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+PolicyFiles = Annotated[
+    Path, typer.Argument(metavar="POLICY", help="Folder of an exported policy, or an .onnx or .plan file in it.")
+]
+
+
+def backend_option(section: str | None = None) -> Any:
+    """``--backend``, which `runtime.sessions.engine.locate` checks."""
+    return typer.Option(
+        metavar="BACKEND",
+        rich_help_panel=section,
+        help=f"Run the policy on this backend: {choices(names.BACKENDS)}. "
+        "Default: tensorrt for a .plan file, and ort-cpu for everything else.",
+    )
 
 
 @app.callback(invoke_without_command=True)
@@ -40,22 +109,3 @@ def _version(
     if version:
         typer.echo(f"dmh-edge {__version__}")
         raise typer.Exit
-
-
-def require(purpose: str, extra: str, *packages: str) -> None:
-    """Ask for an extra's packages before the work begins.
-
-    Raises:
-        MissingExtraError: with the command that brings them.
-    """
-    for package in packages:
-        if not is_installed(package):
-            raise MissingExtraError(package, extra, purpose)
-
-
-def is_installed(*packages: str) -> bool:
-    """Whether all of them can be imported; none of them is."""
-    try:
-        return all(importlib.util.find_spec(package) is not None for package in packages)
-    except ModuleNotFoundError:  # of `google.protobuf`, where there is not even a `google`
-        return False

@@ -8,25 +8,61 @@ from typing import Annotated, Literal
 
 import typer
 
-from dmh_edge.cli.app import ModelName, TaskName, app, require
+from dmh_edge import names
+from dmh_edge.cli.app import (
+    Application,
+    TaskName,
+    app,
+    backend_option,
+    choices,
+)
+from dmh_edge.extras import require
+from dmh_edge.runtime.realtime import RealTime
 
-bench = typer.Typer(help="Measure what things cost on this machine.", no_args_is_help=True)
+bench = Application(help="Measure what things cost on this machine.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 _RATES = [50.0, 100.0, 200.0, 500.0]
+_MEASURED, _LOOP, _KEPT = "What is measured", "How the loop runs", "What is kept"
 
 
 @bench.command(name="train")
 def bench_train(
     task: TaskName = "darkroom",
-    model: ModelName = None,
-    set: Annotated[list[str] | None, typer.Option(help="One setting over the preset's: model.width=64.")] = None,  # noqa: A002
-    updates: Annotated[int, typer.Option(min=1, help="To measure.")] = 20,
-    turns: Annotated[int, typer.Option(min=1, help="Forward and backward passes of each Mamba.")] = 5,
-    against: Annotated[list[str] | None, typer.Option(help="mambapy or transformers; repeatable [both].")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="Length for the Mambas; the updates' if not said.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help=f"Measure this kind of model: {choices(names.MODELS)}. Default: dm-h."),
+    ] = None,
+    set: Annotated[  # noqa: A002
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Change one setting of the preset, e.g. model.width=64. May be given several times.",
+        ),
+    ] = None,
+    updates: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Measure so many updates.")] = 20,
+    turns: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="Measure so many forward and backward passes of each Mamba.")
+    ] = 5,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help=f"Compare with the Mamba of this package: {choices(names.RIVAL_MAMBAS)}. "
+            "May be given several times. Default: those that are installed.",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="TOKENS", help="Compare the Mambas at this length. Default: the length of the updates."
+        ),
+    ] = None,
 ) -> None:
-    """Where the time of a training step goes on the CPU, and our Mamba beside other plain-PyTorch ones."""
+    """Measure where the time of a training step goes on the CPU.
+
+    Compares our Mamba with other plain-PyTorch ones as well.
+    """
     require("training", "train", "torch", "safetensors", "minari", "tensorboard")
     from dmh_edge import console, presets, tasks
     from dmh_edge.bench import mambas, training
@@ -55,27 +91,70 @@ def bench_train(
 def bench_loop(
     engine: Annotated[
         Path | None,
-        typer.Argument(help="A policy's folder or engine file [untrained ones, of the paper's sizes and a small one]."),
+        typer.Argument(
+            metavar="POLICY",
+            help="Folder of an exported policy, or an .onnx or .plan file in it. Default: untrained policies.",
+        ),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    backend: Annotated[str | None, backend_option(_MEASURED)] = None,
     sizes: Annotated[
-        Literal["paper", "small", "both"], typer.Option(help="Of the untrained policy, where no engine is given.")
+        Literal["paper", "small", "both"],
+        typer.Option(
+            rich_help_panel=_MEASURED, help="Measure untrained policies of these sizes, where no POLICY is given."
+        ),
     ] = "both",
     rate: Annotated[
-        list[float] | None, typer.Option(min=1, help="In Hz; repeatable [50, 100, 200, 500; the small one: 1000].")
+        list[float] | None,
+        typer.Option(
+            min=1,
+            metavar="HZ",
+            rich_help_panel=_MEASURED,
+            help="Measure at this control rate in Hz. May be given several times. "
+            "Default: 50, 100, 200 and 500 Hz, and 1000 Hz for the small untrained policy.",
+        ),
     ] = None,
-    duration: Annotated[float, typer.Option(min=1, help="Seconds for each rate and load.")] = 10,
+    duration: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            rich_help_panel=_MEASURED,
+            help="Measure for so many seconds at each rate and load.",
+        ),
+    ] = 10,
     load: Annotated[
-        Literal["idle", "busy", "both"], typer.Option(help="Of the other cores; both: one after the other.")
+        Literal["idle", "busy", "both"],
+        typer.Option(
+            rich_help_panel=_MEASURED,
+            help="Keep the other cores idle or busy meanwhile, or measure one after the other.",
+        ),
     ] = "both",
     realtime: Annotated[
-        Literal["off", "try", "require"],
-        typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
+        RealTime,
+        typer.Option(
+            rich_help_panel=_LOOP,
+            help="What to ask of the kernel for the loop (priority, a core, locked memory): nothing, what can be had, "
+            "or all of it, or else do not start.",
+        ),
     ] = "try",
-    spin_us: Annotated[float, typer.Option(min=0, max=500, help="As in run.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for loop.json and loop.csv.")] = Path("runs", "bench"),
+    spin_us: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=500,
+            metavar="MICROSECONDS",
+            rich_help_panel=_LOOP,
+            help="Watch the clock for this long before each slot, instead of sleeping; 500 at most.",
+        ),
+    ] = 0,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", rich_help_panel=_KEPT, help="Write loop.json and loop.csv to this folder.")
+    ] = Path("runs", "bench"),
 ) -> None:
-    """How late the loop is on this machine, idle and loaded, beside a cyclictest at the same time. Needs no torch."""
+    """Measure how late the loop is on this machine.
+
+    The machine is idle and then loaded, and a cyclictest runs at the same time. With a POLICY this needs no torch.
+    """
     from dmh_edge import console
     from dmh_edge.bench import steadiness
     from dmh_edge.files import write_text

@@ -7,21 +7,42 @@ from typing import Annotated, Literal
 
 import typer
 
-from dmh_edge.cli.app import app, require
+from dmh_edge.cli.app import PolicyFiles, app
 from dmh_edge.errors import ConfigError
+from dmh_edge.extras import require
 
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(metavar="RUN|POLICY", help="A run; or, to build plans, a policy's folder.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the policy; an old one is replaced.")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRAINING_RUN|POLICY",
+            help="Folder of a training run; with --trt also the folder of a policy, whose plans are built in place.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the policy to this folder, in place of an older one. Required."),
+    ] = None,
     trt: Annotated[bool, typer.Option("--trt", help="Build TensorRT plans beside the ONNX files.")] = False,
-    trt_target: Annotated[list[str] | None, typer.Option(help="GPU architecture, e.g. sm89; repeatable.")] = None,
+    trt_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GPU",
+            help="Build plans for this GPU architecture, e.g. sm89. May be given several times. "
+            "Default: sm86, sm89 and sm120 with TensorRT-RTX, and the GPU of this machine with TensorRT.",
+        ),
+    ] = None,
     precision: Annotated[
-        Literal["float32", "float16"] | None, typer.Option(help="Of the matrix products [float32].")
+        Literal["float32", "float16"] | None,
+        typer.Option(help="Compute matrix products in this element type. Default: float32."),
     ] = None,
 ) -> None:
-    """Turn a run into a folder that a robot can run, proved equal to the trained model."""
+    """Turn a training run into a policy for a robot.
+
+    Every exported file is proved to compute what the trained model computes.
+    """
     from dmh_edge import console
     from dmh_edge.contract import CONTRACT_NAME
 
@@ -40,9 +61,8 @@ def export(
         console.say(f"wrote {', '.join(note.plans)} in {source}, in place of any that were there")
         return
     if out is None:
-        raise ConfigError("say with --out where the policy's folder shall be")
-    require("exporting a run", "export", "torch", "safetensors", "onnx", "onnxscript", "onnxruntime")
-    from dmh_edge.export.pipeline import export_policy
+        raise ConfigError("say with --out to which folder the policy is written")
+    from dmh_edge.api import export_policy
 
     with console.bars() as told:
         policy = export_policy(source, out, precision or "float32", trt, targets, console.say, told)
@@ -51,10 +71,11 @@ def export(
 
 
 @app.command()
-def inspect(
-    engine: Annotated[Path, typer.Argument(help="A policy's folder, or a file in it.")],
-) -> None:
-    """Show a policy's contract, hashes and parity figures, after checking every file."""
+def inspect(engine: PolicyFiles) -> None:
+    """Check a policy's files and show its contract.
+
+    The tables hold what an operator needs to know: the task, tensors, hashes, provenance and parity figures.
+    """
     from dmh_edge import console
     from dmh_edge.runtime.sessions.engine import locate
     from dmh_edge.runtime.sessions.policy import Policy
@@ -66,11 +87,22 @@ def inspect(
 
 @app.command()
 def parity(
-    engine: Annotated[Path, typer.Argument(help="A policy's folder, or a file in it.")],
-    ticks: Annotated[int, typer.Option(min=1, help="Length of each rollout.")] = 10_000,
-    run: Annotated[Path | None, typer.Option(help="The run that it came from, if it has moved.")] = None,
+    engine: PolicyFiles,
+    ticks: Annotated[
+        int, typer.Option(min=1, metavar="TICKS", help="Compare over so many ticks per rollout.")
+    ] = 10_000,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRAINING_RUN",
+            help="Find the trained model in this training run. Default: where it was when the policy was exported.",
+        ),
+    ] = None,
 ) -> None:
-    """Prove again that every link computes what the trained model computes."""
+    """Prove again that a policy computes what its trained model does.
+
+    Each link is compared with the one before it: the trained model, its step form, ONNX Runtime and TensorRT.
+    """
     require("parity against the trained model", "export", "torch", "safetensors", "onnx", "onnxruntime")
     from dmh_edge import console
     from dmh_edge.export.pipeline import prove, reference_model

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from dmh_edge.cli.app import app, is_installed, require
+from dmh_edge.cli.app import app
 from dmh_edge.clock import PacedBy
 from dmh_edge.errors import ConfigError
+from dmh_edge.extras import is_installed, require
 from dmh_edge.runtime.realtime import RealTime
 
 GUARD_STOPPED = 3

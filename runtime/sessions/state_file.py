@@ -1,7 +1,8 @@
-"""What a policy learned in context, as a file: its state, bound to the policy by hash.
+"""What a policy learned in context on its robots, as a file: its state, bound to the policy by hash.
 
-Loading it lets a restarted process go on where the one before stopped; no other policy accepts it. The reward of the
-last action comes after the policy's last step: it is kept beside the state, for the first step to come.
+Loading it lets a restarted process go on where the one before stopped; no other policy accepts it, and no session of
+another number of robots. The reward of the last action comes after the policy's last step: the loop, which drives one
+robot, keeps it beside the state, for the first step to come.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError
 from dmh_edge.files import replacing, require_writable
-from dmh_edge.runtime.sessions.buffered import all_finite
+from dmh_edge.runtime.sessions.buffered import TICKS, all_finite
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import zipped_arrays
 
@@ -78,10 +79,10 @@ def save_state(path: Path, session: Session, policy_sha256: str, reward_due: flo
     """Write the session's committed state, whole or not at all.
 
     Args:
-        path: where.
-        session: whose.
+        path: the file; an older one is replaced.
+        session: the session whose state is written.
         policy_sha256: identity of the policy.
-        reward_due: rewards that the policy has not been told yet.
+        reward_due: sum of the rewards that the policy has not been told yet.
 
     Raises:
         ArtifactError: the file cannot be written.
@@ -95,7 +96,7 @@ def load_state(path: Path, session: Session, policy_sha256: str) -> float:
     """Give the session a saved state; nothing changes unless all of it is good.
 
     Returns:
-        rewards that the policy has not been told yet; they belong to its next step.
+        the sum of the rewards that the policy has not been told yet; they belong to its next step.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, or holds numbers that are not finite.
@@ -104,6 +105,8 @@ def load_state(path: Path, session: Session, policy_sha256: str) -> float:
     state = _of_policy(path, policy_sha256)
     if not all_finite(state.values()):
         raise ArtifactError(f"{path} holds numbers that are not finite; remove it to start with an empty memory")
+    if (robots := state[TICKS].size if TICKS in state else 0) != session.batch:
+        raise ContractError(f"{path} holds what {robots} robots learned, expected {session.batch}; name another file")
     reward_due = float(state.pop(_REWARD))
     session.restore(state)
     return reward_due
@@ -120,7 +123,7 @@ def check_state(path: Path, policy_sha256: str) -> None:
 
 
 def _of_policy(path: Path, policy_sha256: str) -> dict[str, NDArray[Any]]:
-    """Everything in the file but its owner, who is this policy."""
+    """Everything in the file but the identity of the policy, which is checked to be this one."""
     try:
         with path.open("rb") as stream, zipped_arrays(stream) as file:
             state = {name: file[name] for name in file.files}
@@ -128,11 +131,11 @@ def _of_policy(path: Path, policy_sha256: str) -> dict[str, NDArray[Any]]:
             float(state[_REWARD])
     except Exception as error:  # whatever a foreign file does to numpy, zipfile or a decompressor
         raise ArtifactError(
-            f"{path} is no saved state, or is truncated or altered: {error}; remove it, or name another --state file"
+            f"{path} is no saved state, or is truncated or altered: {error}; remove it, or name another file"
         ) from error
     if owner != policy_sha256:
         raise ContractError(
             f"{path} was learned by another policy ({owner[:12]}..., this one is {policy_sha256[:12]}...); "
-            "name another --state file, or remove this one to start with an empty memory"
+            "name another file, or remove this one to start with an empty memory"
         )
     return state

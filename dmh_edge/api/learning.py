@@ -1,0 +1,145 @@
+"""Training a policy, and measuring what it learns in context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from dmh_edge.contract import CONTRACT_NAME
+from dmh_edge.errors import ConfigError
+from dmh_edge.extras import require
+
+if TYPE_CHECKING:
+    from dmh_edge.evaluate import Evaluation
+    from dmh_edge.runtime.sessions.session import Session
+    from dmh_edge.task import TaskSpec
+    from dmh_edge.train import Summary
+
+#: Which hidden tasks of a task are meant: those that no data set holds, those that ``data.hold_out`` kept from
+#: training, or those that were learned from.
+HiddenTasks = Literal["held-out", "validation", "training"]
+
+
+def train_policy(
+    task: str,
+    out: str | PathLike[str],
+    data: str | PathLike[str] | None = None,
+    model: str | None = None,
+    config: str | PathLike[str] | None = None,
+    settings: Iterable[str] = (),
+    resume: bool = False,
+) -> Summary:
+    """Train a policy from data. Progress goes to standard error.
+
+    Args:
+        task: name of the task, e.g. ``darkroom``, or what a data set of your own calls its task.
+        out: folder of the training run; made if need be.
+        data: folder of a Minari data set; None makes in memory what `dmh-edge data` would write.
+        model: kind of model, e.g. ``dm-h``; None for that of ``config`` or, where there is none, ``dm-h``.
+        config: JSON file with settings that replace the preset's.
+        settings: single settings that replace all others: ``["training.updates=100", "model.width=64"]``.
+        resume: go on from the checkpoint in ``out``, or start where there is none yet.
+
+    Returns:
+        how many updates were made, how fast, and the last loss.
+
+    Raises:
+        MissingExtraError: torch or another package of the extra ``train`` is not installed.
+        ConfigError: a name or a setting is unknown, ``out`` holds another run, or the training diverged.
+        DataError: the data cannot be learned from, or are not those that the run was started with.
+        ArtifactError: the checkpoint in ``out`` is altered or of another task, or ``out`` cannot be written.
+    """
+    require("training", "train", "torch", "safetensors", "minari", "tensorboard")
+    from dmh_edge import presets
+    from dmh_edge.train import train
+
+    chosen = presets.load(task, model, None if config is None else Path(config), settings)
+    return train(chosen, None if data is None else Path(data), Path(out), resume)
+
+
+def evaluate_policy(
+    policy: str | PathLike[str],
+    episodes: int = 20,
+    seeds: int = 3,
+    tasks: HiddenTasks = "held-out",
+    backend: str | None = None,
+    deterministic: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Evaluation:
+    """Measure learning in context: return per episode on hidden tasks, without any update, beside its rivals'.
+
+    Args:
+        policy: folder of a training run, folder of an exported policy, or an engine file in that one.
+        episodes: episodes in a row on each hidden task.
+        seeds: passes over all hidden tasks, with seeds 0, 1, ...
+        tasks: which hidden tasks; ``validation`` means those that ``data.hold_out`` kept from training.
+        backend: what runs an exported policy; None for the one that the suffix suggests.
+        deterministic: choose the likeliest action, without noise.
+        progress: told who plays, episodes done and episodes in all.
+
+    Returns:
+        the curves of the policy, of the same without memory across episodes, of the expert and of a random policy.
+
+    Raises:
+        MissingExtraError: gymnasium is not installed, or, for a training run, torch.
+        ConfigError: there is no such policy or backend, its task has no simulator, or no task was kept for validation.
+        ArtifactError: a file is missing, truncated or altered.
+    """
+    require("evaluating", "sim", "gymnasium")
+    if episodes < 1 or seeds < 1:
+        raise ConfigError(f"got {episodes} episodes and {seeds} seeds, expected at least one of each")
+    from dmh_edge import tasks as simulated
+    from dmh_edge.data.selection import validation_ids
+    from dmh_edge.evaluate import evaluate
+    from dmh_edge.schema import differences
+
+    trained = _trained(Path(policy), backend)
+    if not simulated.is_known(trained.task.name):
+        raise ConfigError(
+            f"{policy} was trained for {trained.task.name!r}, which has no simulator here; "
+            "`dmh-edge run --episodes 20` on its robot tells the return per episode"
+        )
+    task = simulated.find(trained.task.name)
+    if changed := ", ".join(differences(trained.task, task.spec)):
+        raise ConfigError(f"task {task.spec.name!r} is not what {policy} was trained for: {changed}; train it again")
+    validation = validation_ids(task.train_ids, trained.hold_out)
+    learned = tuple(number for number in task.train_ids if number not in validation)
+    hidden = {"held-out": task.test_ids, "validation": validation, "training": learned}[tasks]
+    if not hidden:
+        raise ConfigError(f"{policy} held out no task for validation; train with --set data.hold_out=10")
+    return evaluate(trained.open_session, task, hidden, episodes, range(seeds), deterministic, progress)
+
+
+class _Trained(NamedTuple):
+    """What a training run or a policy was trained for, how many tasks it held out, and how to open it for N robots."""
+
+    task: TaskSpec
+    hold_out: int
+    open_session: Callable[[int], Session]
+
+
+def _trained(policy: Path, backend: str | None) -> _Trained:
+    if not policy.exists():
+        raise ConfigError(f"{policy} does not exist; name the folder of a run, or a policy's folder or engine file")
+    if policy.suffix == ".safetensors" or (policy.is_dir() and not (policy / CONTRACT_NAME).exists()):
+        require("evaluating a run", "train", "torch", "safetensors")
+        from dmh_edge.checkpoint import Checkpoint
+        from dmh_edge.export.pipeline import draft_contract
+        from dmh_edge.export.torch_session import TorchSession
+
+        if backend is not None:
+            raise ConfigError(f"--backend {backend} runs exported policies; {policy} is a run, which PyTorch evaluates")
+        checkpoint = Checkpoint.load(policy)
+        contract = draft_contract(checkpoint, policy, policy.name)
+        held_out = checkpoint.header.config.data.hold_out
+        return _Trained(contract.task, held_out, lambda robots: TorchSession(checkpoint.build(), contract, robots))
+    from dmh_edge.runtime.sessions.engine import locate, session_for
+    from dmh_edge.runtime.sessions.policy import Policy
+
+    folder, chosen = locate(policy, backend)
+    checked = Policy.load(folder)
+    # Policies of older versions do not say.
+    held_out = int(checked.contract.provenance.config.get("data", {}).get("hold_out", 0))
+    return _Trained(checked.contract.task, held_out, lambda robots: session_for(checked, chosen, robots))

@@ -1,0 +1,29 @@
+"""Names that the command line takes, apart from what they stand for: its help needs neither gymnasium nor torch.
+
+`dmh_edge.tasks`, `dmh_edge.studies` and `dmh_edge.bench` hold what the names stand for; tests hold the lists equal.
+"""
+
+from __future__ import annotations
+
+#: Every simulated task. A T-maze of another memory length has the name ``tmaze-LENGTH``.
+TASKS = (
+    "darkroom",
+    "darkroom-hard",
+    "darkroom-dynamic",
+    "key-to-door",
+    "large-darkroom",
+    "large-darkroom-hard",
+    "large-darkroom-dynamic",
+    "large-key-to-door",
+    "tmaze",
+    "dark-reacher",
+    "dark-payload",
+)
+#: Every kind of model.
+MODELS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
+#: Every study of `dmh-edge study`.
+STUDIES = ("gridworld", "tmaze", "ablation-subgoal", "ablation-c", "tuning", "cost", "latency")
+#: Every other Mamba that `dmh-edge bench train` compares with.
+RIVAL_MAMBAS = ("mambapy", "transformers")
+#: Everything that runs an exported policy.
+BACKENDS = ("ort-cpu", "ort-cuda", "tensorrt")

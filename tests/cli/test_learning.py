@@ -1,0 +1,48 @@
+"""`train` and `eval` on a small Darkroom."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dmh_edge.checkpoint import Checkpoint
+from dmh_edge.config import CONFIG_NAME
+from dmh_edge.evaluate import Evaluation
+from dmh_edge.schema import parse
+
+
+def test_train_goes_on_with_the_settings_that_it_wrote(well, data, run):
+    assert Checkpoint.load(run).header.step == 4
+    used = json.loads((run / CONFIG_NAME).read_text())
+    assert (used["model"]["width"], used["training"]["updates"]) == (8, 4)
+    done = well("train", "darkroom", "--data", data, "--out", run, "--config", run / CONFIG_NAME, "--resume")
+    assert "nothing to do: all 4 updates were made before" in done.err
+
+
+@pytest.mark.parametrize(("tasks", "count"), [("held-out", 16), ("validation", 3), ("training", 62)])
+def test_eval_of_a_run_shows_and_keeps_what_it_found(well, run, tmp_path, tasks, count):
+    settings = ("--episodes", 2, "--seeds", 1, "--tasks", tasks, "--out", tmp_path)
+    done = well("eval", run, *settings)
+    for agent in ("dm-h", "memory zeroed at each episode", "expert", "random", "darkroom, torch"):
+        assert agent in done.out
+    found = parse(Evaluation, (tmp_path / "evaluation.json").read_text(), "evaluation.json")
+    assert len(found.hidden) == count
+    assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_asks_for_validation_tasks_where_there_are_none(well, refused, data, small, tmp_path):
+    run = tmp_path / "run"
+    well("train", "darkroom", "--data", data, "--out", run, "--config", small, "--set", "training.updates=1",
+         "--set", "data.hold_out=0")  # fmt: skip
+    assert "train with --set data.hold_out=10" in refused("eval", run, "--tasks", "validation")
+
+
+def test_eval_of_an_engine_finds_what_eval_of_its_run_finds(well, run, copy, tmp_path):
+    well("eval", copy / "model.onnx", "--episodes", 1, "--seeds", 1, "--deterministic")
+    well("eval", run, "--episodes", 1, "--seeds", 1, "--deterministic", "--out", tmp_path)
+    engine, reference = (
+        parse(Evaluation, (folder / "evaluation.json").read_text(), "evaluation.json") for folder in (copy, tmp_path)
+    )
+    assert (engine.backend, reference.backend) == ("ort-cpu", "torch")
+    assert engine.curves == reference.curves
