@@ -49,7 +49,8 @@ class Interval(Spec):
     """2.5% of the resamples lie above."""
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        mean, low, high = (round(value, 2) + 0.0 for value in (self.mean, self.low, self.high))  # 0.00, never -0.00
+        return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 class Curve(Spec):

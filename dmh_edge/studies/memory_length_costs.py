@@ -66,11 +66,7 @@ class Costs(Spec):
     steps: list[AtLength]
     """By length."""
     probes: list[Probe]
-    """Of updates."""
-
-    def of_dt(self) -> list[Probe]:
-        """Two of a transformer, at different lengths."""
-        return [probe for probe in self.probes if probe.system == "dt"]
+    """What updates take."""
 
 
 def measure(budget: Budget, say: Callable[[str], None]) -> Costs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dmh_edge.studies import find
+from dmh_edge.studies import conduct as studies
 from dmh_edge.studies.cell import Cell, Trial
 from dmh_edge.studies.study import SMOKE, settings
 from dmh_edge.studies.study_page import Page
@@ -35,7 +35,7 @@ def conduct(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Conducted
 
     def run(name: str) -> Conducted:
         said: list[str] = []
-        page, _ = find.conduct(find.find(name), "smoke", work, out, 1, said.append)
+        page, _ = studies.conduct(studies.find(name), "smoke", work, out, 1, said.append)
         return Conducted(page, out, work, said)
 
     return run
