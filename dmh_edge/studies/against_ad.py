@@ -33,8 +33,8 @@ _RIVALS = {
     "cpu": ("ad-mamba", "ad-transformer"),
     "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
 }
-#: DM-H as its preset is, with the mean for its sub-goal; with a draw for its sub-goal, whose noise its actor must then
-#: cope with; with a memory that reads every step, as those of its rivals do; and with four times the updates, which
+#: DM-H as its preset is, with the mean for its sub-goal; with a draw for its sub-goal, so that its actor must cope
+#: with noise; with a memory that reads every step, as those of its rivals do; and with four times the updates, which
 #: take about as long as those of its slowest rival.
 _OURS: Mapping[str, Mapping[str, Any]] = {
     "dm-h": {},
@@ -155,7 +155,7 @@ def _cells(budget: Budget) -> list[Cell]:
 
 
 def _by_loss(found: GridReturns, task: str) -> str:
-    """How far the return of a task's policies goes with how well they imitated."""
+    """Correlation of loss and return over the policies of a task, in words."""
     value = found.value(task, "", CORRELATION)
     if value is None:
         return f"{task}: all alike"

@@ -29,12 +29,12 @@ def difference(ours: Returns, theirs: Returns) -> Difference:
 
 
 def loss(outcomes: Sequence[Outcome]) -> float:
-    """How well policies imitated at the end of their training, the mean over training seeds."""
+    """Loss at the end of the training, the mean over training seeds."""
     return float(np.mean([one.loss for one in outcomes]))
 
 
 def minutes(outcomes: Sequence[Outcome]) -> float:
-    """How long one policy took to be trained and tried, the median over training seeds."""
+    """Minutes that one policy took to be trained and tried, the median over training seeds."""
     return float(np.median([one.spent.seconds for one in outcomes])) / 60
 
 

@@ -49,7 +49,7 @@ class ContextCosts(Spec):
     """What was measured with all lengths of the context."""
 
     rows: list[ContextTimes]
-    """By length."""
+    """Times by length."""
     load: float
     """Load of the machine at the start: processes that want to run, this one among them."""
 
@@ -77,7 +77,7 @@ def _sizes(budget: Budget) -> dict[str, ModelConfig]:
 
 
 def _sides(budget: Budget, steps: int, constant: dict[str, OrtSession], transformer: ModelConfig) -> dict[str, Side]:
-    """All sides, with ``steps`` steps behind them; ``constant`` are those whose graphs know no length."""
+    """All sides after ``steps`` steps; ``constant`` are those with the same graphs at every length."""
     spec = _task(steps)
     rounds, turn = _ROUNDS[budget], DMHConfig().chunk
     few = max(2, min(rounds, _REREAD[budget] // steps))
@@ -109,12 +109,12 @@ def _task(steps: int) -> TaskSpec:
 
 
 def _turn(steps: int) -> int:
-    """Steps of a turn of those whose steps grow: enough for the clock, and few where each is long."""
+    """Steps of a turn where steps grow with the context: enough for the clock, and few where each takes long."""
     return DMHConfig().chunk if steps <= 1_000 else 4
 
 
 def _fill(session: OrtSession) -> None:
-    """A cache full of steps that never were."""
+    """Fill the cache with random numbers in place of steps."""
     random = np.random.default_rng(0)
     state = session.state()
     state |= {name: random.standard_normal(state[name].shape, np.float32) for name in ("key", "value")}

@@ -42,11 +42,11 @@ class Measured(Spec):
     """What came of one thing that was added."""
 
     added: Added
-    """What, and how much."""
+    """What was added, and how much."""
     runs: tuple[RehearsedRun, ...]
-    """One per hidden target."""
+    """One run per hidden target."""
     as_exported: RehearsedRun
-    """On the first target, with the contract as it is."""
+    """A run on the first target, with the contract as it is."""
 
 
 @dataclass(frozen=True)

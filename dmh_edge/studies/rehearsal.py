@@ -44,13 +44,13 @@ class Added(Spec):
     """What is added between policy and arm."""
 
     option: Option
-    """Of the robot."""
+    """Option of the robot."""
     seconds: float
-    """How much; 0 for nothing."""
+    """Amount in seconds; 0 for nothing."""
 
     @property
     def milliseconds(self) -> float:
-        """How much, for people."""
+        """Amount in milliseconds."""
         return round(1000 * self.seconds, 6)
 
 
@@ -60,9 +60,9 @@ class RehearsedRun(Spec):
     hidden: int
     """Its hidden target."""
     returns: tuple[float, ...]
-    """Of each episode, by where the arm was."""
+    """Return of each episode, by where the arm was."""
     seen: tuple[float, ...]
-    """Of each episode, by what the policy was told: rewards as late as the observations."""
+    """Return of each episode, by what the policy was told: rewards are as late as the observations."""
     stopped_by: str
     """``episodes``, where it came to its end."""
     detail: str
@@ -76,7 +76,7 @@ class RehearsedRun(Spec):
     skipped_slots: int
     """Slots that passed without a turn."""
     tries: int
-    """The machine left so many runs to be made."""
+    """Runs that were made until one was good."""
 
     @property
     def is_whole(self) -> bool:
@@ -153,7 +153,7 @@ def rehearse(asked: Rehearsal) -> RehearsedRun:
 
     Raises:
         DmhEdgeError: the machine is too busy for one that comes to its end.
-        KeyboardInterrupt: somebody wanted it to end.
+        KeyboardInterrupt: it was told to end.
     """
     best: RehearsedRun | None = None
     for tries in range(1, _TRIES + 1):

@@ -48,7 +48,7 @@ class Study:
 
 @dataclass
 class Workshop:
-    """Where the parts of a study are made, each of them once.
+    """A place where the parts of a study are made, each of them once.
 
     Attributes:
         work: folder of all cells.

@@ -142,6 +142,7 @@ def csv_returns(text: str, policy: str) -> np.ndarray:
 
 def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, monkeypatch):
     done = conduct("gridworld")
+    assert done.page_comes_from_its_csv_file()
     text, data = done.text("gridworld.md"), done.text("gridworld.csv")
     for system, figure in (("dm-h", "14.3"), ("ad-mamba", "13.3"), ("ad-transformer", "13.2")):
         returns = csv_returns(data, system)
@@ -166,6 +167,7 @@ def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, mon
 def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(conduct):
     conduct("gridworld")
     done = conduct("ablation-subgoal")
+    assert done.page_comes_from_its_csv_file()
     assert done.said[0] == "4 of 8 policies are there"  # with the sub-goal they are gridworld's
     text = done.text("ablation-subgoal.md")
     for own, suffix in (("a draw", ""), ("the mean", ", not drawn")):
@@ -180,6 +182,7 @@ def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(condu
 
 def test_the_ablation_of_c_trains_each_length_of_a_chunk(conduct):
     done = conduct("ablation-c")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("ablation-c.md")
     assert "| hopper-medium | 73.5 | 78 |" in text
     for c in (1, 5):

@@ -77,6 +77,7 @@ def test_the_verdict_on_ad_with_mamba_is_that_of_all_lengths_and_not_of_the_last
 
 def test_the_page_shows_what_was_measured_and_measures_once(conduct, monkeypatch):
     done = conduct("cost")
+    assert done.page_comes_from_its_csv_file()
     rows = list(csv.DictReader(done.text("cost.csv").splitlines()))
     assert {row["context_steps"] for row in rows if row["side"]} == {"8", "16"}
     (load,) = (float(row["value"]) for row in rows if not row["side"])

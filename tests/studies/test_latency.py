@@ -163,6 +163,7 @@ def test_where_nothing_is_lost_at_all_nothing_falls():
 
 def test_the_page_shows_each_setting_and_measures_once(conduct, monkeypatch):
     done = conduct("latency")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("latency.md")
     cells = [row.strip("| ").split(" | ") for row in text.splitlines() if row.count(" | ") > 5]
     stopped = {name: as_exported for name, _, _, _, _, as_exported, *_ in cells[2:]}

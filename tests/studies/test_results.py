@@ -1,4 +1,4 @@
-"""A page is computed from its CSV file: at the smallest budget, and those that are published."""
+"""The CSV file of a study, and the published pages, which follow from theirs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,6 @@ def test_texts_and_numbers_come_back_exactly():
     assert [float(row["three"]) for row in found.records()] == [1 / 3, 1e-9]
     assert found.rows[0] == ("a, b", "1", "0.3333333333333333", "2", "")
     assert [row["one"] for row in found.records(two="-1", five="d")] == ['"c"']
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_page_can_be_made_again_from_its_csv_file(conduct, name):
-    done = conduct(name)
-    page = STUDIES[name].page("smoke", Results.parse(done.text(f"{name}.csv")))
-    assert (page.verdicts, page.body, page.pictures) == (done.page.verdicts, done.page.body, done.page.pictures)
-    assert set(lines_with_figures(page)) <= set(done.text(f"{name}.md").splitlines())
 
 
 @pytest.mark.parametrize("name", STUDIES)

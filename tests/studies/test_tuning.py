@@ -26,6 +26,7 @@ def test_what_was_best_is_tried_again_alone_and_together() -> None:
 
 def test_the_page_holds_each_change_against_the_start(conduct):
     done = conduct("tuning")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("tuning.md")
     for model in ("dm-h", "ad-mamba", "ad-transformer"):
         section = text.split(f"## {model}\n")[1].split("\n## ")[0]
