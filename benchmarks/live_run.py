@@ -15,8 +15,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from dmh_edge.errors import DmhEdgeError
-from dmh_edge.runtime.operate import SUMMARY_NAME
-from dmh_edge.runtime.report.summary import Summary
+from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import parse
 

@@ -34,6 +34,8 @@ from dmh_edge.errors import DmhEdgeError
 
 #: More than this share of the memory after the warm-up is growth.
 GROWTH = 0.01
+#: Module of the recorder's process.
+RECORDER = "mcap_process"
 #: The recorder lets garbage gather before it is collected.
 #: Until the file ends it keeps the index of its chunks: four a second, of 0.7 kB.
 RECORDER_GROWTH, INDEX_BYTES_PER_S = 0.1, 4096
@@ -85,7 +87,7 @@ def complaints(looks: Sequence[Look]) -> list[str]:
     found = []
     for name, before in looks[0].processes.items():
         later = [look.processes[name] for look in looks]
-        share, per_s = (RECORDER_GROWTH, INDEX_BYTES_PER_S) if name == "recorder" else (GROWTH, 0)
+        share, per_s = (RECORDER_GROWTH, INDEX_BYTES_PER_S) if name == RECORDER else (GROWTH, 0)
         over = [
             look.processes[name].resident / before.resident - 1
             for look in looks

@@ -38,16 +38,20 @@ from some_policy import policy_for
 from dmh_edge import console
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.errors import DmhEdgeError
+from dmh_edge.intervals import intervals
 from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.runtime import operate as runtime_operate
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
-from dmh_edge.runtime.loop import loop
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 
-#: What is told of a tick: keywords of `operate`, and whether a folder for the records is given.
+#: What is told of a tick: fields of `Keeping`, and whether a folder for the records is given.
 WAYS: dict[str, tuple[dict[str, bool], bool]] = {
     "neither records nor view": ({}, False),
     "trace.npz": ({}, True),
@@ -60,7 +64,6 @@ _PATIENT = GuardSettings(late_window=1000, late_slots=1000)
 _ENDLESS = 10**9
 #: The first ticks of a run fill its caches.
 _WARM_UP = 50
-_RESAMPLES = 4000
 
 
 class Stopwatch:
@@ -162,19 +165,15 @@ class Bench:
         task = self._policy.contract.task
         clock = TickClock(self._ticks + 1, stopwatches)
         with _silenced() if more.get("live") else contextlib.nullcontext():
-            summary = operate(
-                self._session,
-                FakeRobot(task, command_timeout_s=_PATIENCE_S),
-                policy_sha256=self._policy.sha256,
-                self_test=lambda: None,
+            run = Run(
                 limits=Limits(ticks=self._ticks),
-                noise_seed=0,
-                out=out,
-                clock=clock,
+                timing=Timing(realtime=self._realtime, clock=clock),
+                keeping=Keeping(out, **more),
                 guard=_PATIENT,
-                realtime=self._realtime,
-                **more,
+                noise_seed=0,
             )
+            robot = FakeRobot(task, command_timeout_s=_PATIENCE_S)
+            summary = operate(FakePolicy(self._policy.sha256), self._session, robot, run)
         if summary.stopped_by == "operator":
             raise KeyboardInterrupt
         if summary.stopped_by != "ticks":
@@ -186,7 +185,7 @@ class Bench:
         guard, finite = Stopwatch(), Stopwatch()
         asked = finite.timed(self._session.proposal_is_finite)
         with (
-            mock.patch.object(loop, "Guard", lambda *given, **named: Timed(Guard(*given, **named), guard)),
+            mock.patch.object(runtime_operate, "Guard", lambda *given, **named: Timed(Guard(*given, **named), guard)),
             mock.patch.object(self._session, "proposal_is_finite", asked),
         ):
             return self.run(None, (guard, finite))[:, 1:]
@@ -208,10 +207,8 @@ def _silenced() -> Iterator[None]:
 
 def difference(ones: Sequence[float], others: Sequence[float]) -> str:
     """Mean of others minus ones, round by round, with its interval."""
-    differences = np.subtract(others, ones)
-    picked = np.random.default_rng(0).integers(len(differences), size=(_RESAMPLES, len(differences)))
-    low, high = np.percentile(differences[picked].mean(axis=1), (2.5, 97.5))
-    return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    (found,) = intervals(np.subtract(others, ones)[None, :, None])
+    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def tables(found: dict[str, list[NDArray[np.float64]]], guard: Sequence[NDArray[np.float64]]) -> Iterator[Table]:

@@ -12,13 +12,17 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dmh_edge.errors import ConfigError
 
 NS_PER_S = 1_000_000_000
-#: Nobody sleeps longer at once. A signal that comes after the last look and before the sleep does not end it: a stop
-#: would wait for the slot.
+
+#: What begins a slot of the loop: the clock, or the robot's own readings.
+PacedBy = Literal["clock", "robot"]
+
+#: The longest single sleep. A signal that comes after the last look and before the sleep does not end the sleep: with a
+#: longer one, a stop would wait for the slot.
 _NAP_NS = NS_PER_S // 10
 
 
@@ -50,8 +54,8 @@ class MonotonicClock:
     ``time.sleep`` would be relative on Python 3.10, and on every version goes back to sleep after a signal.
 
     Args:
-        spin_ns: so much before a deadline it stops sleeping and watches the time, which wakes up to nobody's lateness
-            and keeps the core busy meanwhile.
+        spin_ns: the last nanoseconds before a deadline, in which it watches the time instead of sleeping. The wake-up
+            is then never late because of the sleep, and the core is busy meanwhile.
     """
 
     def __init__(self, spin_ns: int = 0) -> None:
@@ -76,7 +80,7 @@ class MonotonicClock:
 
 
 class FakeClock:
-    """A clock that moves only when told to, or when somebody sleeps on it."""
+    """A clock that moves only when told to, or when a caller sleeps on it."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self._now_ns = now_ns

@@ -13,10 +13,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dmh_edge.errors import ArtifactError
+from dmh_edge.errors import ArtifactError, DmhEdgeError
 
 #: Prefix of the temporary names; a leftover after SIGKILL is never taken for an artifact.
 TEMPORARY_PREFIX = ".partial-"
@@ -39,6 +39,31 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder where there is none, and refuse at the start what would fail at the end.
+
+    Raises:
+        ArtifactError: no file can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be written: {error.strerror or error}; name another folder") from error
+
+
+def what_failed(write: Callable[[], object]) -> str:
+    """Why something could not be written, in words; empty when it could. What comes after it is then still written."""
+    try:
+        write()
+    except DmhEdgeError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 (the caller tells it)
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def write_bytes(path: Path, data: bytes) -> None:

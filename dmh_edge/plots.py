@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmh_edge.errors import MissingExtraError
-from dmh_edge.evaluate import Evaluation, Interval
+from dmh_edge.evaluate import Evaluation
 from dmh_edge.files import replacing
+from dmh_edge.intervals import Interval
 
 _STYLES = {"expert": ("0.35", "--", "."), "random": ("0.6", ":", ".")}
 _MARKS = ".sv^D*"

@@ -1,7 +1,8 @@
-"""Helpers of a running policy that are processes of their own: how one is started, and how it ends with its parent.
+"""Processes beside a running policy: how one is started, what it is given, and how it ends with its parent.
 
 A new interpreter is started, not a fork: a fork would take along the threads' locks of an inference library, a GPU's
-context and the memory of all of it.
+context and the memory of all of it. Its modules come from where the parent's come from, and from nowhere else: a file
+in the folder where the user stands hides none of them.
 """
 
 from __future__ import annotations
@@ -14,26 +15,28 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from dmh_edge.errors import RobotError
 
 _PR_SET_PDEATHSIG = 1
-#: Bytes that say how long what is given is.
+_SAFE_PATH = "PYTHONSAFEPATH"
+#: Bytes of the length that precedes what is given.
 _LENGTH = 4
-#: Where what is started runs; None for wherever this process does.
+#: Cores of the processes that are started; None for those of this process.
 _CORES: tuple[int, ...] | None = None
 
 
 def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Run ``main`` of a module in a process of its own, which imports what this one can import.
+    """Run ``main`` of a module in a process of its own, which can import what this one can import.
 
-    It is in a session of its own, so that Ctrl-C and Ctrl-Z in a terminal are not for it.
+    It has a session of its own: Ctrl-C and Ctrl-Z in the terminal do not reach it.
 
     Args:
         module: e.g. ``dmh_edge.runtime.watchdog.watchdog``; its ``main`` asks `received` for what was given.
         given: whatever can be pickled.
-        output: where what it prints goes; errors go where ours go.
+        output: where its standard output goes; its standard error is that of this process.
 
     Returns:
         the process; its ``stdin`` stays open until the parent closes it or ends.
@@ -48,8 +51,8 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
             f"{given} cannot be given to another process ({error}); it must be made of functions and classes of a "
             "module that can be imported, and hold nothing that belongs to this process"
         ) from error
-    # The path as this process has it: no file of the folder that the user stands in can hide a module of ours.
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()"
+    # Python puts the current folder before all others here, as it does for -m: the path is set before any import.
+    code = f"import sys; sys.path[:] = {_path()!r}; from {module} import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output, start_new_session=True
     )
@@ -57,9 +60,38 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
     try:
         process.stdin.write(len(packed).to_bytes(_LENGTH, "little") + packed)
         process.stdin.flush()
-    except BrokenPipeError:  # it ended at once; whoever waits for it will see that
+    except BrokenPipeError:  # it ended at once, which the caller sees when it waits for it
         pass
     return process
+
+
+def _path() -> list[str]:
+    """Where this process finds modules, so that it means the same in another one.
+
+    The current folder is there where Python or the user has put it: first in ``python -c`` and at the prompt.
+    """
+    found = []
+    for entry in sys.path:
+        with contextlib.suppress(FileNotFoundError):  # the current folder was removed
+            found.append(str(Path(entry).absolute()))
+    return found
+
+
+@contextlib.contextmanager
+def without_current_folder() -> Iterator[None]:
+    """Interpreters that other libraries start meanwhile do not look for modules in the current folder.
+
+    Python 3.10 does not know how: there a file of that folder may hide a module from them.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def received() -> tuple[Any, ...]:
@@ -72,7 +104,7 @@ def received() -> tuple[Any, ...]:
 
 
 def _read(size: int) -> bytes:
-    """So many bytes from stdin and no more, unlike a buffered reader: that one would wait for what never comes."""
+    """Exactly so many bytes of stdin: a buffered reader would ask for more, and wait for what never comes."""
     read = b""
     while len(read) < size:
         piece = os.read(sys.stdin.fileno(), size - len(read))
@@ -89,7 +121,7 @@ def signal_when_parent_ends(number: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def started_on(cores: Collection[int]) -> Iterator[None]:
-    """Whatever is started meanwhile runs on these cores: children inherit the one that a loop in real time keeps to."""
+    """What `start` starts meanwhile runs on these cores, and not on the one core of a loop in real time."""
     global _CORES
     before, _CORES = _CORES, tuple(cores)
     try:
@@ -99,7 +131,7 @@ def started_on(cores: Collection[int]) -> Iterator[None]:
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
-    """Close what leads to a process that was asked to end, wait for it, and kill it when it does not."""
+    """Close the stdin of a process that was asked to end, wait for its end, and kill it when it does not come."""
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -29,7 +29,7 @@ def parse(kind: type[S], text: str, source: str) -> S:
     Args:
         kind: which one.
         text: the JSON.
-        source: what to call the text in an error, e.g. its path.
+        source: name of the text in an error, e.g. its path.
 
     Raises:
         ContractError: with the field's place, what was found there and what was expected.

@@ -30,8 +30,8 @@ def parse_setting(text: str, what: str, example: str) -> tuple[str, Any]:
     """Name and value of ``NAME=VALUE``; a value is JSON, and what is no JSON is a word that needs no quotes.
 
     Args:
-        text: what was written.
-        what: what to call it in an error, e.g. ``guard setting``.
+        text: the text as the user wrote it.
+        what: its name in an error, e.g. ``guard setting``.
         example: one that would do.
 
     Raises:

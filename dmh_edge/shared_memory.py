@@ -1,29 +1,43 @@
-"""Memory that processes share, and rings of records in it: nobody waits for anybody, and nothing is left behind.
+"""Memory that processes share, and rings of records in it: no process waits for another, and nothing is left behind.
 
 The memory has no name in any file system: it is gone with the last process that holds it, however that one ended. It is
 given to another process by pickling it; the other one opens it through ``/proc`` while the giver still lives.
 
+A ring is written by one process and read by any number of others:
+
+    ring = Ring.create(record_bytes=8, capacity=1024, name="example")
+    ring.publish(struct.pack("<d", 0.5))                      # the writer
+    cursor = Cursor(pickle.loads(pickle.dumps(ring)))         # a reader, as a rule in another process
+    cursor.take()                                             # b"\x00\x00\x00\x00\x00\x00\xe0?"
+
 Python has no memory barriers, and a robot's processor may reorder what another one sees. So a number of 64 bits is
-written at once, and whatever is longer carries a checksum: a reader takes a record whole or not at all.
+written at once, and every record has a number and a checksum: a reader takes a record whole or not at all.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import struct
 import zlib
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from dmh_edge.errors import RobotError
 
-WORD = 8
+WORD: Final = 8
+#: Words before a record: its number and its checksum.
+_HEAD: Final = 2
+#: Readers that can say how far they came.
+READERS: Final = 7
+#: A checksum starts with the lowest 32 bits of the record's number: a record under another number has another one.
+_LOW: Final = 0xFFFF_FFFF
+#: A reader that was lapped leaves out this share of what is still there, or it would be lapped again at once.
+_HEADROOM: Final = 8
 
 
 @final
 class SharedMemory:
-    """A piece of memory of some bytes, all zeros at first.
+    """A piece of memory of some bytes, all zeros at first and resident from the start.
 
     Args:
         size: in bytes.
@@ -36,9 +50,11 @@ class SharedMemory:
 
     def __init__(self, size: int, name: str) -> None:
         self._name = f"dmh-edge-{name}"
-        descriptor = os.memfd_create(self._name)
-        os.ftruncate(descriptor, -(-size // WORD) * WORD)
-        self._map(descriptor)
+        self._descriptor = os.memfd_create(self._name)
+        os.posix_fallocate(self._descriptor, 0, -(-size // WORD) * WORD)
+        self._map(self._descriptor)
+        # One byte of every page is written, or the first to write there would wait for the kernel to map it.
+        self.bytes[:: mmap.PAGESIZE] = bytes(-(-len(self.bytes) // mmap.PAGESIZE))
 
     def _map(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -83,50 +99,131 @@ def _attach(pid: int, descriptor: int, name: str) -> SharedMemory:
 
 
 class Ring:
-    """Records of one size in shared memory; the newest overwrites the oldest. One process writes, any may read.
+    """Records of one size in shared memory; the newest overwrites the oldest. Pickled, it is the same ring.
+
+    One process publishes. Any may read, by number or with a `Cursor`, and may say how far it came.
+
+        records published so far, one number per reader, then `capacity` times: number, checksum, record
 
     Args:
         memory: holds it.
         offset: where it begins, in bytes; a multiple of 8.
-        record: format of one, as for `struct`.
-        capacity: how many are kept.
+        record_bytes: size of a record.
+        capacity: how many records are kept.
+
+    Attributes:
+        record_bytes, capacity: as given.
     """
 
-    def __init__(self, memory: SharedMemory, offset: int, record: str, capacity: int) -> None:
+    def __init__(self, memory: SharedMemory, offset: int, record_bytes: int, capacity: int) -> None:
+        self.record_bytes, self.capacity = record_bytes, capacity
+        self._memory, self._offset = memory, offset
         self._words, self._bytes = memory.words, memory.bytes
-        self._record, self._head = struct.Struct("<" + record), struct.Struct("<qq")
-        self._slot = self.slot_size(record)
-        self._count, self._first, self._capacity = offset // WORD, offset + WORD, capacity
-
-    @staticmethod
-    def slot_size(record: str) -> int:
-        """Bytes of one slot: number and checksum before the record."""
-        return 2 * WORD + -(-struct.calcsize("<" + record) // WORD) * WORD
+        self._count = offset // WORD
+        self._first = self._count + 1 + READERS
+        self._slot_words = _slot_words(record_bytes)
 
     @classmethod
-    def size(cls, record: str, capacity: int) -> int:
+    def create(cls, record_bytes: int, capacity: int, name: str) -> Ring:
+        """Make a ring in memory of its own, which `name` stands for in ``/proc/PID/maps``."""
+        return cls(SharedMemory(cls.size(record_bytes, capacity), name), 0, record_bytes, capacity)
+
+    @staticmethod
+    def size(record_bytes: int, capacity: int) -> int:
         """Bytes that a ring takes."""
-        return WORD + capacity * cls.slot_size(record)
+        return (1 + READERS + capacity * _slot_words(record_bytes)) * WORD
+
+    def __reduce__(self) -> tuple[type[Ring], tuple[SharedMemory, int, int, int]]:
+        """The memory travels; the rest is made again."""
+        return Ring, (self._memory, self._offset, self.record_bytes, self.capacity)
 
     @property
     def count(self) -> int:
-        """How many records were ever written."""
+        """How many records were ever published."""
         return self._words[self._count]
 
-    def append(self, *values: float) -> None:
-        """Write one."""
-        number = self._words[self._count]
-        at = self._first + number % self._capacity * self._slot
-        packed = self._record.pack(*values)
-        self._head.pack_into(self._bytes, at, number, zlib.crc32(packed, number & 0xFFFF_FFFF))
-        self._bytes[at + 2 * WORD : at + 2 * WORD + len(packed)] = packed
-        self._words[self._count] = number + 1
+    def publish(self, record: bytes | memoryview) -> None:
+        """Copy a record into the ring: no lock, no system call, nothing that grows.
 
-    def read(self, number: int) -> tuple[float, ...] | None:
+        Args:
+            record: `record_bytes` bytes.
+        """
+        words = self._words
+        number = words[self._count]
+        slot = self._first + number % self.capacity * self._slot_words
+        begin = (slot + _HEAD) * WORD
+        words[slot] = number  # first: whoever still reads the record before sees that it is gone
+        words[slot + 1] = zlib.crc32(record, number & _LOW)
+        self._bytes[begin : begin + self.record_bytes] = record
+        words[self._count] = number + 1
+
+    def read(self, number: int) -> bytes | None:
         """The record of that number, from 0; None when it is not there: not yet, no longer, or not whole."""
-        at = self._first + number % self._capacity * self._slot
-        begin = at + 2 * WORD
-        packed = bytes(self._bytes[begin : begin + self._record.size])
-        if self._head.unpack_from(self._bytes, at) != (number, zlib.crc32(packed, number & 0xFFFF_FFFF)):
+        words = self._words
+        slot = self._first + number % self.capacity * self._slot_words
+        if words[slot] != number:
             return None
-        return self._record.unpack(packed)
+        begin = (slot + _HEAD) * WORD
+        record = bytes(self._bytes[begin : begin + self.record_bytes])
+        if words[slot] != number or words[slot + 1] != zlib.crc32(record, number & _LOW):
+            return None
+        return record
+
+    def progress(self, reader: int) -> int:
+        """What a reader said last; 0 until it says anything."""
+        return self._words[self._cell(reader)]
+
+    def say_progress(self, reader: int, amount: int) -> None:
+        """Say how far a reader came, in whatever it counts; the others see it even when it has died."""
+        self._words[self._cell(reader)] = amount
+
+    def _cell(self, reader: int) -> int:
+        if not 0 <= reader < READERS:
+            raise IndexError(f"reader {reader} of a ring: expected 0 to {READERS - 1}")
+        return self._count + 1 + reader
+
+
+def _slot_words(record_bytes: int) -> int:
+    return _HEAD - (-record_bytes // WORD)
+
+
+class Cursor:
+    """Reads a ring from its first record on. One that falls a whole ring behind loses the oldest records.
+
+    Args:
+        ring: from which it reads.
+
+    Attributes:
+        position: number of the next record.
+        lost: records that were overwritten before they were read.
+    """
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self.position = 0
+        self.lost = 0
+
+    def take(self, most: int = 1024, *, ended: bool = False) -> bytes:
+        """The next records, oldest first, one behind the other: copies, whole, each once. Empty when there is none.
+
+        Args:
+            most: at most so many.
+            ended: nothing is published any more, so a record that is not whole now never will be: it is lost.
+        """
+        ring, taken = self._ring, list[bytes]()
+        while len(taken) < min(most, ring.capacity) and self.position < (count := ring.count):
+            if count - self.position > ring.capacity:
+                self._skip_to(count - ring.capacity + ring.capacity // _HEADROOM)
+            record = ring.read(self.position)
+            if record is not None:
+                taken.append(record)
+                self.position += 1
+            elif ended:
+                self._skip_to(self.position + 1)
+            elif ring.count - self.position <= ring.capacity:
+                break  # it is being written, or cannot be seen yet
+        return b"".join(taken)
+
+    def _skip_to(self, number: int) -> None:
+        self.lost += number - self.position
+        self.position = number

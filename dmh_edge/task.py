@@ -2,12 +2,18 @@
 
 A task fills a `TaskSpec`; it is saved with data and checkpoints, and travels in the policy's contract.
 Reading checks everything: an unknown field is an error that says which.
+
+What computes with a task takes arrays from the functions at the end: `bounds_of`, `names_of`, `safe_action` and
+`measuring_elements`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from pydantic import Field, model_validator
 
 from dmh_edge.errors import unknown
@@ -15,10 +21,10 @@ from dmh_edge.schema import Spec
 
 
 class Element(Spec):
-    """One number of an observation or of a continuous action."""
+    """One number of an observation or of a continuous action: its name, bounds and unit."""
 
     name: str
-    """What it is, e.g. ``shoulder_velocity``."""
+    """Name of the quantity, e.g. ``shoulder_velocity``."""
     low: float
     """Smallest value that makes physical sense."""
     high: float
@@ -26,11 +32,12 @@ class Element(Spec):
     unit: str = "1"
     """SI unit; ``1`` for a plain number."""
     frame: str = ""
-    """Frame of reference, where there is one."""
+    """Frame of reference, e.g. ``base``; empty where the quantity has none."""
     levels: int | None = Field(default=None, ge=2)
-    """For whole numbers low, low + 1, ...: how many there are. None for a continuous quantity."""
+    """Number of values of a quantity that takes whole-numbered steps: low, low + 1, ..., high. None for a continuous
+    quantity."""
     slew_per_s: float | None = Field(default=None, gt=0)
-    """Fastest allowed change in units per second (actions only); None for no limit."""
+    """Fastest allowed change of an action element, in units per second; None for no limit. Unused in observations."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Element:
@@ -47,7 +54,7 @@ class ContinuousAction(Spec):
     kind: Literal["continuous"] = "continuous"
     """Tells the two kinds of action apart."""
     elements: tuple[Element, ...] = Field(min_length=1)
-    """In the order of the vector."""
+    """Elements in the order of the vector ``[B, A]``."""
     mode: Literal["position", "velocity", "effort"]
     """What the robot does with the numbers."""
     reference: Literal["absolute", "delta"] = "absolute"
@@ -55,14 +62,15 @@ class ContinuousAction(Spec):
     safe: tuple[float, ...]
     """The action that does least harm, used before the policy's first."""
     default_pose: tuple[float, ...] = ()
-    """Pose that position actions are relative to, where there is one; units of the elements."""
+    """Pose that position actions are relative to, in units of the elements; empty where there is none."""
     stiffness: tuple[float, ...] = ()
-    """Proportional gains that the inner controller must have, where the policy relies on them."""
+    """Proportional gains that the inner controller must have; empty where the policy does not rely on them."""
     damping: tuple[float, ...] = ()
-    """Derivative gains likewise."""
+    """Derivative gains that the inner controller must have; empty where the policy does not rely on them."""
     measured_as: tuple[str, ...] = ()
-    """Observation elements that measure what the action elements set, one each and in their order, where there are:
-    joint angles for position targets. A ramp-in starts there, and tracking errors are told by it."""
+    """Names of the observation elements that measure what the action elements set, one for each action element and in
+    their order: joint angles for position targets. Empty where nothing measures them. A ramp-in starts at the measured
+    values, and the tracking error is the distance from them."""
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> ContinuousAction:
@@ -107,10 +115,10 @@ ActionSpec = Annotated[ContinuousAction | DiscreteAction, Field(discriminator="k
 
 
 class Reward(Spec):
-    """How reward is defined, and what a plausible one is."""
+    """How reward is defined, and within which bounds it is plausible."""
 
     meaning: str
-    """In words: what earns it."""
+    """What earns reward, in words."""
     low: float
     """Smallest reward of one step."""
     high: float
@@ -124,25 +132,25 @@ class Reward(Spec):
 
 
 class TaskSpec(Spec):
-    """What a task shows, what it takes, how fast, and within which limits."""
+    """A task: what it shows, what it takes, how it rewards, how fast, and within which limits."""
 
     name: str = Field(pattern=r"^[^\s-]\S*$")
-    """Name of the task, e.g. ``darkroom``: what two robots share for which one policy is right. One word that does not
-    begin with a dash, for it stands on command lines."""
+    """Name of the task, e.g. ``darkroom``. Two robots have the same name exactly when one policy suits both. One word
+    that does not begin with a dash, since it stands on command lines."""
     observation: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, S]`` float32."""
     action: ActionSpec
-    """What the policy does."""
+    """Kind, size and bounds of what the policy tells the robot."""
     reward: Reward
-    """What it is told about how well it does."""
+    """Meaning and bounds of the reward that the policy is told."""
     rate_hz: float = Field(gt=0)
-    """Control rate that the task was recorded at."""
+    """Control rate at which the task was recorded."""
     horizon: int = Field(ge=1)
     """Longest episode in control steps."""
     target_return: float
     """Return of an episode that the policy is asked for by default."""
     action_delay: Literal[0, 1] = 0
-    """1: an action is written at the slot after the one that computed it."""
+    """Slots between computing an action and writing it: 0 writes it in the slot that computed it, 1 in the next."""
     max_hold_s: float = Field(default=0.1, ge=0)
     """Longest time for which the last applied action may be held when no new one can be had."""
     max_observation_age_s: float = Field(default=0.1, gt=0)
@@ -151,8 +159,58 @@ class TaskSpec(Spec):
     @model_validator(mode="after")
     def _what_measures_is_observed(self) -> TaskSpec:
         if isinstance(self.action, ContinuousAction):
-            known = [element.name for element in self.observation]
+            known = names_of(self.observation)
             for name in self.action.measured_as:
                 if name not in known:
                     raise ValueError(f"measured_as: {unknown('observation element', name, known)}")
         return self
+
+
+#: Share of a bound's size by which float32 arithmetic may pass it without being a fault.
+ROUNDING = 1e-6
+
+
+class Bounds(NamedTuple):
+    """The bounds of a row of elements, in the order of the elements.
+
+    Attributes:
+        low: the lower bound of each element, ``[N]``.
+        high: the upper bound of each element, ``[N]``.
+    """
+
+    low: NDArray[Any]
+    high: NDArray[Any]
+
+    @property
+    def span(self) -> NDArray[Any]:
+        """Width of each element's range, ``[N]``."""
+        return np.asarray(self.high - self.low)
+
+    @property
+    def rounding(self) -> NDArray[Any]:
+        """How far float32 arithmetic may pass each element's bounds without being a fault, ``[N]``."""
+        return np.asarray(ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high)))
+
+
+def bounds_of(elements: Sequence[Element], dtype: DTypeLike = np.float64) -> Bounds:
+    """The bounds of a row of elements as arrays ``[N]`` of a type."""
+    low = np.array([element.low for element in elements], dtype)
+    high = np.array([element.high for element in elements], dtype)
+    return Bounds(low, high)
+
+
+def names_of(elements: Sequence[Element]) -> tuple[str, ...]:
+    """The names of a row of elements."""
+    return tuple(element.name for element in elements)
+
+
+def safe_action(task: TaskSpec) -> NDArray[Any]:
+    """The task's safe action as a robot takes it: a new array, ``[A]`` float32 or ``[]`` int64."""
+    return np.array(task.action.safe, np.float32 if isinstance(task.action, ContinuousAction) else np.int64)
+
+
+def measuring_elements(task: TaskSpec) -> NDArray[np.intp]:
+    """Where in the observation the elements stand that measure the action, ``[A]``; ``[0]`` where none do."""
+    measured_as = task.action.measured_as if isinstance(task.action, ContinuousAction) else ()
+    names = names_of(task.observation)
+    return np.array([names.index(name) for name in measured_as], np.intp)

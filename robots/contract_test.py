@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike
 
 from dmh_edge import processes
 from dmh_edge.errors import RobotError
-from dmh_edge.robots.protocol import Action, Reading, Robot
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.robots.protocol import Reading, Robot
+from dmh_edge.task import TaskSpec, safe_action
 
 #: Actions per episode of the test.
 _STEPS = 3
@@ -65,12 +65,6 @@ def check_robot(make_robot: Callable[[], Robot], *, stillness: float = 1e-3) -> 
     _refuses(robot, "write after close", lambda: robot.write(safe_action(robot.task)))
 
 
-def safe_action(task: TaskSpec) -> Action:
-    """The task's safe action, ``[A]`` float32 or ``[]`` int64."""
-    safe = task.action.safe
-    return np.array(safe, np.float32 if isinstance(task.action, ContinuousAction) else np.int64)
-
-
 def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     robot = make_robot()
     _require(isinstance(robot.task, TaskSpec), f"task: got {robot.task!r} before connect, expected a TaskSpec")
@@ -81,6 +75,10 @@ def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     for name in ("lockstep", "simulated"):
         _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
     _require(hasattr(robot, "stop_path"), "stop_path: it is missing, expected None or what stops the robot")
+    _require(
+        callable(getattr(robot, "damp", "")) or getattr(robot, "damp", "") is None,
+        "damp: it is missing; add a method that brings the robot to rest by its own damping, or `damp = None`",
+    )
     for name in ("connect", "arm", "reset", "read", "write", "stop", "close"):
         _require(callable(getattr(robot, name, None)), f"{name}: it is missing, expected a method")
     _refuses(robot, "arm before connect", robot.arm)
@@ -121,8 +119,8 @@ def _check_episode(robot: Robot, since_ns: int) -> int:
         since_ns = _check_reading(robot, reading, since_ns)
         if reading.episode_over:
             return since_ns
-    if callable(damp := getattr(robot, "damp", None)):
-        damp()
+    if robot.damp is not None:
+        robot.damp()
         since_ns = _check_reading(robot, robot.read(), since_ns)
         robot.write(safe_action(robot.task))
     return since_ns

@@ -1,7 +1,7 @@
 """``fake``: a small simulated robot in real time, with a monitor that judges what reaches it.
 
-It moves while the clock runs, keeps doing what it was told last, and stops by itself when nobody tells it anything for
-too long - so lateness and silence have consequences, as on a machine.
+It moves while the clock runs, keeps doing what it was told last, and stops by itself when no action comes for too long.
+So lateness and silence have consequences, as on a machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dmh_edge.clock import NS_PER_S, Clock, MonotonicClock
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Monitor
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
+from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec, bounds_of, measuring_elements
 
 TWO_JOINTS = TaskSpec(
     name="two-joints",
@@ -48,10 +48,10 @@ class FakeRobot:
     the task's bounds for it.
 
     Args:
-        task: what it shows and takes.
-        seed: of the hidden pose.
+        task: task that it shows and takes actions for.
+        seed: seed of the hidden pose.
         command_timeout_s: silence after which it stops by itself; None for five control periods.
-        clock: its own and its monitor's; None for the machine's.
+        clock: clock of the robot and its monitor; None for the machine's.
 
     Attributes:
         monitor: what it made of the actions that arrived.
@@ -74,8 +74,7 @@ class FakeRobot:
         self._clock = MonotonicClock() if clock is None else clock
         self.monitor = Monitor(task, self._clock, self.command_timeout_s)
         self._life = Lifecycle("the fake robot")
-        self._low = np.array([element.low for element in task.observation])
-        self._high = np.array([element.high for element in task.observation])
+        self._low, self._high = bounds_of(task.observation)
         self._whole = np.array([element.levels is not None for element in task.observation])
         self._hidden = np.random.default_rng(seed).uniform(self._low, self._high)
         self._pose = (self._low + self._high) / 2
@@ -166,9 +165,8 @@ class FakeRobot:
         spec = self.task.action
         size = len(self._pose)
         if isinstance(spec, ContinuousAction):
-            low = np.array([element.low for element in spec.elements])
-            high = np.array([element.high for element in spec.elements])
-            shares = np.asarray(2 * (action - low) / (high - low) - 1)
+            bounds = bounds_of(spec.elements)
+            shares = np.asarray(2 * (action - bounds.low) / bounds.span - 1)
             return shares[np.arange(size) % spec.size]
         element, down = divmod(int(action), 2)
         return np.where(np.arange(size) == element % size, -1.0 if down else 1.0, 0.0)
@@ -180,9 +178,8 @@ class FakeRobot:
 
 
 def _followed(task: TaskSpec) -> NDArray[np.intp]:
-    """Which observed elements ``[A]`` move to a target; none where actions are no positions, or nobody says."""
+    """Which observed elements ``[A]`` move to a target: those that measure an absolute position, else none."""
     spec = task.action
     if not isinstance(spec, ContinuousAction) or (spec.mode, spec.reference) != ("position", "absolute"):
         return np.zeros(0, np.intp)
-    names = [element.name for element in task.observation]
-    return np.array([names.index(name) for name in spec.measured_as], np.intp)
+    return measuring_elements(task)

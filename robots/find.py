@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from dmh_edge.errors import ConfigError, RobotError, unknown
+from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.mujoco import MujocoRobot
-from dmh_edge.robots.protocol import Robot
+from dmh_edge.robots.protocol import Robot, check_members
 from dmh_edge.task import TaskSpec
 
 _FORMS = ("fake", "gym:<id>", "mujoco:<id>", "package.module:Class")
@@ -26,12 +26,12 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
         name: ``fake``; ``gym:`` and the id of a gymnasium environment; ``mujoco:`` and the name of a task with an arm;
             or ``package.module:Class`` for a class of the user's own, which is called with the options alone.
         task: the policy's; ``fake`` becomes a robot for it, a foreign environment has to fit it.
-        options: of the robot or the environment.
-        seed: of what a simulated robot hides.
+        options: options of the robot or the environment.
+        seed: seed of what a simulated robot hides.
 
     Raises:
         ConfigError: there is no such robot, or it does not know an option.
-        RobotError: it does not fit, or is no robot.
+        RobotError: it does not fit the task, or lacks something that every robot has.
         MissingExtraError: a package that it needs is not installed.
     """
     given = dict(options or {})
@@ -46,13 +46,8 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     if not (module and colon and attribute):
         raise ConfigError(unknown("robot", name, _FORMS))
     made = _call(_load(name, module, attribute), name, {}, given)
-    if missing := [member for member in _members() if not hasattr(made, member)]:
-        raise RobotError(f"{name} is no robot: it lacks {', '.join(missing)}; see dmh_edge.robots.protocol")
+    check_members(made, name)
     return cast("Robot", made)
-
-
-def _members() -> list[str]:
-    return [member for member in vars(Robot) if not member.startswith("_")]
 
 
 def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:
@@ -89,7 +84,7 @@ def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: di
 
 
 def _make_ours(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
-    """As `_call`, for a class of ours: what it cannot take is the options' fault."""
+    """As `_call`, for a class of this package: what it raises while being made is an error of the options."""
     try:
         return _call(make, name, ours, options)
     except (TypeError, ValueError) as error:

@@ -27,9 +27,10 @@ class GymRobot:
 
     Args:
         environment_id: as for ``gymnasium.make``: ``darkroom``, ``Reacher-v5``, ``package.module:MyEnv-v0``.
-        task: what a foreign environment has to fit; None to derive it from the spaces. Our own tasks bring theirs.
+        task: task that a foreign environment has to fit; None to derive it from the spaces. The tasks of this package
+            bring their own.
         options: further arguments of ``gymnasium.make``, e.g. ``hidden=3``.
-        seed: of the first reset.
+        seed: seed of the first reset.
         clock: stamps the readings; None for the machine's.
 
     Raises:
@@ -42,6 +43,7 @@ class GymRobot:
     simulated = True
     command_timeout_s = None
     stop_path = None  # it lives in this process, and its time with it
+    damp = None  # an environment has no brakes
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class GymRobot:
         return np.array(action)
 
     def stop(self) -> None:
-        """Take no more steps: an environment that nobody steps stands still."""
+        """Take no more steps: an environment that is not stepped stands still."""
         self._life.stop()
 
     def close(self) -> None:
@@ -139,7 +141,7 @@ def _own_task(environment_id: str) -> TaskSpec | None:
 
 
 def _refuse_fixed(environment_id: str, options: Mapping[str, Any]) -> None:
-    """What makes one of our environments the one that its name says is no option."""
+    """Refuse an option that the name of one of our environments has already settled."""
     import gymnasium
 
     for name, value in gymnasium.spec(environment_id).kwargs.items():

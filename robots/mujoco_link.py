@@ -8,6 +8,7 @@ Light on purpose: a watchdog that holds the stop path imports this file, and nei
 
 from __future__ import annotations
 
+import struct
 import time
 from dataclasses import dataclass
 from enum import IntEnum
@@ -86,14 +87,49 @@ class Event(IntEnum):
     """The monitor saw something that must never reach a robot; detail: which of its rules, by number."""
 
 
-#: When it was written, number of the episode, whether the driver carried it out (1) or refused it (0); then the action.
-_COMMAND = "qqq"
-#: When it was measured, number of the episode, reward; then the observation.
-_SAMPLE = "qqd"
-#: Kind, time, detail.
-_EVENT = "qqq"
+#: Format of a command: when it was written, number of the episode, whether the driver carried it out (1) or refused it
+#: (0); then the action.
+_COMMAND = "<qqq"
+#: Format of a sample: when it was measured, number of the episode, reward; then the observation.
+_SAMPLE = "<qqd"
+#: Format of an event: kind, time, detail.
+_EVENT = "<qqq"
 #: Two seconds of samples at the rate of the physics, and as many commands as the fastest loop writes in a tenth.
 SAMPLES, COMMANDS, EVENTS = 1024, 256, 4096
+
+
+class NumberRing:
+    """A ring whose records are rows of numbers.
+
+    Args:
+        memory: holds it.
+        offset: where it begins, in bytes; a multiple of 8.
+        row: format of a record, as for `struct`.
+        capacity: how many rows are kept.
+    """
+
+    def __init__(self, memory: SharedMemory, offset: int, row: str, capacity: int) -> None:
+        self._row = struct.Struct(row)
+        self._ring = Ring(memory, offset, self._row.size, capacity)
+
+    @staticmethod
+    def size(row: str, capacity: int) -> int:
+        """Bytes that a ring takes."""
+        return Ring.size(struct.calcsize(row), capacity)
+
+    @property
+    def count(self) -> int:
+        """How many rows were ever written."""
+        return self._ring.count
+
+    def append(self, *numbers: float) -> None:
+        """Write one row."""
+        self._ring.publish(self._row.pack(*numbers))
+
+    def read(self, number: int) -> tuple[float, ...] | None:
+        """The row of that number, from 0; None when it is not there: not yet, no longer, or not whole."""
+        packed = self._ring.read(number)
+        return None if packed is None else self._row.unpack(packed)
 
 
 class Link:
@@ -114,14 +150,15 @@ class Link:
 
     def __init__(self, actions: int, elements: int, memory: SharedMemory | None = None) -> None:
         command, sample = f"{_COMMAND}{actions}d", f"{_SAMPLE}{elements}f"
-        sizes = [Ring.size(command, COMMANDS), Ring.size(sample, SAMPLES), Ring.size(_EVENT, EVENTS)]
+        rings = ((command, COMMANDS), (sample, SAMPLES), (_EVENT, EVENTS))
+        sizes = [NumberRing.size(*ring) for ring in rings]
         begin = len(Word) * WORD
         self._sizes = actions, elements
         self.memory = SharedMemory(begin + sum(sizes), "arm") if memory is None else memory
         self.words = self.memory.words
-        self.commands = Ring(self.memory, begin, command, COMMANDS)
-        self.samples = Ring(self.memory, begin + sizes[0], sample, SAMPLES)
-        self.events = Ring(self.memory, begin + sizes[0] + sizes[1], _EVENT, EVENTS)
+        self.commands, self.samples, self.events = (
+            NumberRing(self.memory, begin + sum(sizes[:place]), *ring) for place, ring in enumerate(rings)
+        )
 
     def __reduce__(self) -> tuple[type[Link], tuple[int, int, SharedMemory]]:
         """The memory travels; the rest is made again."""

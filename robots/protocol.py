@@ -5,9 +5,6 @@
 ``task`` can be read before connecting. Before ``arm`` and after ``stop`` nothing may move: ``reset`` and ``write`` are
 refused. ``stop`` is idempotent and always runs at the end, whatever happened. Every implementation passes the contract
 test in `robots.contract_test`.
-
-A robot that can brake its own motors may also have ``damp() -> None``: come to rest by its own damping, ready for the
-next action. Without it, a robot that takes efforts is stopped by what other robots bridge.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dmh_edge.errors import RobotError
 from dmh_edge.task import TaskSpec
 
 #: An action as the robot takes it: float32 ``[A]``, or an int64 scalar array ``[]`` for a discrete one.
@@ -66,7 +64,7 @@ class Robot(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """Whether it can hurt nobody: it may then be armed without an operator."""
+        """Whether it cannot hurt anybody; it may then be armed without an operator."""
         ...
 
     @property
@@ -81,6 +79,15 @@ class Robot(Protocol):
         It can be pickled while this process lives, and works when this process is dead or frozen. It is idempotent,
         returns when the robot stands still, raises when that is not so, and comes up with few imports: the watchdog
         calls it. From then on ``write`` and ``reset`` are refused until a person arms the robot again.
+        """
+        ...
+
+    @property
+    def damp(self) -> Callable[[], None] | None:
+        """Brings it to rest by its own damping, ready for the next action; None where the robot cannot damp itself.
+
+        A robot that can brake its own motors defines a method ``damp``. One that takes efforts and cannot brake is
+        stopped by the faults that other robots bridge.
         """
         ...
 
@@ -127,3 +134,28 @@ class Robot(Protocol):
     def close(self) -> None:
         """Let go of the connection; stops first. Idempotent."""
         ...
+
+
+#: What to add to a driver that lacks an attribute which may be None.
+_MAY_BE_NONE = {
+    "command_timeout_s": "`command_timeout_s = None` if it never stops by itself",
+    "stop_path": "`stop_path = None` if no other process can stop it",
+    "damp": "a method `damp` that brakes, or `damp = None` if it cannot damp itself",
+}
+
+
+def check_members(robot: object, name: str = "the robot") -> None:
+    """Refuse an object that lacks something of `Robot`, before anything is asked of it.
+
+    Args:
+        robot: an object that should be a robot.
+        name: what to call it in the error.
+
+    Raises:
+        RobotError: it lacks something; the message says what, and what to add.
+    """
+    members = [member for member in vars(Robot) if not member.startswith("_")]
+    missing = [member for member in members if not hasattr(robot, member)]
+    if missing:
+        add = "".join(f"; add {_MAY_BE_NONE[member]}" for member in missing if member in _MAY_BE_NONE)
+        raise RobotError(f"{name} is no robot: it lacks {', '.join(missing)}{add}; see dmh_edge.robots.protocol")

@@ -4,8 +4,8 @@
     core           one core, where its caches stay warm; only with SCHED_FIFO  thread
     timer slack    the kernel may not round a wake-up                          thread
     memory         locked: no page has to be fetched or mapped in a tick       process: pages belong to no thread
-                   but for what nobody has touched yet and is no file: stacks of threads that sleep, and the 32 MB that
-                   numpy's BLAS keeps for products of matrices
+                   except memory that was never touched and is not a file: stacks of threads that sleep, and the
+                   32 MB that numpy's BLAS keeps for products of matrices
 
 Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. Garbage
 collection is the loop's own matter (`runtime.loop.loop`), and that an engine computes on the calling thread without
@@ -42,9 +42,9 @@ class Grant:
     """One thing that was asked for.
 
     Attributes:
-        what: what it is, e.g. ``SCHED_FIFO at priority 80``.
+        what: its name, e.g. ``SCHED_FIFO at priority 80``.
         refusal: why it cannot be had; empty when it can.
-        remedy: what would grant it; empty when it was granted.
+        remedy: the command or setting that would grant it; empty when it was granted.
     """
 
     what: str
@@ -104,7 +104,7 @@ def chosen_core() -> int:
     """
     allowed, isolated = os.sched_getaffinity(0), _isolated()
     if not allowed & isolated and allowed == _cores("online") - isolated:
-        allowed = isolated or allowed  # nobody chose: the kernel keeps ordinary threads off the isolated ones
+        allowed = isolated or allowed  # no affinity was set: the kernel keeps ordinary threads off the isolated ones
     return max(allowed & isolated or allowed)
 
 
@@ -119,7 +119,7 @@ def _lock_memory(undo: contextlib.ExitStack) -> Grant:
     if libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) != 0 or libc.mlockall(_MCL_FUTURE) != 0:
         return Grant(what, os.strerror(ctypes.get_errno()), remedy)
     undo.callback(libc.munlockall)
-    for begin, end in _mapped_files():  # as in mlockall, nobody minds a page that cannot be fetched
+    for begin, end in _mapped_files():  # as in mlockall, a page that cannot be fetched does no harm
         libc.mlock(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin))
     return Grant(what)
 

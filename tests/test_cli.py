@@ -24,7 +24,7 @@ from dmh_edge.cli import running
 from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
 from dmh_edge.runtime.guard.guard_settings import load_guard
-from dmh_edge.runtime.records.recording import Recording
+from dmh_edge.runtime.records.record import Record
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy
 from dmh_edge.schema import parse
@@ -332,7 +332,7 @@ def test_run_keeps_what_was_learned_and_by_default_writes_under_runs(policy, tmp
     well("run", "--engine", policy, *robot, "--duration", 0.1)
     (records,) = (tmp_path / "runs" / "robot").iterdir()
     assert (records / "summary.json").exists()
-    first, second = (Recording.load(tmp_path / name / "run.mcap").stretches[0][1] for name in ("False", "True"))
+    first, second = (Record.load(tmp_path / name / "run.mcap").stretches[0][1] for name in ("False", "True"))
     assert first.ticks == second.ticks == 20
     assert not first.world["noise"].any()
 
@@ -425,7 +425,7 @@ def test_settings_of_a_run_that_do_not_fit_are_refused_before_anything_moves(pol
     out = tmp_path / "out"
     run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--ticks", 5, "--out", out)
     assert "did you mean 'late_slots'" in refused(*run, "--set", "late_slot=3")
-    assert "actions in discrete mode bear only: safe, stop" in refused(*run, "--set", "late=hold")
+    assert "actions in discrete mode allow only: safe, stop" in refused(*run, "--set", "late=hold")
     assert "choices cannot be ramped" in refused(*run, "--ramp-s", 1)
     assert "there is no terminal" in refused(*run, "--deadman", 1)
     assert "--forget without --state" in refused(*run, "--forget")

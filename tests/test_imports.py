@@ -19,8 +19,8 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # version only) lies below them all.
 RANKS = (
     ("errors",),
-    ("schema", "files", "clock", "processes", "shared_memory", "settings"),
-    ("task",),
+    ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings"),
+    ("intervals", "task"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),
@@ -40,6 +40,7 @@ NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "tra
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",
+    "models.chunks",
     "bench",
     "bench.steadiness",
     "bench.cyclictest",

@@ -14,9 +14,10 @@ from matplotlib.image import imread
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records.keeping import PAGE_NAME
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import PAGE_NAME, Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 _WIDTH, _HEIGHT = 820, 2400
 BLUE, RED = (0x3B, 0x6F, 0xB6), (0xB3, 0x26, 0x1E)
@@ -36,16 +37,8 @@ def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That of a run on a fake clock, in a folder with an odd name."""
     out, clock = tmp_path_factory.mktemp("a run") / "of <today>", FakeClock(NS_PER_S)
-    operate(
-        FakeSession(fake_contract(TWO_JOINTS)),
-        FakeRobot(clock=clock),
-        policy_sha256="a" * 64,
-        self_test=lambda: None,
-        limits=Limits(ticks=300),
-        noise_seed=1,
-        out=out,
-        clock=clock,
-    )
+    run = Run(limits=Limits(ticks=300), timing=Timing(clock=clock), keeping=Keeping(out), noise_seed=1)
+    operate(FakePolicy("a" * 64), FakeSession(fake_contract(TWO_JOINTS)), FakeRobot(clock=clock), run)
     return out / PAGE_NAME
 
 

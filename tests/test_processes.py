@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -43,17 +44,46 @@ def test_it_gets_what_it_was_given_imports_what_we_can_and_has_a_session_of_its_
     assert os.getsid(0) != session
 
 
-def test_a_file_in_the_folder_where_the_user_stands_hides_no_module_of_ours(
-    helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def listed_path(output: bytes) -> list[str]:
+    """What `PATH_TELLER` printed."""
+    return list(json.loads(output))
+
+
+PATH_TELLER = """
+import json, sys
+
+def main():
+    print(json.dumps(sys.path))
+"""
+
+
+def test_it_has_our_path_and_the_current_folder_only_where_that_is_on_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "signal.py").write_text("raise SystemExit('hidden')")
-    (elsewhere / "mmap.py").write_text("raise SystemExit('hidden')")
-    monkeypatch.chdir(elsewhere)
-    process = processes.start(helper, output=subprocess.PIPE)
-    processes.end(process, PATIENCE_S)
-    assert process.returncode == 0
+    """As in ``python -c`` and at the prompt, whose path begins with the current folder by the name of ''."""
+    (tmp_path / "my_teller.py").write_text(PATH_TELLER)
+    monkeypatch.chdir(tmp_path)
+    elsewhere = [entry for entry in sys.path if entry not in ("", str(tmp_path))]
+    for path, expected in ((["", *elsewhere], [str(tmp_path), *elsewhere]), ([*elsewhere, "."],) * 2):
+        monkeypatch.setattr(sys, "path", path)
+        process = processes.start("my_teller", output=subprocess.PIPE)
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert listed_path(said) == [str(tmp_path) if entry == "." else entry for entry in expected]
+
+
+def test_a_current_folder_that_was_removed_is_no_place_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_teller.py").write_text(PATH_TELLER)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    elsewhere = [str(tmp_path), *(entry for entry in sys.path if entry)]
+    monkeypatch.setattr(sys, "path", ["", *elsewhere])
+    gone.rmdir()
+    process = processes.start("my_teller", output=subprocess.PIPE)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert listed_path(said) == elsewhere
 
 
 def test_what_cannot_be_given_is_named(helper: str) -> None:

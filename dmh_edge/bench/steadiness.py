@@ -23,10 +23,12 @@ from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.realtime import PRIORITY, RealTime, chosen_core, real_time
 from dmh_edge.runtime.report.summary import Percentiles, SlotTiming
 from dmh_edge.runtime.sessions.engine import Backend, session_for
+from dmh_edge.runtime.sessions.fake import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
 
@@ -217,17 +219,14 @@ def _measure(case: Case, seconds: float, realtime: RealTime, spin_ns: int, words
     priority = 0 if core is None else PRIORITY + 10
     try:
         with cyclictest.beside(round(1e6 / case.rate_hz), seconds, core, priority) as latencies:
-            summary = operate(
-                session,
-                FakeRobot(task, command_timeout_s=_PATIENCE_S),
-                policy_sha256=policy.sha256,
-                self_test=lambda: None,
+            run = Run(
                 limits=Limits(duration_s=seconds),
-                noise_seed=0,
-                clock=MonotonicClock(spin_ns),
+                timing=Timing(realtime=realtime, clock=MonotonicClock(spin_ns)),
                 guard=_PATIENT,
-                realtime=realtime,
+                noise_seed=0,
             )
+            robot = FakeRobot(task, command_timeout_s=_PATIENCE_S)
+            summary = operate(FakePolicy(policy.sha256), session, robot, run)
             if summary.stopped_by == "operator":
                 raise KeyboardInterrupt  # in here, where it ends the cyclictest too
     finally:

@@ -7,143 +7,257 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from dmh_edge.cli.app import Seed, app, is_installed, require
+from dmh_edge.cli.app import app, is_installed, require
+from dmh_edge.clock import PacedBy
 from dmh_edge.errors import ConfigError
+from dmh_edge.runtime.realtime import RealTime
 
 GUARD_STOPPED = 3
 BUDGET_MISSED = 4
 
+Engine = Annotated[
+    Path,
+    typer.Option(
+        metavar="POLICY",
+        help="The policy to run: its folder (ONNX files), an .onnx file or a .plan file in it.",
+        rich_help_panel="Policy",
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BACKEND",
+        help="What computes the policy: ort-cpu, ort-cuda or tensorrt; without it, the engine's suffix decides.",
+        rich_help_panel="Policy",
+    ),
+]
+
+
+_POLICY, _ROBOT, _END = "Policy", "Robot", "When the run ends"
+_SAFETY, _TIME, _RECORDS = "Arming and guard", "Time", "What is kept"
+
 
 @app.command()
 def run(
-    engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
-    robot: Annotated[str, typer.Option(help="fake, gym:<id>, mujoco:<id>, or package.module:Class.")],
-    robot_option: Annotated[list[str] | None, typer.Option(help="NAME=JSON for the robot; repeatable.")] = None,
-    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Control rate in Hz; the contract's if not said.")] = None,
-    ticks: Annotated[int | None, typer.Option(help="End after so many steps of the policy.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="End after so many episodes.")] = None,
-    duration: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
-    seed: Seed = 0,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="No noise: the likeliest action.")] = False,
-    state: Annotated[Path | None, typer.Option(help="File with what was learned in context: read, then kept.")] = None,
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Begin with an empty memory although --state exists.")
-    ] = False,
-    arm: Annotated[
-        bool, typer.Option("--arm", help="Arm without asking; else a key does, on robots not simulated.")
-    ] = False,
-    ramp_s: Annotated[
-        float | None, typer.Option(help="Seconds of ramp-in after arming [1; 0 where simulated]; as --set ramp_s=.")
+    engine: Engine,
+    robot: Annotated[
+        str,
+        typer.Option(
+            metavar="ROBOT",
+            help="fake, gym:ID or mujoco:ID for a simulated robot, or package.module:Class for your own driver.",
+            rich_help_panel=_ROBOT,
+        ),
+    ],
+    robot_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=JSON",
+            help="Set a parameter of the robot, e.g. hidden=14. May be given several times.",
+            rich_help_panel=_ROBOT,
+        ),
     ] = None,
-    deadman: Annotated[
-        float | None, typer.Option(help="Stop when nobody hits Enter for so many seconds; as --set deadman_s=.")
-    ] = None,
-    guard: Annotated[Path | None, typer.Option(help="JSON file with this robot's guard settings.")] = None,
-    set: Annotated[list[str] | None, typer.Option(help="One guard setting over the file's: late_slots=5.")] = None,  # noqa: A002
-    attended: Annotated[
-        bool, typer.Option("--attended", help="You stand by to stop a robot that nothing else would stop.")
-    ] = False,
-    realtime: Annotated[
-        Literal["off", "try", "require"],
-        typer.Option(help="Priority, core and memory for the loop: none, what can be had, or all or no start."),
-    ] = "off",
-    spin_us: Annotated[
-        float, typer.Option(min=0, max=500, help="Watch the time so long before a slot, instead of sleeping.")
-    ] = 0,
-    pace: Annotated[
-        Literal["clock", "robot"], typer.Option(help="Who begins a slot; robot: its read blocks until it has measured.")
-    ] = "clock",
+    backend: Backend = None,
     plan_cache: Annotated[
         Path | None,
         typer.Option(
+            metavar="FOLDER",
             envvar="DMH_EDGE_PLAN_CACHE",
-            help="Run TensorRT plans from this folder; built at the first start, and kept.",
+            help="Run TensorRT plans from this folder; they are built at the first start and kept there.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Begin with what the policy learned in context, where the file exists, and write the file at the end.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget", help="Begin with an empty memory although the --state file exists.", rich_help_panel=_POLICY
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="NUMBER",
+            help="Seed of the noise that explores and of what the robot draws.",
+            rich_help_panel=_POLICY,
+        ),
+    ] = 0,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", help="Take the likeliest action at every step, without noise.", rich_help_panel=_POLICY
+        ),
+    ] = False,
+    ticks: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="End after this many steps of the policy.", rich_help_panel=_END),
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="End after this many episodes.", rich_help_panel=_END)
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End after this many seconds.", rich_help_panel=_END)
+    ] = None,
+    max_miss_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Exit with code 4 where a larger share of the slots, 0 to 1, was missed.",
+            rich_help_panel=_END,
+        ),
+    ] = None,
+    arm: Annotated[
+        bool,
+        typer.Option(
+            "--arm",
+            help="Arm without asking. Without it, a robot that is not simulated waits for the key a.",
+            rich_help_panel=_SAFETY,
+        ),
+    ] = False,
+    attended: Annotated[
+        bool,
+        typer.Option(
+            "--attended",
+            help="You stand by to stop a robot that nothing else would stop.",
+            rich_help_panel=_SAFETY,
+        ),
+    ] = False,
+    guard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Read this robot's guard settings from a JSON file.", rich_help_panel=_SAFETY
+        ),
+    ] = None,
+    set: Annotated[  # noqa: A002 (the option's name)
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Set one guard setting over the file's, e.g. late_slots=5, ramp_s=2 (seconds of ramp-in after arming) "
+            "or deadman_s=10 (stop when Enter is not hit for 10 seconds). May be given several times.",
+            rich_help_panel=_SAFETY,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Do everything but write; a real robot is never armed.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Do everything but write actions; a real robot is never armed.",
+            rich_help_panel=_SAFETY,
+        ),
     ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HZ", help="Control rate; without it, the rate in the policy's contract.", rich_help_panel=_TIME
+        ),
+    ] = None,
+    pace: Annotated[
+        PacedBy,
+        typer.Option(
+            help="What begins a slot: the clock, or the robot, whose read blocks until it has measured again.",
+            rich_help_panel=_TIME,
+        ),
+    ] = "clock",
+    realtime: Annotated[
+        RealTime,
+        typer.Option(
+            help="What to ask of the kernel for the loop (priority, a core, locked memory): nothing, what can be had, "
+            "or all of it, or else do not start.",
+            rich_help_panel=_TIME,
+        ),
+    ] = "off",
+    spin_us: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=500,
+            metavar="MICROSECONDS",
+            help="Watch the clock for this long before each slot, instead of sleeping; 500 at most.",
+            rich_help_panel=_TIME,
+        ),
+    ] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run's records and page [runs/robot/TIME-PID].")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the run's records and page there; without it, to runs/robot/TIME-PROCESS.",
+            rich_help_panel=_RECORDS,
+        ),
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Show on the terminal how it goes.")] = False,
-    max_miss_rate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit with 4 where a larger share of the slots was missed.")
-    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show on the terminal how the run goes.", rich_help_panel=_RECORDS)
+    ] = False,
 ) -> None:
     """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records.
 
     With the extra `records` the ticks are kept as run.mcap while the run lasts; without it as trace.npz at its end.
     """
-    # Before numpy is imported: its BLAS has 40 MB for every core, and a loop, which needs none of it, may lock that.
+    # Before numpy is imported: its BLAS takes 40 MB for every core. A loop needs none of it, and may lock its memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
     from dmh_edge.robots.find import find_robot
     from dmh_edge.runtime.guard.guard_settings import load_guard
     from dmh_edge.runtime.loop.limits import Limits
-    from dmh_edge.runtime.operate import SUMMARY_NAME, operate
+    from dmh_edge.runtime.loop.pace import Timing
+    from dmh_edge.runtime.operate import Run, operate
+    from dmh_edge.runtime.operator.attendance import Attendance
     from dmh_edge.runtime.operator.terminal import Terminal
+    from dmh_edge.runtime.records.run_records import Keeping
+    from dmh_edge.runtime.report.summary import SUMMARY_NAME
     from dmh_edge.runtime.sessions.engine import open_session
-    from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS, replay
+    from dmh_edge.runtime.sessions.state_file import Learned
     from dmh_edge.settings import parse_setting
 
-    flags = {"ramp_s": ramp_s, "deadman_s": deadman}
-    settings = [*(set or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
-    guard_settings = load_guard(guard, settings)
     if live and not sys.stderr.isatty():
         raise ConfigError("--live needs a terminal on standard error; page.html shows the run when it is over")
     options = dict(parse_setting(text, "--robot-option", "hidden=3") for text in robot_option or ())
-    limits = Limits(ticks, episodes, duration)
+    # With the process's number: two that are started in one second are two runs.
+    folder = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}" + "-dry-run" * dry_run)
+    about = {
+        "robot": robot,
+        "robot options": json.dumps(options),
+        "seed": str(seed),
+        "actions": "the likeliest" if deterministic else "sampled",
+    }
+    settings = Run(
+        limits=Limits(ticks, episodes, duration),
+        timing=Timing(rate, pace, realtime, MonotonicClock(spin_ns=round(spin_us * 1000))),
+        learned=Learned(state, forget),
+        keeping=Keeping(folder, mcap=is_installed("mcap", "google.protobuf"), live=live, about=about),
+        attendance=Attendance(terminal=Terminal.of_stdin(console.say), armed=arm, attended=attended),
+        guard=load_guard(guard, set or ()),
+        noise_seed=None if deterministic else seed,
+        dry_run=dry_run,
+        say=console.say,
+    )
     if plan_cache is not None and backend in (None, "tensorrt"):
         from dmh_edge.export.plan_cache import cached_plan
 
         engine, backend = cached_plan(engine, plan_cache, console.say), None
     policy, session = open_session(engine, backend)
-    # With the process's number: two that are started in one second are two runs.
-    records = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}" + "-dry-run" * dry_run)
-    held_before = (records / SUMMARY_NAME).exists()
+    held_before = (folder / SUMMARY_NAME).exists()
     try:
         machine = find_robot(robot, task=policy.contract.task, options=options, seed=seed)
-        summary = operate(
-            session,
-            machine,
-            policy_sha256=policy.sha256,
-            self_test=lambda: replay(policy.golden_trace(), session, SELF_TEST_TICKS).require(),
-            limits=limits,
-            rate_hz=rate,
-            noise_seed=None if deterministic else seed,
-            state=state,
-            out=records,
-            guard=guard_settings,
-            armed=arm,
-            forget=forget,
-            terminal=Terminal.of_stdin(console.say),
-            attended=attended,
-            clock=MonotonicClock(spin_ns=round(spin_us * 1000)),
-            pace=pace,
-            realtime=realtime,
-            dry_run=dry_run,
-            say=console.say,
-            mcap=is_installed("mcap", "google.protobuf"),
-            live=live,
-            about={
-                "robot": robot,
-                "robot options": json.dumps(options),
-                "seed": str(seed),
-                "actions": "the likeliest" if deterministic else "sampled",
-            },
-        )
+        summary = operate(policy, session, machine, settings)
         console.out.print(summary.table())
     finally:
         session.close()
-        if not held_before and (records / SUMMARY_NAME).exists():  # nothing is kept of a robot that was never armed
-            console.say(f"wrote {records}")
+        if not held_before and (folder / SUMMARY_NAME).exists():  # nothing is kept of a robot that was never armed
+            console.say(f"wrote {folder}")
     if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
     if max_miss_rate is not None and summary.miss_rate > max_miss_rate:
@@ -154,22 +268,26 @@ def run(
 @app.command()
 def replay(
     record: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, its run.mcap or trace.npz, or a golden trace.")
+        Path,
+        typer.Argument(
+            metavar="RECORD",
+            help="The record to replay: the folder of a robot's run, its run.mcap or trace.npz, or a golden trace.",
+        ),
     ],
-    engine: Annotated[Path, typer.Option(help="A policy's folder (ONNX), an .onnx file, or a .plan file.")],
-    backend: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or tensorrt; else by the suffix.")] = None,
+    engine: Engine,
+    backend: Backend = None,
 ) -> None:
     """Feed a backend what a run fed its own, and compare what comes out: every stretch of the record without a gap."""
-    from dmh_edge.runtime.records.recording import record_in
+    from dmh_edge.runtime.records.record import record_in
 
     record = record_in(record)
     if record.suffix == ".mcap":
         require("reading run.mcap", "records", "mcap", "google.protobuf")
     from dmh_edge import console
-    from dmh_edge.runtime.records.recording import Recording
+    from dmh_edge.runtime.records.record import Record
     from dmh_edge.runtime.sessions.engine import open_session
 
-    recording = Recording.load(record)
+    recording = Record.load(record)
     _, session = open_session(engine, backend, recording.batch)
     try:
         comparisons = recording.replay(session)

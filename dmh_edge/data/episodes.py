@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dmh_edge.data import minari_files
 from dmh_edge.data.minari_files import EXPERT
 from dmh_edge.errors import DataError
-from dmh_edge.task import DiscreteAction, Element, TaskSpec
+from dmh_edge.task import DiscreteAction, Element, TaskSpec, bounds_of
 
 #: What must agree between the data's task and the one that is asked for.
 _IDENTITY = ("name", "observation", "action", "reward", "rate_hz")
@@ -177,7 +177,7 @@ def _bounds(spec: TaskSpec) -> tuple[Element, ...]:
 def _check_range(folder: Path, field: str, column: list[NDArray[Any]], elements: Sequence[Element]) -> None:
     """Refuse what is not finite or lies outside the bounds of its element."""
     values = np.concatenate(column).reshape(-1, len(elements))
-    low, high = (np.array([getattr(element, side) for element in elements]) for side in ("low", "high"))
+    low, high = bounds_of(elements)
     slack = 1e-6 * np.maximum(1, np.maximum(abs(low), abs(high)))  # bounds that were rounded to float32
     wrong = np.argwhere(~((values >= low - slack) & (values <= high + slack)))  # NaN compares false
     if len(wrong):

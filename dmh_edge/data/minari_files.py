@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dmh_edge.errors import ContractError, DataError, MissingExtraError
 from dmh_edge.files import replacing_folder
 from dmh_edge.schema import parse
-from dmh_edge.task import DiscreteAction, Element, TaskSpec
+from dmh_edge.task import DiscreteAction, Element, TaskSpec, bounds_of
 
 if TYPE_CHECKING:
     from gymnasium import Space
@@ -86,8 +86,7 @@ def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
     from gymnasium.spaces import Box, Discrete
 
     def box(elements: Sequence[Element]) -> Box:
-        low, high = (np.array([getattr(one, side) for one in elements], np.float32) for side in ("low", "high"))
-        return Box(low, high)
+        return Box(*bounds_of(elements, np.float32))
 
     action = spec.action
     return box(spec.observation), Discrete(action.size) if isinstance(action, DiscreteAction) else box(action.elements)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from dmh_edge.task import ActionSpec, DiscreteAction, Element
+from dmh_edge.task import ActionSpec, DiscreteAction, Element, bounds_of
 
 #: What whole numbers of an observation become; see `ObservationEncoder`.
 Levels: TypeAlias = Literal["one-hot", "one-hot-joint", "scale"]
@@ -92,8 +92,7 @@ class ActionCodec(nn.Module):
         if isinstance(action, DiscreteAction):
             self.register_buffer("choice", torch.arange(action.size), persistent=False)
         else:
-            low = torch.tensor([element.low for element in action.elements])
-            high = torch.tensor([element.high for element in action.elements])
+            low, high = (torch.tensor(bound.tolist()) for bound in bounds_of(action.elements))
             self.register_buffer("middle", (low + high) / 2, persistent=False)
             self.register_buffer("half_range", (high - low) / 2, persistent=False)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dmh_edge.evaluate import Interval, Returns, intervals
+from dmh_edge.evaluate import Returns
+from dmh_edge.intervals import Interval, intervals
 
 #: Bootstraps with different seeds that must agree. The interval that is printed is that of seed 0.
 BOOTSTRAPS = 10

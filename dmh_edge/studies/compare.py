@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dmh_edge.evaluate import Interval, Returns, intervals
+from dmh_edge.evaluate import Returns
+from dmh_edge.intervals import Interval, intervals
 from dmh_edge.plots import Panel, per_episode
 from dmh_edge.studies.bootstrap import Difference, interval
 from dmh_edge.studies.cell import Outcome

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmh_edge import tasks
-from dmh_edge.evaluate import FORGETFUL, Evaluation, Interval, Returns
+from dmh_edge.evaluate import FORGETFUL, Evaluation, Returns
+from dmh_edge.intervals import Interval
 from dmh_edge.plots import Line, Panel
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.studies.bootstrap import BOOTSTRAPS, Difference, interval

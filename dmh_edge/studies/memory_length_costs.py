@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from dmh_edge.studies import engines
 from dmh_edge.studies.memory_length_plan import CONSTANT, LENGTHS, SYSTEMS, wanted_settings
 from dmh_edge.studies.stopwatch import Side, Times, endless_episode, in_turns
 from dmh_edge.studies.study import Budget
+from dmh_edge.studies.workers import spawning
 from dmh_edge.train import Learner
 
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
@@ -75,7 +75,7 @@ def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
     for model, lengths in _PROBED[budget].items():
         for length in lengths:
             say(f"timing an update of {model} at a memory length of {length:,}")
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # its memory is its own
+            with ProcessPoolExecutor(1, spawning()) as fresh:  # its memory is its own
                 probes.append(fresh.submit(_probe, budget, model, length).result())
     steps = []
     kept: dict[str, OrtSession] = {}

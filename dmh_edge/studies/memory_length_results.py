@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dmh_edge.evaluate import Interval
+from dmh_edge.intervals import Interval
 from dmh_edge.studies.bootstrap import interval
 from dmh_edge.studies.cell import Outcome
 from dmh_edge.studies.memory_length_costs import Costs, Probe

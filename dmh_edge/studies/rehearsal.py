@@ -18,15 +18,15 @@ from typing import Literal, TypeAlias, get_args
 from dmh_edge.errors import DmhEdgeError, RobotError
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.runtime import operate as operation
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.engine import session_for
+from dmh_edge.runtime.sessions.fake import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
-from dmh_edge.studies.workers import live_and_die_with_the_parent
+from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 
 Option: TypeAlias = Literal["latency_s", "jitter_s", "actuator_delay_s"]
 OPTIONS: tuple[Option, ...] = get_args(Option)
@@ -178,7 +178,7 @@ def rehearse(asked: Rehearsal) -> RehearsedRun:
 @contextmanager
 def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[RehearsedRun]]]:
     """Something that makes runs, so many at once, in processes that stay for all of them."""
-    pool = ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), live_and_die_with_the_parent)
+    pool = ProcessPoolExecutor(at_once, spawning(), live_and_die_with_the_parent)
     before = set(multiprocessing.active_children())
     try:
         yield lambda asked: list(pool.map(_in_its_process, asked))
@@ -207,15 +207,12 @@ def _once(asked: Rehearsal, tries: int) -> RehearsedRun:
         **{asked.added.option: asked.added.seconds},
     )
     with closing(session_for(policy, "ort-cpu")) as session:
-        summary: Summary = operate(
-            session,
-            robot,
-            policy_sha256=policy.sha256,
-            self_test=lambda: None,
+        run = operation.Run(
             limits=Limits(episodes=asked.episodes),
+            guard=GuardSettings() if asked.as_exported else _PATIENT,
             noise_seed=asked.hidden,
-            guard=None if asked.as_exported else _PATIENT,
         )
+        summary = operation.operate(FakePolicy(policy.sha256), session, robot, run)
     if summary.stopped_by == "operator":
         raise KeyboardInterrupt
     return RehearsedRun(

@@ -25,7 +25,7 @@ from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
 from dmh_edge.studies.machine import machine, versions
 from dmh_edge.studies.results import Results
 from dmh_edge.studies.study_page import Page
-from dmh_edge.studies.workers import live_and_die_with_the_parent
+from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 
 Budget: TypeAlias = Literal["smoke", "cpu", "full"]
 S = TypeVar("S", bound=Spec)
@@ -108,7 +108,7 @@ class Workshop:
             for cell in cells:
                 yield cell, _timed(cell, self.work)
             return
-        pool = ProcessPoolExecutor(self.jobs, multiprocessing.get_context("spawn"), live_and_die_with_the_parent)
+        pool = ProcessPoolExecutor(self.jobs, spawning(), live_and_die_with_the_parent)
         waiting, running = list(reversed(cells)), dict[Future[float], Cell]()
         try:
             while waiting or running:

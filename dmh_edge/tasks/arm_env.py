@@ -1,4 +1,4 @@
-"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something given. Needs MuJoCo.
+"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something hidden. Needs MuJoCo.
 
 An environment is stepped by the control period, as gymnasium has it: `ArmEnv.step`. Or, for a robot in real time, by
 one step of the physics: `ArmEnv.advance` or `ArmEnv.brake`, then `ArmEnv.look`.
@@ -15,7 +15,7 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dmh_edge.errors import MissingExtraError
-from dmh_edge.task import TaskSpec
+from dmh_edge.task import TaskSpec, bounds_of
 from dmh_edge.tasks import dark_payload, dark_reacher
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
 from dmh_edge.tasks.family import require_hidden
@@ -33,10 +33,10 @@ class ArmEnv(ReacherEnv):
     """One arm.
 
     Args:
-        spec: of the task.
+        spec: spec of the task.
         hidden: number of the hidden task. None: drawn on the first reset from those that no data set holds, and kept
             for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` tells which.
-        options: what gymnasium's Reacher takes, e.g. ``render_mode``. A rendered image shows the target.
+        options: options of gymnasium's Reacher, e.g. ``render_mode``. A rendered image shows the target.
 
     Raises:
         ConfigError: there is no such hidden task.
@@ -47,8 +47,7 @@ class ArmEnv(ReacherEnv):
             require_hidden(spec.name, hidden, HIDDEN_TASKS)
         self._hidden = hidden
         super().__init__(reward_control_weight=0, **options)
-        low, high = ([getattr(element, side) for element in spec.observation] for side in ("low", "high"))
-        self.observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
+        self.observation_space = Box(*bounds_of(spec.observation, np.float32))
 
     def reset_model(self) -> NDArray[Any]:
         """Near the stretched pose, as Reacher does; what is hidden stays."""
@@ -110,7 +109,7 @@ class ArmEnv(ReacherEnv):
 
 
 class DarkReacherEnv(ArmEnv):
-    """An arm with a target that is given and not shown; see `ArmEnv` for arguments."""
+    """An arm with a target that is not shown; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_reacher.SPEC, hidden, **options)
@@ -122,7 +121,7 @@ class DarkReacherEnv(ArmEnv):
 
 
 class DarkPayloadEnv(ArmEnv):
-    """An upright arm with a payload and motors that are given and not shown; see `ArmEnv` for arguments."""
+    """An upright arm that does not show its payload and the strength of its motors; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_payload.SPEC, hidden, **options)

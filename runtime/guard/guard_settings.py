@@ -1,4 +1,4 @@
-"""Settings of the guard: one file per robot (``--guard FILE.json``), single ones over it, saved with every run.
+"""Settings of the guard: a robot's file (``--guard FILE.json``) with single settings over it, saved with every run.
 
 They can make the guard stricter than the policy's contract, never laxer: the contract's own limits - bounds, slew,
 longest hold, age of observations - always hold.
@@ -13,20 +13,20 @@ from types import MappingProxyType
 from pydantic import Field, ValidationError, model_validator
 
 from dmh_edge.errors import ConfigError
-from dmh_edge.runtime.guard.faults import BEARABLE, TABLE, Mode, Response, Row, mode_of
+from dmh_edge.runtime.guard.responses import TABLE, Response, Row, allowed, control_mode
 from dmh_edge.schema import Spec, first_fault
 from dmh_edge.settings import parse_setting, read_settings
 from dmh_edge.task import TaskSpec
 
 GUARD_NAME = "guard.json"
-#: Ramp-in of a robot that can hurt somebody, where nobody says otherwise.
+#: Ramp-in of a robot that is not simulated, unless a setting says otherwise.
 _RAMP_S = 1.0
-#: Share of its range by which a position may be off, where nobody says otherwise.
+#: Share of its range by which a position may be off, unless a setting says otherwise.
 _TRACKING_RANGE = 0.25
 
 
 class GuardSettings(Spec):
-    """What the guard does beyond the contract's limits. None means: by control mode."""
+    """What the guard does beyond the contract's limits. A response of None stands for the control mode's default."""
 
     late: Response | None = None
     """Response to a tick whose reading or computing took longer than ``budget_s``."""
@@ -41,33 +41,33 @@ class GuardSettings(Spec):
     budget_s: float | None = Field(default=None, gt=0)
     """Time from a slot's beginning until its action must be ready; None for the control period."""
     late_slots: int = Field(default=10, ge=1)
-    """So many late or skipped slots ..."""
+    """Number of late or skipped slots, among the last ``late_window``, that is a stop."""
     late_window: int = Field(default=50, ge=1)
-    """... among the last so many are a stop."""
+    """Number of slots that are looked back on to count the late ones."""
     max_hold_s: float | None = Field(default=None, ge=0)
     """Longest time without a step of the policy, no longer than the contract's; None for the contract's."""
     max_observation_age_s: float | None = Field(default=None, gt=0)
     """Oldest observation to act on, no older than the contract's; None for the contract's."""
     frozen_s: float | None = Field(default=0.5, gt=0)
-    """Observations that do not change at all for so long, under fresh stamps, are frozen; None to look away."""
+    """Time without any change under fresh stamps after which observations are frozen; None to switch this check off."""
     exploded: float = Field(default=100.0, ge=1)
-    """A proposed action has exploded when it is so many times as large as its largest bound."""
+    """Size from which a proposed action has exploded, as a multiple of the largest bound."""
     bad_proposals: int = Field(default=3, ge=1)
-    """So many proposals in a row that are not finite or explode are a stop."""
+    """Number of proposals in a row, not finite or exploded, that is a stop."""
     longest_clamp_s: float = Field(default=2.0, gt=0)
-    """Clamping every step for longer than this is a stop."""
+    """Longest time for which every step may be clamped; more is a stop."""
     tracking_range: float | None = Field(default=None, gt=0)
     """Share of its range by which a measured element may be off the applied action, where the contract says how the
     action is measured; None for 0.25 in position mode and no limit in the others."""
     tracking_s: float = Field(default=0.5, ge=0)
-    """Longest time for which it may."""
+    """Longest time for which a measured element may be off by more than ``tracking_range``; more is a stop."""
     ramp_s: float | None = Field(default=None, ge=0)
-    """Time after arming in which the policy's influence grows from nothing to all; None for one second, and for none
+    """Time after arming in which the policy's influence grows from nothing to all. None for one second; for no ramp
     where the robot is simulated or the actions are choices."""
     reset_timeout_s: float = Field(default=60.0, gt=0)
     """Longest time for a reset."""
     deadman_s: float | None = Field(default=None, gt=0)
-    """Longest time between two confirmations of the operator; None to ask for none."""
+    """Longest time between two confirmations of the operator; None where the operator need not confirm."""
 
     @model_validator(mode="after")
     def _the_window_is_long_enough(self) -> GuardSettings:
@@ -76,20 +76,20 @@ class GuardSettings(Spec):
         return self
 
     def responses(self, task: TaskSpec) -> Mapping[Row, Response]:
-        """What is done about each row on a robot for this task.
+        """The response to each row of the table on a robot for this task.
 
         Raises:
-            ConfigError: the task's control mode does not bear what was chosen.
+            ConfigError: the task's control mode does not allow a chosen response.
         """
-        mode = mode_of(task)
+        mode = control_mode(task)
         chosen: dict[Row, Response] = {}
         for row, defaults in TABLE.items():
             response: Response | None = getattr(self, row)
-            bearable = _bearable(row, mode)
-            if response is not None and response not in bearable:
-                words = ", ".join(sorted(choice.value for choice in bearable))
+            choices = allowed(row, mode)
+            if response is not None and response not in choices:
+                words = ", ".join(sorted(choice.value for choice in choices))
                 raise ConfigError(
-                    f"guard setting {row}: got {response.value!r}, but actions in {mode} mode bear only: {words}"
+                    f"guard setting {row}: got {response.value!r}, but actions in {mode} mode allow only: {words}"
                 )
             chosen[row] = defaults[mode] if response is None else response
         return MappingProxyType(chosen)
@@ -114,7 +114,7 @@ class GuardSettings(Spec):
         """Share of a range by which a measured element may be off the applied action; None for no limit."""
         if self.tracking_range is not None:
             return self.tracking_range
-        return _TRACKING_RANGE if mode_of(task) == "position" else None
+        return _TRACKING_RANGE if control_mode(task) == "position" else None
 
     def ramp_in_s(self, task: TaskSpec, simulated: bool) -> float:
         """How long the policy's influence grows after arming.
@@ -122,7 +122,7 @@ class GuardSettings(Spec):
         Raises:
             ConfigError: choices cannot be ramped.
         """
-        if mode_of(task) == "discrete":
+        if control_mode(task) == "discrete":
             if self.ramp_s:
                 raise ConfigError(
                     f"guard setting ramp_s: got {self.ramp_s:g}, but choices cannot be ramped; set it to 0"
@@ -138,7 +138,7 @@ def load_guard(file: Path | None, settings: Iterable[str] = ()) -> GuardSettings
 
     Args:
         file: JSON with any of the fields of `GuardSettings`; None for the defaults.
-        settings: ``late_slots=5``; values are JSON, and what is no JSON is taken as text.
+        settings: fields and values such as ``late_slots=5``. A value is JSON; anything else is taken as text.
 
     Raises:
         ConfigError: the file cannot be read, there is no such field, or a value cannot be used.
@@ -149,12 +149,6 @@ def load_guard(file: Path | None, settings: Iterable[str] = ()) -> GuardSettings
         return GuardSettings.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"guard settings: {first_fault(GuardSettings, error)}") from error
-
-
-def _bearable(row: Row, mode: Mode) -> frozenset[Response]:
-    if row == "limits" and mode != "discrete":
-        return frozenset({Response.CLAMP, Response.STOP})
-    return BEARABLE[mode]
 
 
 def _no_laxer(name: str, wanted: float | None, contract: float) -> float:

@@ -16,10 +16,10 @@ _MARGIN_S = 1e-3
 
 @contextlib.contextmanager
 def alarm(seconds_left: Callable[[], float]) -> Iterator[None]:
-    """Ask again and again, from inside whatever blocks, whether it may go on. In the main thread only.
+    """Ask again and again, from inside a call that blocks, whether it may go on. In the main thread only.
 
     Args:
-        seconds_left: until the limit; asked when that long has passed, and raises when it is over.
+        seconds_left: seconds until the limit; asked again when they have passed, and raises once the limit is reached.
     """
     active = True
 

@@ -1,4 +1,4 @@
-"""Asking a robot: what its methods raise, or give for a reading, becomes an error that says which call it was."""
+"""Calls to a robot: what a method raises or wrongly returns becomes an error that names the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ask(call: str, method: Callable[..., T], *arguments: object) -> T:
         arguments: its arguments.
 
     Raises:
-        RobotError: it raised something that is none of our errors.
+        RobotError: the method raised an error that is not one of ours.
     """
     try:
         return method(*arguments)

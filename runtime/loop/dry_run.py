@@ -2,37 +2,37 @@
 
 The loop is given this in the robot's place and never holds the robot itself, so that nothing it does can move it:
 
-    robot in real time    never armed and never reset: by the protocol it stands still, wherever it stands, and no
-                          command timeout runs. Episodes follow each other without motion.
+    robot in real time    never armed and never reset: by the protocol it stands still where it is, and no command
+                          timeout runs. Episodes follow each other without motion.
     robot in lockstep     a simulator, armed and reset as always; its time then stands still for want of an action
 
 The policy is told the truth: what was applied is the task's safe action, in every slot. So the guard judges each
-proposal as the first one after standing still, and the policy sees that nothing it wishes for has any effect: what it
-learns so is worth nothing, and is never kept.
+proposal as the first one after standing still, and the policy sees that its actions have no effect. What it learns is
+therefore worth nothing, and is never kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import numpy as np
-
 from dmh_edge.robots.protocol import Action, Reading, Robot
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.runtime.guard.guard_settings import GuardSettings
+from dmh_edge.task import TaskSpec, safe_action
 
 
 class DryRun:
-    """A robot that is looked at and left alone; see `Robot`.
+    """A robot that is read and never written to; see `Robot`.
 
     Args:
-        robot: the one to leave alone.
+        robot: the robot to read.
     """
 
-    command_timeout_s = None  # nobody owes it an action
+    command_timeout_s = None  # it expects no action
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
-        self.damp = _do_nothing if callable(getattr(robot, "damp", None)) else None
+        self.damp = None if robot.damp is None else _do_nothing
 
     @property
     def task(self) -> TaskSpec:
@@ -74,8 +74,7 @@ class DryRun:
 
     def write(self, action: Action) -> Action:  # noqa: ARG002 (that it goes nowhere is the point)
         """Nothing but the safe action, which stands for standing still."""
-        spec = self._robot.task.action
-        return np.array(spec.safe, np.float32 if isinstance(spec, ContinuousAction) else np.int64)
+        return safe_action(self._robot.task)
 
     def stop(self) -> None:
         """Stop the robot."""
@@ -86,5 +85,10 @@ class DryRun:
         self._robot.close()
 
 
+def standing_still(guard: GuardSettings) -> GuardSettings:
+    """The guard's settings for a robot that stands still: not to get where the policy wishes is then no fault."""
+    return guard.model_copy(update={"longest_clamp_s": math.inf, "tracking_s": math.inf})
+
+
 def _do_nothing() -> None:
-    """Damping a robot that stands still."""
+    """Damp a robot that stands still already."""

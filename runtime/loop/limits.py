@@ -11,12 +11,12 @@ from dmh_edge.task import TaskSpec
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run ends by itself; without any it goes on until somebody stops it.
+    """When a run ends by itself; without a limit it goes on until a person or a fault stops it.
 
     Attributes:
-        ticks: steps of the policy.
-        episodes: episodes that came to their end.
-        duration_s: time since the first slot.
+        ticks: the largest number of steps of the policy.
+        episodes: the largest number of episodes that came to their end.
+        duration_s: longest time since the first slot, in seconds.
 
     Raises:
         ConfigError: one of them is not positive.

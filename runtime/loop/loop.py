@@ -19,30 +19,27 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from dmh_edge.clock import NS_PER_S, Clock, Rate, Slot
+from dmh_edge.clock import NS_PER_S, Slot
 from dmh_edge.errors import BackendError, RobotError
 from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard import Guard, SafeStop
-from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.alarm import alarm
 from dmh_edge.runtime.loop.asking import ask
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.loop.pace import Pace, RobotPace
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Pace
 from dmh_edge.runtime.loop.preflight import check_fit
 from dmh_edge.runtime.loop.steps import Steps
 from dmh_edge.runtime.loop.turn import Turns
-from dmh_edge.runtime.operator.notify import Notifier
-from dmh_edge.runtime.operator.operator import Operator
-from dmh_edge.runtime.operator.signals import StopRequested, StopSignals
-from dmh_edge.runtime.records.listeners import Records
+from dmh_edge.runtime.operator.signals import StopRequested
+from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.report.events import EventLog, Moment
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import StoppedBy, Tally
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.watchdog.heartbeat import Phase
-from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
-from dmh_edge.task import TaskSpec
+from dmh_edge.runtime.watchdog.supervision import WatchdogFired
 
 #: During a reset, how long a stop that no signal announces may stay unseen.
 _UNSEEN_NS = NS_PER_S // 100
@@ -62,20 +59,12 @@ class Loop:
     Args:
         agent: feeds a session of one robot.
         robot: neither connected nor armed.
-        rate_hz: control rate; None for the policy's own.
+        guard: stands between the two; it tells ``log`` of its faults.
+        pace: says when a slot begins.
         limits: when to end.
-        clock: where time comes from.
-        signals: entered by the caller, who writes the records while a second Ctrl-C is still held off.
-        recorder: None to keep no trace.
-        guard: its settings.
-        operator: whose wishes are looked at once a slot; None for nobody.
-        permit: asks for the permission to arm, and returns once it is given; None where it was given beforehand.
-        supervision: who stops the robot when this loop cannot; None for the usual one.
-        pace: whether the clock or the robot's own readings say when a slot begins.
-        notifier: told that the loop is alive; None for nobody.
-
-    Raises:
-        ConfigError: rate or settings cannot be used for this task.
+        overseers: who may stop the loop, and who must hear that it is alive.
+        recorder: told of every step and slot; None to keep no records.
+        log: told of what happens.
 
     Attributes:
         tally: what has been counted so far.
@@ -86,60 +75,24 @@ class Loop:
         self,
         agent: Agent,
         robot: Robot,
-        *,
-        rate_hz: float | None,
+        guard: Guard,
+        pace: Pace,
         limits: Limits,
-        clock: Clock,
-        signals: StopSignals,
-        recorder: Records | None,
-        guard: GuardSettings | None = None,
-        operator: Operator | None = None,
-        permit: Callable[[], None] | None = None,
-        supervision: Supervision | None = None,
-        pace: Pace = "clock",
-        notifier: Notifier | None = None,
+        overseers: Overseers,
+        recorder: Recorder | None,
+        log: EventLog,
     ) -> None:
         self._agent, self._session, self._robot = agent, agent.session, robot
-        self._contract = agent.session.contract
-        self._task: TaskSpec = self._contract.task
-        self._limits, self._clock, self._signals, self._recorder = limits, clock, signals, recorder
-        self._settings = GuardSettings() if guard is None else guard
-        self._operator = Operator(clock) if operator is None else operator
-        self._permit = permit
-        self._deadman_ns = None if self._settings.deadman_s is None else round(self._settings.deadman_s * NS_PER_S)
-        self.rate_hz = self._task.rate_hz if rate_hz is None else rate_hz
-        self._rate: Rate | RobotPace = (
-            RobotPace(self.rate_hz, robot, clock) if pace == "robot" else Rate(self.rate_hz, clock)
-        )
-        self._notifier = Notifier({}) if notifier is None else notifier
-        self._supervision = supervision or Supervision(
-            self._rate.period_ns, clock, reset_timeout_s=self._settings.reset_timeout_s
-        )
-        self._log = EventLog(clock)
-        self._guard = Guard(
-            self._task,
-            self._rate.period_ns,
-            robot.lockstep,
-            self._settings,
-            simulated=robot.simulated,
-            damps=callable(getattr(robot, "damp", None)),
-            note=self._log.add,
-        )
-        self._steps = Steps(agent, clock, recorder)
+        self._guard, self._pace, self._limits, self._overseers = guard, pace, limits, overseers
+        self._signals, self._operator = overseers.signals, overseers.operator
+        self._supervision, self._notifier = overseers.supervision, overseers.notifier
+        self._recorder, self._log = recorder, log
+        self._contract, self._clock = agent.session.contract, pace.clock
+        self._deadman_ns = None if guard.settings.deadman_s is None else round(guard.settings.deadman_s * NS_PER_S)
+        self._steps = Steps(agent, pace.clock, recorder)
         self.tally = Tally()
         self.began = False
-        self._turns = Turns(
-            self._task,
-            robot,
-            self._rate.latest if isinstance(self._rate, RobotPace) else robot.read,
-            self._guard,
-            self._steps,
-            self._operator,
-            self._supervision,
-            clock,
-            self.tally,
-            self._log,
-        )
+        self._turns = Turns(robot, pace, guard, self._steps, overseers, self.tally, log)
         self._first_slot_ns: int | None = None
 
     def run(self, self_test: Callable[[], object], recall: Callable[[], float]) -> None:
@@ -158,9 +111,9 @@ class Loop:
         try:
             try:
                 self._signals.phase = "waiting"
-                if self._stop_is_wanted():  # it came before the run began
+                if self._overseers.want_a_stop():  # it came before the run began
                     raise StopRequested
-                check_fit(self._robot, self._task, self.rate_hz)
+                check_fit(self._robot, self._contract.task, self._pace.rate_hz)
                 self_test()
                 self._log.add(Moment.SELF_TESTED)
                 self._agent.forget()
@@ -186,7 +139,8 @@ class Loop:
         finally:
             if verdict := self._supervision.verdict:
                 self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
-            self._steps.end(self.tally, self._guard.counts)
+            self._log.run_ended(f"{self.tally.stopped_by}: {self.tally.detail}")
+            self._steps.end()
         if verdict and isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
             return
         if failure is not None:
@@ -203,7 +157,7 @@ class Loop:
             self.tally,
             self._contract,
             backend=self._session.backend,
-            rate_hz=self.rate_hz,
+            rate_hz=self._pace.rate_hz,
             faults=self._guard.counts,
             events=self._log.events(),
             events_dropped=self._log.dropped,
@@ -216,10 +170,9 @@ class Loop:
         self._log.add(Moment.CONNECTED)
         self._supervision.begin(self._robot)
         self._notifier.say("READY=1")
-        if self._permit:
-            self._permit()
+        self._overseers.permit()
         self._steps.begin(reward_due)
-        if self._stop_is_wanted():  # while everything else took its time
+        if self._overseers.want_a_stop():  # while everything else took its time
             raise StopRequested
         self.began = True
         self._operator.confirm()
@@ -229,22 +182,19 @@ class Loop:
         with _no_garbage_collection():
             self._start_episode()
             while True:
-                slot = self._rate.wait(self._stop_is_wanted)
+                slot = self._pace.wait(self._overseers.want_a_stop)
                 if slot is None:
                     raise StopRequested
                 self._take(slot)
                 self._notifier.alive(slot.start_ns, self.tally.ticks)
 
-    def _stop_is_wanted(self) -> bool:
-        return self._signals.requested() or bool(self._operator.stop_reason)
-
     def _start_episode(self) -> None:
         self._supervision.check_in(Phase.RESETTING)
         gc.collect()
         self._signals.phase = "waiting"
-        if self._stop_is_wanted():  # it came in the last slot, and a reset is motion
+        if self._overseers.want_a_stop():  # it came in the last slot, and a reset is motion
             raise StopRequested
-        until_ns = self._clock.now_ns() + round(self._settings.reset_timeout_s * NS_PER_S)
+        until_ns = self._clock.now_ns() + round(self._guard.settings.reset_timeout_s * NS_PER_S)
 
         def seconds_left() -> float:
             """Until the reset is interrupted: it has taken too long, or the operator is gone or wants a stop."""
@@ -252,7 +202,7 @@ class Loop:
                 self._signals.request(self._operator.stop_reason)  # raises once, as if it had come by a signal
             now_ns = self._clock.now_ns()
             if now_ns > until_ns:
-                self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._settings.reset_timeout_s:g} s")
+                self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._guard.settings.reset_timeout_s:g} s")
             present_ns = self._check_operator(now_ns)
             return min(until_ns - now_ns, present_ns, _UNSEEN_NS) / NS_PER_S
 
@@ -261,7 +211,7 @@ class Loop:
         seconds_left()
         self._supervision.check_in(Phase.RUNNING)
         self._signals.phase = "running"
-        self._rate.restart()
+        self._pace.restart()
         self._turns.start_episode()
 
     def _check_operator(self, now_ns: int) -> int:
@@ -274,7 +224,7 @@ class Loop:
             return NS_PER_S * 3600
         left_ns = self._operator.confirmed_ns + self._deadman_ns - now_ns
         if left_ns < 0:
-            self._guard.stop(Fault.OPERATOR_ABSENT, f"no confirmation for {self._settings.deadman_s:g} s")
+            self._guard.stop(Fault.OPERATOR_ABSENT, f"no confirmation for {self._guard.settings.deadman_s:g} s")
         return left_ns
 
     def _take(self, slot: Slot) -> None:
@@ -288,6 +238,8 @@ class Loop:
         self.tally.slots += 1
         self.tally.overruns += slot.skipped > 0
         self.tally.skipped_slots += slot.skipped
+        if slot.skipped:
+            self._log.slots_passed(slot.skipped)
         self._check_operator(slot.start_ns)
         goes_on = self._turns.take(slot)
         if self.tally.ticks == self._limits.ticks:  # under an action delay, also by the last reading of an episode

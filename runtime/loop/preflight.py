@@ -20,12 +20,12 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
     Args:
         robot: need not be connected.
         task: the policy's.
-        rate_hz: at which it is going to be run.
+        rate_hz: control rate of the run.
 
     Raises:
         ContractError: task, observation, action, reward or rate differ; all differences are listed, element by element.
         ConfigError: a robot in real time is to be run at another rate than the policy's.
-        RobotError: the robot does not say what it is, or would stop by itself between two slots.
+        RobotError: the robot's task is no `TaskSpec`, or it would stop by itself between two slots.
     """
     if not isinstance(robot.task, TaskSpec):
         raise RobotError(
@@ -48,7 +48,7 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
 
 def _differences(got: TaskSpec, expected: TaskSpec) -> Iterator[str]:
     if got.name != expected.name:  # the same elements, and something else to do with them
-        yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; what is the same task has one name"
+        yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; one task must have one name"
     yield from _elements("observation", got.observation, expected.observation)
     if isinstance(got.action, ContinuousAction) and isinstance(expected.action, ContinuousAction):
         yield from _elements("action", got.action.elements, expected.action.elements)

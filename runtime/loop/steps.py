@@ -1,21 +1,18 @@
 """The policy's steps: proposed from what a robot showed, then committed once the action was applied, or withdrawn.
 
-A step is told every reward since the step before it. What a step that is withdrawn was told counts for the next one.
+A step is told every reward since the step before it. The reward that a withdrawn step was told counts for the next one.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 
 from dmh_edge.clock import Clock, Slot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.listeners import Records
-from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
+from dmh_edge.runtime.records.recorder import Recorder
+from dmh_edge.runtime.report.tally import SlotKind, Tally, TickTiming
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.task import TaskSpec
 
 
 class Steps:
@@ -24,21 +21,20 @@ class Steps:
     Args:
         agent: feeds a session of one robot.
         clock: where time comes from.
-        recorder: told of every step and slot; None for nobody.
+        recorder: told of every step and slot; None to keep no records.
 
     Attributes:
-        wished: the proposal under way, ``[A]`` or ``[]`` ...
-        pending: ... if there is one.
-        observed_ns: when it was measured what the proposal is about.
-        kind: of the slot under way, as far as the policy is concerned.
-        figures: of the proposal under way, one per name in `FIGURES`.
+        pending: whether a proposal is under way.
+        wished: action of the proposal under way, ``[A]`` or ``[]``.
+        observed_ns: when the observation behind the proposal was measured.
+        kind: kind of the slot under way, as far as the policy is concerned.
+        timing: how long the proposal under way took.
     """
 
-    def __init__(self, agent: Agent, clock: Clock, recorder: Records | None) -> None:
+    def __init__(self, agent: Agent, clock: Clock, recorder: Recorder | None) -> None:
         self._agent, self._session = agent, agent.session
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
-        self._schedule = Schedule(self._graphs, batch=1)
         self._reward_heard = 0.0  # not yet part of a proposal
         self._reward_proposed = 0.0  # part of the proposal under way
         self._reward = np.zeros(1, np.float32)
@@ -48,7 +44,12 @@ class Steps:
         self.pending = False
         self.observed_ns = 0
         self.kind: SlotKind = "no_step"
-        self.figures = [0] * len(FIGURES)
+        self.timing = TickTiming()
+
+    @property
+    def task(self) -> TaskSpec:
+        """What the policy was made for."""
+        return self._session.contract.task
 
     @property
     def reward_due(self) -> float:
@@ -59,7 +60,7 @@ class Steps:
         """The run begins.
 
         Args:
-            reward_due: what the policy had not been told when it was run before.
+            reward_due: reward that the policy had not been told when its run before ended.
         """
         self._reward_heard = reward_due
         if self._recorder:
@@ -78,7 +79,7 @@ class Steps:
 
         Args:
             slot: the slot under way.
-            reading: what the policy is shown.
+            reading: its observation is shown to the policy.
             read_ns: how long reading it took.
 
         Returns:
@@ -90,9 +91,11 @@ class Steps:
         self.wished = outputs["action"][0, ...].copy()
         finite = self._session.proposal_is_finite()
         self.observed_ns = reading.stamp_ns
-        self.figures[:4] = slot.index, slot.lateness_ns, read_ns, self._clock.now_ns() - begin_ns
-        due = zip(self._schedule.propose(self._episode_start), self._graphs, strict=True)
-        self.kind = "boundary" if any(is_due and graph.every > 1 for is_due, graph in due) else "actor"
+        timing = self.timing
+        timing.slot, timing.lateness_ns, timing.read_ns = slot.index, slot.lateness_ns, read_ns
+        timing.compute_ns = self._clock.now_ns() - begin_ns
+        ran = zip(self._session.ran, self._graphs, strict=True)
+        self.kind = "boundary" if any(ran_now and graph.every > 1 for ran_now, graph in ran) else "actor"
         if self._recorder:
             self._recorder.propose(self._agent.world, outputs, self.kind == "boundary", self._session)
         return self.wished, finite
@@ -105,7 +108,7 @@ class Steps:
         self._episode_start[0] = False
 
     def withdraw(self) -> None:
-        """The pending proposal is no step after all: what it was told counts for the next one."""
+        """The pending proposal is not a step after all: the reward it was told counts for the next one."""
         self.pending, self.kind = False, "no_step"
         self._reward_heard += self._reward_proposed
         self._episode_start[0] = self._started_by_proposal
@@ -115,23 +118,22 @@ class Steps:
 
         Args:
             applied: the action as applied.
-            total_ns: from the slot's time until now; None where `figures` has it already.
+            total_ns: from the slot's time until now; None where `timing` has it already.
         """
         self._agent.commit(applied)
-        self._schedule.commit()
         self.pending = False
         if total_ns is not None:
-            self.figures[5] = total_ns
+            self.timing.total_ns = total_ns
         if self._recorder:
-            self._recorder.commit(self.figures, applied)
+            self._recorder.commit(self.timing.row(), applied)
 
-    def end_slot(self, slot: Slot, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
-        """A slot is over, whether there was a step in it or not; see `Records.slot`."""
+    def end_slot(self, slot: Slot, now_ns: int, tally: Tally) -> None:
+        """A slot is over, whether there was a step in it or not; see `Recorder.slot`."""
         if self._recorder:
-            figures = (slot.index, slot.lateness_ns, 0, 0, 0, now_ns - slot.start_ns)
-            self._recorder.slot(now_ns, self.kind, figures, tally, faults)
+            timing = TickTiming(slot.index, slot.lateness_ns, total_ns=now_ns - slot.start_ns)
+            self._recorder.slot(now_ns, self.kind, timing.row(), tally)
 
-    def end(self, tally: Tally, faults: Mapping[Fault, int]) -> None:
+    def end(self) -> None:
         """The run is over, and the robot stands still."""
         if self._recorder:
-            self._recorder.end(self._clock.now_ns(), tally, faults)
+            self._recorder.end(self._clock.now_ns())

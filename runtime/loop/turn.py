@@ -9,55 +9,47 @@ written, and becomes final, in the slot after the one that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dmh_edge.clock import Clock, Slot
+from dmh_edge.clock import Slot
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action, Reading, Robot
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard import Guard
-from dmh_edge.runtime.loop.asking import ask, ask_reading
+from dmh_edge.runtime.loop.asking import ask
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Pace
 from dmh_edge.runtime.loop.steps import Steps
-from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.report.events import EventLog, Moment
 from dmh_edge.runtime.report.tally import Tally
-from dmh_edge.runtime.watchdog.supervision import Supervision
-from dmh_edge.task import TaskSpec
 
 
 class Turns:
     """The turns of one robot, slot by slot.
 
     Args:
-        task: the policy's.
         robot: armed, and reset before the first turn of each episode.
-        read: the robot's, or what gives the reading that began the slot.
-        guard: stands between the two.
+        pace: gives the reading of each slot.
+        guard: stands between robot and policy.
         steps: the policy's side.
-        operator: may end an episode.
-        supervision: a robot that its watchdog has stopped is not moved again.
-        clock: where time comes from.
-        tally: what happens is counted ...
-        log: ... and kept with its time.
+        overseers: the operator may end an episode; a robot that its watchdog has stopped is not moved again.
+        tally: counts what happens.
+        log: told of what happens.
     """
 
     def __init__(
         self,
-        task: TaskSpec,
         robot: Robot,
-        read: Callable[[], Reading],
+        pace: Pace,
         guard: Guard,
         steps: Steps,
-        operator: Operator,
-        supervision: Supervision,
-        clock: Clock,
+        overseers: Overseers,
         tally: Tally,
         log: EventLog,
     ) -> None:
-        self._task, self._robot, self._guard, self._steps, self._operator = task, robot, guard, steps, operator
-        self._read, self._supervision = read, supervision
-        self._damp: Callable[[], None] = getattr(robot, "damp", _cannot_damp)
-        self._clock, self._tally, self._log = clock, tally, log
+        self._robot, self._pace, self._guard, self._steps = robot, pace, guard, steps
+        self._task, self._clock = steps.task, pace.clock
+        self._operator, self._supervision = overseers.operator, overseers.supervision
+        self._damp = _cannot_damp if robot.damp is None else robot.damp
+        self._tally, self._log = tally, log
         self._actions_in_episode = 0
         self._reason: Fault | None = None  # why there is no proposal
 
@@ -82,7 +74,7 @@ class Turns:
             self._guard.start_episode(slot.start_ns)
         self._guard.begin_slot(slot)
         begin_ns = self._clock.now_ns()
-        reading = ask_reading(self._read)
+        reading = self._pace.read()
         now_ns = self._clock.now_ns()
         fault = self._hear_reward(reading)
         self._steps.kind = "no_step"
@@ -96,7 +88,7 @@ class Turns:
         if self._task.action_delay:
             self._act(slot)
             self._propose(slot, reading, fault, read_ns=now_ns - begin_ns)
-            self._steps.figures[5] = self._clock.now_ns() - slot.start_ns
+            self._steps.timing.total_ns = self._clock.now_ns() - slot.start_ns
         else:
             self._propose(slot, reading, fault, read_ns=now_ns - begin_ns)
             self._act(slot)
@@ -148,7 +140,7 @@ class Turns:
         applied = ask("write", self._robot.write, action)
         end_ns = self._clock.now_ns()
         self._guard.wrote(applied, end_ns)
-        steps.figures[4] = end_ns - begin_ns
+        steps.timing.write_ns = end_ns - begin_ns
         if steps.pending:
             self._guard.stepped(slot.start_ns)
             steps.commit(applied, None if self._task.action_delay else self._clock.now_ns() - slot.start_ns)
@@ -161,8 +153,8 @@ class Turns:
         durations.lateness.add(slot.lateness_ns)
         durations.total.add(now_ns - slot.start_ns)
         if kind != "no_step":
-            durations.compute.add(self._steps.figures[3])
-        self._steps.end_slot(slot, now_ns, self._tally, self._guard.counts)
+            durations.compute.add(self._steps.timing.compute_ns)
+        self._steps.end_slot(slot, now_ns, self._tally)
 
     def _end_episode(self, slot: Slot) -> None:
         """After the last reading of an episode."""
@@ -175,6 +167,7 @@ class Turns:
             self._tally.ticks += 1
         self._count(slot)
         self._tally.returns.append(self._tally.unfinished_return)
+        self._log.episode_ended(len(self._tally.returns), self._tally.unfinished_return)
         self._tally.unfinished_return = 0.0
 
 

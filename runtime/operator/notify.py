@@ -21,8 +21,8 @@ class Notifier:
     """Tells the service manager, if there is one.
 
     Args:
-        environment: of the process.
-        longest_silence_s: for so long the loop may say nothing: a reset.
+        environment: environment variables of the process.
+        longest_silence_s: longest time for which the loop says nothing: during a reset.
 
     Attributes:
         dropped: datagrams that could not be sent at once.

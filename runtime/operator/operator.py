@@ -16,7 +16,7 @@ class Operator:
         clock: stamps confirmations.
 
     Attributes:
-        stop_reason: who wants a stop; empty while nobody does. There is no way back.
+        stop_reason: who wants a stop; empty until then. It is never taken back.
         confirmed_ns: when the operator last said to be there; 0 before the first time.
     """
 
@@ -39,6 +39,6 @@ class Operator:
         self._end_episode = True
 
     def wants_episode_to_end(self) -> bool:
-        """Whether the episode shall end; the wish is then fulfilled."""
+        """Whether the operator wants the episode to end; asking takes the wish back."""
         wanted, self._end_episode = self._end_episode, False
         return wanted

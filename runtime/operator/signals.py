@@ -66,7 +66,7 @@ class StopSignals:
         return bool(self.received)
 
     def request(self, what: str) -> None:
-        """The robot shall stop, as if a signal had come. From the main thread only.
+        """Ask for a stop, as a signal would. From the main thread only.
 
         Args:
             what: who wants it.

@@ -25,7 +25,7 @@ from dmh_edge.runtime.operator.signals import StopSignals
 KEYS = "e ends the episode, Enter confirms that you are there, any other key stops the robot"
 _INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6  # where tcgetattr keeps them
 _DISABLED = b"\0"
-#: While the operator is asked to arm, how often the loop looks whether somebody else wants a stop.
+#: While the operator is asked to arm, the time between two looks at whether a button asks for a stop.
 _LOOK_S = 0.05
 
 
@@ -34,7 +34,7 @@ class Terminal:
     """The terminal that a run was started from, while it is entered.
 
     Args:
-        path: of the terminal.
+        path: device file of the terminal.
         say: shows a line to the operator.
     """
 
@@ -63,7 +63,7 @@ class Terminal:
         suspended (Ctrl-Z) or killed (Ctrl-\\) guards nothing, and output that is held (Ctrl-S) tells nothing.
         """
         self._operator, self._signals = operator, signals
-        # A file of our own: the flags set here are none of the shell's.
+        # A file of our own: the flags set here are not set on the shell's file.
         self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self._attributes = termios.tcgetattr(self._file)
         tty.setcbreak(self._file, termios.TCSANOW)
@@ -77,7 +77,7 @@ class Terminal:
         """Ask the operator to arm. What was typed before is no answer.
 
         Raises:
-            StopRequested: anything but one `a` came, or a signal, or somebody else wants a stop.
+            StopRequested: anything but one `a` came, or a signal did, or a button asks for a stop.
         """
         with contextlib.suppress(termios.error):  # it may be gone, which reading tells
             termios.tcflush(self._file, termios.TCIFLUSH)
@@ -95,7 +95,7 @@ class Terminal:
         self._handler_before = signal.signal(signal.SIGIO, self._hit)
         fcntl.fcntl(self._file, fcntl.F_SETOWN, os.getpid())  # before O_ASYNC, which would choose the whole job
         fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_ASYNC)
-        self._hit()  # what came while nobody was told
+        self._hit()  # keys that were hit before
 
     def leave(self) -> None:
         """Give the terminal back as it was. Idempotent."""

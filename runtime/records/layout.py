@@ -3,7 +3,7 @@
     kind              TICK: a step of the policy; SLOT: a turn without one; EVENT: something that happened
     time_ns           when it was published, CLOCK_MONOTONIC
     tick              number of the step, from 0; of the next one, for a record that is no step
-    figures           one per name in `records.FIGURES`
+    figures           one per name in `tally.FIGURES`
     counts            one per name in `COUNTS`, as of the slot before
     episode_return    rewards of the episode under way
     world/<name>      [1, ...]   what went in         (steps only, as all that follows)
@@ -22,11 +22,11 @@ import struct
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract, TensorSpec
-from dmh_edge.runtime.records.ring import record_dtype
 from dmh_edge.runtime.report.tally import FIGURES
-from dmh_edge.runtime.sessions.buffered import TICKS
+from dmh_edge.runtime.sessions.schedule import TICKS
 
 TICK, SLOT, EVENT = range(3)
 #: Totals of the run.
@@ -34,8 +34,25 @@ COUNTS: Final = ("slots", "ticks", "held_slots", "overruns", "skipped_slots", "e
 #: State tensors up to so many numbers travel with every step.
 _SMALL: Final = 256
 _NAME_BYTES, _DETAIL_BYTES = 16, 192
-#: From ``time_ns`` to ``episode_return``, as they lie behind the head of a record.
+#: From ``time_ns`` to ``episode_return``, as they lie at the beginning of a record.
 NUMBERS: Final = struct.Struct(f"<qq{len(FIGURES)}q{len(COUNTS)}qd")
+
+
+class Entry:
+    """A record that is being filled, in the writer's own memory.
+
+    Args:
+        record: its fields.
+
+    Attributes:
+        fields: a view ``[1, ...]`` per field; numpy copies into it without allocating.
+        buffer: all of it, as bytes.
+    """
+
+    def __init__(self, record: np.dtype[Any]) -> None:
+        array = np.zeros(1, record)
+        self.fields: dict[str, NDArray[Any]] = {name: array[name] for name in record.names or ()}
+        self.buffer: memoryview = array.view(np.uint8).data
 
 
 def small_state(contract: PolicyContract) -> tuple[TensorSpec, ...]:
@@ -45,9 +62,9 @@ def small_state(contract: PolicyContract) -> tuple[TensorSpec, ...]:
 
 
 def slot_dtype(contract: PolicyContract) -> np.dtype[Any]:
-    """Of the ring of slots."""
+    """A record of the ring of slots."""
     model = contract.model
-    return record_dtype(
+    return np.dtype(
         [
             ("time_ns", "<i8"),
             ("tick", "<i8"),
@@ -67,8 +84,8 @@ def slot_dtype(contract: PolicyContract) -> np.dtype[Any]:
 
 
 def state_dtype(contract: PolicyContract) -> np.dtype[Any]:
-    """Of the ring of states: the whole state before step ``tick``, with the schedule's counter."""
-    return record_dtype(
+    """A record of the ring of states: the whole state before step ``tick``, with the schedule's counter."""
+    return np.dtype(
         [
             ("time_ns", "<i8"),
             ("tick", "<i8"),

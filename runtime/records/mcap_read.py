@@ -31,7 +31,7 @@ Columns = dict[str, NDArray[Any]]
 
 
 @dataclass
-class Run:
+class McapFile:
     """What a file holds.
 
     Attributes:
@@ -51,13 +51,13 @@ class Run:
     is_finished: bool = False
 
     @classmethod
-    def load(cls, path: Path) -> Run:
+    def load(cls, path: Path) -> McapFile:
         """Read a file as far as it goes.
 
         Raises:
             ArtifactError: it cannot be read, or does not even hold a contract.
         """
-        run: Run | None = None
+        file: McapFile | None = None
         metadata: dict[str, str] = {}
         topics: dict[int, str] = {}
         is_finished = False
@@ -68,19 +68,19 @@ class Run:
                         is_finished = True
                     elif isinstance(record, Attachment) and record.name == CONTRACT_NAME:
                         contract = parse(PolicyContract, record.data.decode(), f"{CONTRACT_NAME} in {path}")
-                        run, codec = cls(contract), Codec(contract)
+                        file, codec = cls(contract), Codec(contract)
                     elif isinstance(record, Metadata) and record.name == METADATA_NAME:
                         metadata = record.metadata
                     elif isinstance(record, Channel):
                         topics[record.id] = record.topic
-                    elif isinstance(record, Message) and run is not None:
-                        run._take(codec, topics.get(record.channel_id, ""), record.data)
+                    elif isinstance(record, Message) and file is not None:
+                        file._take(codec, topics.get(record.channel_id, ""), record.data)
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}") from error
-        if run is None:
+        if file is None:
             raise ArtifactError(f"{path} is no record of a run: it holds no {CONTRACT_NAME}")
-        run.metadata, run.is_finished = metadata, is_finished
-        return run
+        file.metadata, file.is_finished = metadata, is_finished
+        return file
 
     def _take(self, codec: Codec, topic: str, data: bytes) -> None:
         if topic == TICK_TOPIC:

@@ -2,7 +2,7 @@
 
     /tick     dmh_edge.Tick      a step of the policy: what it was shown, wished and did, noise, sub-goal, timing
     /slot     dmh_edge.Slot      a turn without a step
-    /event    foxglove.Log       faults, slots that passed, ends of episodes, the stop
+    /event    foxglove.Log       faults, turning points such as arming, slots that passed, ends of episodes, the stop
     /state    dmh_edge.State     the policy's whole state before a step, for a replay
 
 A step is one message, so that a file that ends anywhere never holds half of one. Elements of observation and action are
@@ -22,11 +22,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.records.changes import Kind
 from dmh_edge.runtime.records.layout import group, slot_dtype
+from dmh_edge.runtime.report.events import EventKind
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.session import Arrays
-from dmh_edge.task import ContinuousAction
+from dmh_edge.task import ContinuousAction, names_of
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _TYPES: Final = {
@@ -37,7 +37,7 @@ _TYPES: Final = {
     "bool": _Field.TYPE_BOOL,
 }
 #: Levels of foxglove.Log.
-_LEVELS: Final[dict[Kind, int]] = {"episode": 2, "overrun": 3, "fault": 3, "stop": 2}
+_LEVELS: Final[dict[EventKind, int]] = {"moment": 2, "episode": 2, "overrun": 3, "fault": 3, "stop": 2}
 _LOG_LEVELS: Final = ("UNKNOWN", "DEBUG", "INFO", "WARNING", "ERROR", "FATAL")
 TICK_TOPIC, SLOT_TOPIC, EVENT_TOPIC, STATE_TOPIC = "/tick", "/slot", "/event", "/state"
 
@@ -139,7 +139,7 @@ class Codec:
         ).SerializeToString()
         return data
 
-    def event(self, kind: Kind, detail: str, epoch_ns: int) -> bytes:
+    def event(self, kind: EventKind, detail: str, epoch_ns: int) -> bytes:
         """Something that happened, as a line of a log."""
         message = self._log(level=_LEVELS[kind], message=detail, name=kind)
         message.timestamp.seconds, message.timestamp.nanos = divmod(epoch_ns, 1_000_000_000)
@@ -175,8 +175,8 @@ def _tensors(contract: PolicyContract) -> list[_Tensor]:
     """All tensors of a step, in the order of their fields."""
     record = slot_dtype(contract)
     task = contract.task
-    observed = tuple(element.name for element in task.observation)
-    done = tuple(element.name for element in task.action.elements) if isinstance(task.action, ContinuousAction) else ()
+    observed = names_of(task.observation)
+    done = names_of(task.action.elements) if isinstance(task.action, ContinuousAction) else ()
     named = {"observation": observed, "previous_action": done, "action_wished": done, "action_applied": done}
     columns = [
         *((f"world/{name}", name) for name in group(record, "world")),

@@ -17,9 +17,9 @@ from typing_extensions import Self
 
 from dmh_edge.contract import CONTRACT_NAME, PolicyContract
 from dmh_edge.errors import ArtifactError
-from dmh_edge.runtime.records.changes import Kind
 from dmh_edge.runtime.records.layout import EVENT, TICK, group
 from dmh_edge.runtime.records.mcap_schema import EVENT_TOPIC, SLOT_TOPIC, STATE_TOPIC, TICK_TOPIC, Codec
+from dmh_edge.runtime.report.events import EventKind
 
 #: Size of a chunk before compression.
 _CHUNK_BYTES: Final = 16 * 1024
@@ -28,7 +28,7 @@ _MOST_WAITING: Final = 8 << 20
 METADATA_NAME: Final = "dmh-edge"
 
 
-class RunFile:
+class McapWriter:
     """Writes one run. Enter it; leaving it finishes the file.
 
     Args:
@@ -89,7 +89,7 @@ class RunFile:
             self._add(TICK_TOPIC, time_ns, self._codec.tick(record))
             self._ticks += 1
         elif record["kind"] == EVENT:
-            kind: Kind = record["name"].decode()
+            kind: EventKind = record["name"].decode()
             detail = record["detail"].decode(errors="ignore")  # it may have been cut within a letter
             self._add(EVENT_TOPIC, time_ns, self._codec.event(kind, detail, time_ns))
         else:

@@ -1,60 +1,102 @@
-"""The recorder: a process that turns the shared memory into an MCAP file, and into the lines of the run's page.
+"""Who is told by the loop of every step, every slot and every event.
 
-It looks for records many times a second and hands them over four times a second: a kill of every process costs what
-happened since.
+trace_recorder     keeps a trace in memory
+shared_recorder    publishes all of it to helper processes
 """
 
 from __future__ import annotations
 
-import sys
-import time
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from dmh_edge.errors import DmhEdgeError
-from dmh_edge.runtime.records.layout import TICK
-from dmh_edge.runtime.records.mcap_write import RunFile
-from dmh_edge.runtime.records.readers import Attached
-from dmh_edge.runtime.records.ring import RingReader
-from dmh_edge.runtime.report.overview import TIME_COLUMNS, Overview
+from numpy.typing import NDArray
 
-_LOOK_S: Final = 0.02
-_FLUSH_S: Final = 0.25
+from dmh_edge.runtime.report.events import EventKind
+from dmh_edge.runtime.report.tally import SlotKind, Tally
+from dmh_edge.runtime.sessions.session import Arrays, Session
 
 
-def main() -> None:
-    """Record until the loop's process ends."""
-    attached = Attached()
-    settings = attached.settings
-    try:
-        file = RunFile(Path(settings["path"]), attached.contract, dict(settings["metadata"]), int(settings["epoch_ns"]))
-    except DmhEdgeError as error:
-        attached.say({"failure": str(error)})
-        sys.exit(1)
-    attached.say_ready()
-    slots, states = RingReader(attached.slots), RingReader(attached.states)
-    overview = Overview(attached.contract)
-    flushed_s = time.monotonic()
-    with file:
-        ended = False
-        while True:
-            for record in states.take(ended=ended):
-                file.state(record)
-            records = slots.take(ended=ended)
-            for record in records:
-                file.slot(record)
-            steps = records[records["kind"] == TICK]
-            overview.add(steps["time_ns"], steps["figures"][:, TIME_COLUMNS], steps["applied"])
-            if ended and not len(records):
-                break
-            if time.monotonic() - flushed_s >= _FLUSH_S:
-                file.flush()
-                attached.slots.say_progress(attached.number, file.kept)
-                flushed_s = time.monotonic()
-            ended = ended or attached.ended_within(0 if len(records) else _LOOK_S)
-    attached.slots.say_progress(attached.number, file.kept)
-    attached.say({"failure": file.failure, "lost": slots.lost, "overview": overview.lines().model_dump(mode="json")})
+class Recorder(Protocol):
+    """Told by the loop what happens, in this order: `begin`, then steps and slots, then `end`."""
+
+    @property
+    def unrecorded(self) -> int:
+        """Ticks that are not kept."""
+        ...
+
+    def begin(self, session: Session) -> None:
+        """The state is the run's; the robot is not armed yet.
+
+        Raises:
+            ArtifactError: nothing could be recorded.
+        """
+        ...
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """What went in and what came out, before the proposal is committed, or is not."""
+        ...
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """The last proposal was adopted."""
+        ...
+
+    def slot(self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally) -> None:
+        """A slot is over.
+
+        Args:
+            now_ns: the time.
+            kind: ``no_step`` where nothing was committed.
+            figures: one per name in `tally.FIGURES`; only slot, lateness and total count here.
+            tally: counters of the run.
+        """
+        ...
+
+    def event(self, kind: EventKind, detail: str) -> None:
+        """Something happens now; see `EventLog`. May come before `begin`."""
+        ...
+
+    def end(self, now_ns: int) -> None:
+        """The run is over, and the robot stands still."""
+        ...
 
 
-if __name__ == "__main__":
-    main()
+class Recorders:
+    """Two recorders that are told the same; the first one says what is kept."""
+
+    def __init__(self, first: Recorder, second: Recorder) -> None:
+        self._first, self._second = first, second
+
+    @property
+    def unrecorded(self) -> int:
+        """What the first one says."""
+        return self._first.unrecorded
+
+    def begin(self, session: Session) -> None:
+        """See `Recorder`."""
+        self._first.begin(session)
+        self._second.begin(session)
+
+    def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
+        """See `Recorder`."""
+        self._first.propose(world, outputs, boundary, session)
+        self._second.propose(world, outputs, boundary, session)
+
+    def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
+        """See `Recorder`."""
+        self._first.commit(figures, applied)
+        self._second.commit(figures, applied)
+
+    def slot(self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally) -> None:
+        """See `Recorder`."""
+        self._first.slot(now_ns, kind, figures, tally)
+        self._second.slot(now_ns, kind, figures, tally)
+
+    def event(self, kind: EventKind, detail: str) -> None:
+        """See `Recorder`."""
+        self._first.event(kind, detail)
+        self._second.event(kind, detail)
+
+    def end(self, now_ns: int) -> None:
+        """See `Recorder`."""
+        self._first.end(now_ns)
+        self._second.end(now_ns)

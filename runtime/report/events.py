@@ -1,14 +1,16 @@
-"""What happened in a run, with its times, in memory that was laid out before the first slot.
+"""The one stream of what happens in a run: told as it happens, and kept with its time for the report.
 
-Faults and turning points of the robot's life. A fault that is there slot after slot is one event with a count; when the
-room is used up, further faults are counted and the turning points still kept.
+The loop and the guard tell the stream. The records listen to all of it. The log keeps the faults and the turning
+points of the robot's life, in memory that is laid out before the first slot: a fault that is there slot after slot is
+one event with a count. When the room is used up, further faults are only counted, and turning points are still kept.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -29,6 +31,13 @@ class Moment(str, Enum):
     STOPPED = "stop confirmed by the robot"
 
 
+#: What kind of event a listener is told of: a fault, a turning point, slots that passed without a turn, an episode that
+#: came to its end, or why the run ended.
+EventKind = Literal["fault", "moment", "overrun", "episode", "stop"]
+
+#: Told of each event: its kind, and what happened in words.
+Listener = Callable[[EventKind, str], None]
+
 _KINDS: Final[tuple[Fault | Moment, ...]] = (*Fault, *Moment)
 _CODES: Final = {kind: code for code, kind in enumerate(_KINDS)}
 #: Room that only turning points may take.
@@ -36,7 +45,7 @@ _KEPT_FREE: Final = 64
 
 
 class Event(Spec):
-    """One thing that happened, in one slot or in several in a row."""
+    """A fault or a turning point, in one slot or in several in a row."""
 
     what: str
     """Which fault, or which turning point."""
@@ -51,20 +60,23 @@ class Event(Spec):
 
 
 class EventLog:
-    """Events in order of their beginning.
+    """The stream, and the log of it for the report, in the order in which its events began.
 
     Args:
         clock: stamps them.
-        capacity: room for so many.
+        listener: told of every event as it happens; None where there are no records.
+        capacity: number of events that the log has room for.
 
     Attributes:
         slot: number of the slot under way; -1 before the first.
-        dropped: faults for which there was no room.
+        dropped: faults for which the log had no room.
+        listener: as given.
     """
 
-    def __init__(self, clock: Clock, capacity: int = 4096) -> None:
+    def __init__(self, clock: Clock, listener: Listener | None = None, capacity: int = 4096) -> None:
         self.slot = -1
         self.dropped = 0
+        self.listener = listener
         self._clock = clock
         self._room_for_faults = capacity - _KEPT_FREE
         self._capacity = capacity
@@ -75,25 +87,25 @@ class EventLog:
         )
         self._latest = [-1] * len(_KINDS)
 
-    def add(self, kind: Fault | Moment) -> None:
-        """It happens now."""
-        code, now_ns = _CODES[kind], self._clock.now_ns()
-        index = self._latest[code]
-        if index >= 0 and isinstance(kind, Fault) and self.slot - self._last_slot[index] <= 1:
-            self._times[index] += 1
-        else:
-            index = self._count
-            if index >= (self._room_for_faults if isinstance(kind, Fault) else self._capacity):
-                self.dropped += 1
-                return
-            self._count += 1
-            self._latest[code] = index
-            self._codes[index], self._times[index] = code, 1
-            self._first_ns[index], self._first_slot[index] = now_ns, self.slot
-        self._last_ns[index], self._last_slot[index] = now_ns, self.slot
+    def add(self, what: Fault | Moment) -> None:
+        """A fault is seen, or a turning point is reached, now."""
+        self._keep(what)
+        self._tell("fault" if isinstance(what, Fault) else "moment", what.value)
+
+    def slots_passed(self, count: int) -> None:
+        """Slots passed without a turn."""
+        self._tell("overrun", f"{count} slot{'s' * (count > 1)} passed without a turn")
+
+    def episode_ended(self, number: int, episode_return: float) -> None:
+        """An episode came to its end; the first has number 1."""
+        self._tell("episode", f"episode {number} ended, return {episode_return:.6g}")
+
+    def run_ended(self, why: str) -> None:
+        """The run is over, and the robot stands still."""
+        self._tell("stop", why)
 
     def events(self) -> tuple[Event, ...]:
-        """All of them."""
+        """All that the log has kept."""
         return tuple(
             Event(
                 what=_KINDS[self._codes[index]].value,
@@ -104,3 +116,23 @@ class EventLog:
             )
             for index in range(self._count)
         )
+
+    def _tell(self, kind: EventKind, detail: str) -> None:
+        if self.listener is not None:
+            self.listener(kind, detail)
+
+    def _keep(self, what: Fault | Moment) -> None:
+        code, now_ns = _CODES[what], self._clock.now_ns()
+        index = self._latest[code]
+        if index >= 0 and isinstance(what, Fault) and self.slot - self._last_slot[index] <= 1:
+            self._times[index] += 1
+        else:
+            index = self._count
+            if index >= (self._room_for_faults if isinstance(what, Fault) else self._capacity):
+                self.dropped += 1
+                return
+            self._count += 1
+            self._latest[code] = index
+            self._codes[index], self._times[index] = code, 1
+            self._first_ns[index], self._first_slot[index] = now_ns, self.slot
+        self._last_ns[index], self._last_slot[index] = now_ns, self.slot

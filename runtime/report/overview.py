@@ -16,7 +16,7 @@ from dmh_edge.clock import NS_PER_S
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.schema import Spec
-from dmh_edge.task import ContinuousAction
+from dmh_edge.task import ContinuousAction, names_of
 
 _BUCKETS: Final = 512
 _FIRST_WIDTH_S: Final = 0.02
@@ -56,9 +56,7 @@ class Overview:
 
     def __init__(self, contract: PolicyContract) -> None:
         action = contract.task.action
-        self._actions = (
-            tuple(element.name for element in action.elements) if isinstance(action, ContinuousAction) else ("choice",)
-        )
+        self._actions = names_of(action.elements) if isinstance(action, ContinuousAction) else ("choice",)
         self._width_s = _FIRST_WIDTH_S
         self._began_ns: int | None = None
         shape = (_BUCKETS, len(TIMES) + len(self._actions))

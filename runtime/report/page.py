@@ -55,7 +55,7 @@ def page(
         summary: the report.
         contract: the policy's.
         policy_sha256: its identity.
-        durations: what the histograms are made of.
+        durations: data of the histograms.
         lines: the run over time; None where there are no records of it.
     """
     budget_us = 1e6 / summary.rate_hz

@@ -8,14 +8,15 @@ from typing import Literal
 from pydantic import Field
 from rich.table import Table
 
+from dmh_edge.clock import PacedBy
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.loop.pace import Pace
 from dmh_edge.runtime.report.events import Event
 from dmh_edge.runtime.report.histogram import Histogram
 from dmh_edge.runtime.report.tally import Durations, SlotKind, StoppedBy, Tally
 from dmh_edge.schema import Spec
 
+SUMMARY_NAME = "summary.json"
 _NS_PER_US = 1000
 #: So many episodes are listed from either end.
 _SHOWN = 10
@@ -42,14 +43,14 @@ class Percentiles(Spec):
 
 
 class SlotTiming(Spec):
-    """Of one kind of slot."""
+    """How long the parts of one kind of slot took."""
 
     count: int = Field(ge=0)
     """How many there were."""
     lateness: Percentiles
     """From the slot's time to its beginning."""
     compute: Percentiles
-    """Of the policy."""
+    """Computing the policy."""
     total: Percentiles
     """From the slot's time to its end, writing and recording included."""
 
@@ -116,7 +117,7 @@ class Summary(Spec):
     no records were asked for."""
     dry_run: bool = False
     """Whether nothing was written to the robot, which stood still."""
-    pace: Pace = "clock"
+    pace: PacedBy = "clock"
     """Whether the clock or the robot's own readings said when a slot began."""
     about: dict[str, str] = Field(default={})
     """What else is known of it: robot, its options, seed."""

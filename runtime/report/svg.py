@@ -21,7 +21,7 @@ class Axis:
     """Numbers on one side of a chart.
 
     Args:
-        low, high: what is shown; made wider where they are one.
+        low, high: range that is shown; made wider where both are equal.
         log: whether it counts in powers of ten; both ends are then above 0.
     """
 
@@ -31,7 +31,7 @@ class Axis:
         self.low, self.high, self.log = low, high, log
 
     def share(self, value: float) -> float:
-        """Where a value lies, 0 .. 1; what is outside comes to the edge."""
+        """Where a value lies, 0 to 1; a value outside the range lies on the edge."""
         if self.log:
             value = max(value, self.low)
             share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -58,7 +58,7 @@ class Chart:
 
     Args:
         x, y: the axes.
-        x_label, y_label: what they count, with the unit.
+        x_label, y_label: quantity on each axis, with its unit.
         width, height: in pixels.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from dmh_edge.runtime.report.histogram import Histogram
@@ -16,18 +16,43 @@ StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "watch
 #: Kinds of slots: the policy ran only what it runs on every tick, something that is due now and then too, or nothing.
 SlotKind = Literal["actor", "boundary", "no_step"]
 
-#: What is known of a tick's slot: its number, and the time it took for what. ``write_ns`` is that of its action, which
-#: under an action delay belongs to the next slot.
-FIGURES = ("slot", "lateness_ns", "read_ns", "compute_ns", "write_ns", "total_ns")
+
+@dataclass(slots=True)
+class TickTiming:
+    """What is known of a tick's slot: its number, and how long each part of it took.
+
+    Attributes:
+        slot: number of the slot.
+        lateness_ns: from the slot's time to its beginning.
+        read_ns: reading the robot.
+        compute_ns: computing the policy.
+        write_ns: writing the action, which under an action delay happens in the next slot.
+        total_ns: from the slot's time to its end.
+    """
+
+    slot: int = 0
+    lateness_ns: int = 0
+    read_ns: int = 0
+    compute_ns: int = 0
+    write_ns: int = 0
+    total_ns: int = 0
+
+    def row(self) -> tuple[int, int, int, int, int, int]:
+        """The same in the order of `FIGURES`, as records keep it."""
+        return self.slot, self.lateness_ns, self.read_ns, self.compute_ns, self.write_ns, self.total_ns
+
+
+#: Names of the numbers in a `TickTiming.row`.
+FIGURES = tuple(part.name for part in fields(TickTiming))
 
 
 @dataclass
 class Durations:
-    """Of one kind of slot.
+    """How long the parts of one kind of slot took.
 
     Attributes:
         lateness: from the slot's time to its beginning.
-        compute: of the policy; empty for slots without.
+        compute: computing the policy; empty for slots without a step.
         total: from the slot's time to its end, writing and recording included.
     """
 

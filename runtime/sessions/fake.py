@@ -6,6 +6,8 @@ action. What it proposes depends on everything it is told, so that a replay with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,20 +15,32 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, TensorSpec
 from dmh_edge.errors import ContractError
-from dmh_edge.runtime.sessions.schedule import Schedule
-from dmh_edge.runtime.sessions.session import Arrays
-from dmh_edge.task import ContinuousAction, TaskSpec
+from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
+from dmh_edge.runtime.sessions.session import Arrays, Session
+from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
-_TICKS = "ticks_in_episode"
+_EVERY = 5  # ticks between two runs of the slow graph
 
 
-def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
-    """A contract for a task.
+@dataclass(frozen=True)
+class FakePolicy:
+    """A policy without a folder, which passes every self-test; see `RunnablePolicy`.
 
-    Args:
-        task: what the policy is to do.
-        every: how often its slow graph runs.
+    Attributes:
+        sha256: what stands for its identity.
+        tested: called in place of a self-test.
     """
+
+    sha256: str = "fake"
+    tested: Callable[[], object] = lambda: None
+
+    def self_test(self, session: Session) -> None:  # noqa: ARG002 (there is nothing to hold it against)
+        """Call what stands in its place."""
+        self.tested()
+
+
+def fake_contract(task: TaskSpec) -> PolicyContract:
+    """A contract for a task."""
     continuous = isinstance(task.action, ContinuousAction)
     action = ("float32", ("batch", task.action.size)) if continuous else ("int64", ("batch",))
     size = len(task.observation)
@@ -53,7 +67,7 @@ def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
                 GraphSpec(
                     name="memory",
                     file="model.memory.onnx",
-                    every=every,
+                    every=_EVERY,
                     restart_on="episode_start",
                     inputs=("reward", "target_return", "heard"),
                     outputs=("goal_next",),
@@ -109,6 +123,11 @@ class FakeSession:
         self._outputs = {"action": self._choose(np.tanh(goal + drive))}
         return self._outputs
 
+    @property
+    def ran(self) -> list[bool]:
+        """Whether the last `step` ran each graph."""
+        return self._schedule.due
+
     def proposal_is_finite(self) -> bool:
         """Whether outputs and proposed state are finite."""
         return all(bool(np.isfinite(array).all()) for array in (*self._proposal.values(), *self._outputs.values()))
@@ -127,13 +146,13 @@ class FakeSession:
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the committed state."""
         return {name: array.copy() for name, array in self._state.items()} | {
-            _TICKS: self._schedule.ticks_in_episode.copy()
+            TICKS: self._schedule.ticks_in_episode.copy()
         }
 
     def copy_state(self, target: Arrays) -> None:
         """Copy the tensors that ``target`` names into its arrays."""
         for name, array in target.items():
-            np.copyto(array, self._schedule.ticks_in_episode if name == _TICKS else self._state[name])
+            np.copyto(array, self._schedule.ticks_in_episode if name == TICKS else self._state[name])
 
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned."""
@@ -141,7 +160,7 @@ class FakeSession:
             if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
                 raise ContractError(f"state {name!r}: expected {array.dtype} {list(array.shape)}")
         self._state = {name: np.array(state[name]) for name in self._state}
-        self._schedule.ticks_in_episode[:] = state[_TICKS]
+        self._schedule.ticks_in_episode[:] = state[TICKS]
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -151,6 +170,5 @@ class FakeSession:
         spec = self.contract.task.action
         if not isinstance(spec, ContinuousAction):
             return np.asarray(shares.argmax(-1), np.int64)
-        low = np.array([element.low for element in spec.elements])
-        high = np.array([element.high for element in spec.elements])
+        low, high = bounds_of(spec.elements)
         return np.asarray((low + high) / 2 + shares * (high - low) / 2, np.float32)

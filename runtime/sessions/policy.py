@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field
 
 from dmh_edge.contract import CONTRACT_NAME, GOLDEN_TRACE_NAME, PolicyContract, Precision
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import sha256
+from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS, replay
+from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec, parse
 from dmh_edge.trace import Trace
 
@@ -54,6 +56,26 @@ class EngineNote(Spec):
             ) from error
 
 
+class RunnablePolicy(Protocol):
+    """What a run needs to know of a policy beside its session; `Policy` is one, and `sessions.fake.FakePolicy`."""
+
+    @property
+    def sha256(self) -> str:
+        """The policy's identity; what it learned in context is bound to it."""
+        ...
+
+    def self_test(self, session: Session) -> None:
+        """Prove that a session computes this policy. It is called before anything moves.
+
+        Args:
+            session: its state is overwritten.
+
+        Raises:
+            ParityError: it computes something else.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Policy:
     """A checked folder.
@@ -90,6 +112,10 @@ class Policy:
     def golden_trace(self) -> Trace:
         """What the reference computed when the policy was exported."""
         return Trace.load(self.folder / GOLDEN_TRACE_NAME)
+
+    def self_test(self, session: Session) -> None:
+        """Replay the beginning of the golden trace; see `RunnablePolicy`."""
+        replay(self.golden_trace(), session, SELF_TEST_TICKS).require()
 
     @property
     def has_engines(self) -> bool:

@@ -6,20 +6,72 @@ last action comes after the policy's last step: it is kept beside the state, for
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.errors import ArtifactError, ContractError
-from dmh_edge.files import replacing
+from dmh_edge.errors import ArtifactError, ConfigError, ContractError
+from dmh_edge.files import replacing, require_writable
 from dmh_edge.runtime.sessions.buffered import all_finite
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import zipped_arrays
 
 _KEY = "policy_sha256"
 _REWARD = "reward_due"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The file with what a policy learned in context: a run begins with it, and leaves it behind.
+
+    Attributes:
+        path: read where it exists, written at the end; None to begin with an empty memory and to keep nothing.
+        forget: whether to begin with an empty memory although the file exists.
+    """
+
+    path: Path | None = None
+    forget: bool = False
+
+    def check(self, policy_sha256: str, *, kept: bool) -> str:
+        """Refuse a file that cannot be used.
+
+        Args:
+            policy_sha256: identity of the policy.
+            kept: whether the file is going to be written at the end.
+
+        Returns:
+            what the run begins with, as a sentence; empty where there is no file.
+
+        Raises:
+            ConfigError: there is nothing to forget.
+            ArtifactError: the file that is to be replaced is no saved state, or its folder cannot be written.
+            ContractError: it belongs to another policy.
+        """
+        if self.path is None:
+            if self.forget:
+                raise ConfigError(
+                    "--forget without --state: there is nothing to forget, every run begins with an empty memory"
+                )
+            return ""
+        if not self.path.exists():
+            begin = f"{self.path} does not exist yet: the policy begins with an empty memory"
+        elif self.forget:
+            check_state(self.path, policy_sha256)
+            then = "will be replaced" if kept else "is left as it is"
+            begin = f"{self.path} {then}: the policy begins with an empty memory"
+        else:
+            begin = f"the policy begins with what it learned in {self.path}{'' if kept else ', which is left as it is'}"
+        require_writable(self.path.absolute().parent)
+        return begin
+
+    def recall(self, session: Session, policy_sha256: str) -> float:
+        """Give the session what was learned before, where there is anything; see `load_state`."""
+        if self.path is None or self.forget or not self.path.exists():
+            return 0.0
+        return load_state(self.path, session, policy_sha256)
 
 
 def save_state(path: Path, session: Session, policy_sha256: str, reward_due: float = 0.0) -> None:

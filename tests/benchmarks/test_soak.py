@@ -31,7 +31,7 @@ def test_the_loop_its_recorder_and_its_watchdog_are_looked_at_from_the_warm_up_o
             break
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing has grown" in done.stdout
-    for process in ("loop", "recorder", "watchdog"):
+    for process in ("loop", "mcap_process", "watchdog"):
         first, last = rows(done.stdout, process)
         assert 2 <= float(first[1]) < float(last[1]) <= 5
         assert float(first[2]) > 5
@@ -45,7 +45,7 @@ def test_a_robot_that_takes_more_and_more_is_told_by_what_it_takes(bench):
     assert done.returncode == 1, done.stdout + done.stderr
     for what in ("loop: resident memory grew by", "threads, expected the", "descriptors, expected the"):
         assert what in done.stdout
-    assert "recorder: " not in done.stdout
+    assert "mcap_process: " not in done.stdout
 
 
 def test_a_run_that_ends_too_soon_is_no_proof(bench):

@@ -12,7 +12,7 @@ import pytest
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME
 from dmh_edge.export.pipeline import export_policy
-from dmh_edge.runtime.records.recording import Recording
+from dmh_edge.runtime.records.record import Record
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
 
@@ -58,5 +58,5 @@ def test_a_policy_drives_the_arm_in_real_time(policy, tmp_path):
     assert (summary.stopped_by, len(summary.returns)) == ("episodes", 2)
     assert summary.ticks + summary.held_slots == 100
     assert all(-25 < value < -0.1 for value in summary.returns)
-    ((_, trace),) = Recording.load(out / "run.mcap").stretches
+    ((_, trace),) = Record.load(out / "run.mcap").stretches
     assert trace.ticks == summary.ticks

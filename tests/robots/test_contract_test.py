@@ -120,6 +120,13 @@ class HasNoStopPath(FakeRobot):
         return super().__getattribute__(name)
 
 
+class DoesNotSayWhetherItDamps(FakeRobot):
+    def __getattribute__(self, name: str) -> object:
+        if name == "damp":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
 class StopPathDoesNothing(FakeRobot):
     stop_path = gc.collect
 
@@ -145,6 +152,7 @@ class StopPathRaises(FakeRobot):
         (HasNoTaskYet, "expected a TaskSpec"),
         (ArmsUnconnected, "arm before connect"),
         (HasNoStopPath, "stop_path: it is missing"),
+        (DoesNotSayWhetherItDamps, "damp: it is missing; add a method .* or `damp = None`"),
         (StopPathDoesNothing, "write after stop: it was carried out"),
         (StopPathRaises, "stop_path: called in another process it said 'nothing'"),
     ],
@@ -167,6 +175,26 @@ def test_a_robot_that_takes_nothing_after_damping_itself_is_caught():
 
     with pytest.raises(RobotError, match="not armed"):
         check_robot(DampsForGood)
+
+
+def test_sensors_may_be_as_noisy_as_the_caller_says():
+    class Noisy(FakeRobot):
+        _noise = np.float32(0.05)  # of a range of 4
+
+        def read(self) -> Reading:
+            reading, self._noise = super().read(), -self._noise
+            return Reading(reading.stamp_ns, reading.observation + self._noise, reading.reward)
+
+    check_robot(Noisy, stillness=0.03)
+    with pytest.raises(ContractViolation, match=r"after stop .* moved"):
+        check_robot(Noisy)
+
+
+def test_a_robot_that_cannot_damp_itself_passes():
+    class CannotDamp(FakeRobot):
+        damp = None  # type: ignore[assignment]
+
+    check_robot(CannotDamp)
 
 
 def test_a_robot_that_is_caught_is_left_standing():

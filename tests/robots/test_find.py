@@ -44,6 +44,9 @@ def users_folder(tmp_path, monkeypatch):
         "class Brick:\n"
         "    def read(self): ...\n"
         "    def close(self): ...\n"
+        "class Old:\n"
+        "    task = lockstep = simulated = command_timeout_s = stop_path = None\n"
+        "    connect = arm = reset = read = write = stop = close = lambda self: None\n"
         "class Broken:\n"
         "    def __init__(self): raise TypeError('inside')\n"
     )
@@ -68,6 +71,7 @@ def test_a_users_own_class_is_found_where_the_user_stands(users_folder):
             RobotError,
             "lacks task, lockstep, simulated, command_timeout_s, .*connect, arm, reset, write, stop",
         ),
+        ("my_lab:Old", {}, RobotError, "it lacks damp; add a method `damp` that brakes, or `damp = None` if it cannot"),
         ("my_lab:Arn", {}, ConfigError, "did you mean 'Arm'"),
         ("my_lab:Arm", {}, ConfigError, "missing a required argument: 'port'.*--robot-option"),
         ("my_lab:Arm", {"port": 1, "sped": 2}, ConfigError, "unknown option 'sped' .did you mean 'speed'"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,16 @@ from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records.keeping import Keeping
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.operator.attendance import Attendance
+from dmh_edge.runtime.records.recorder import Recorder
+from dmh_edge.runtime.records.run_records import Keeping, RunRecords
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.policy import RunnablePolicy
 from dmh_edge.runtime.sessions.replay import replay
+from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.schema import parse
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
@@ -57,10 +63,29 @@ class Watched(FakeRobot):
         super().stop()
 
 
-def run(robot: Watched | None = None, session: FakeSession | None = None, **more) -> Summary:
+#: Which options of a run belong together; the rest are its own.
+GROUPS = {
+    "timing": (Timing, {"rate_hz", "paced_by", "realtime"}),
+    "learned": (Learned, {"path", "forget"}),
+    "keeping": (Keeping, {"out", "mcap", "live", "about"}),
+    "attendance": (Attendance, {"operator", "terminal", "armed", "attended"}),
+}
+
+
+def run(
+    robot: Watched | None = None,
+    session: FakeSession | None = None,
+    policy: RunnablePolicy | None = None,
+    **options,
+) -> Summary:
     robot = robot or Watched(FakeClock(10**9))
-    more = {"policy_sha256": "p", "self_test": lambda: None, "limits": Limits(ticks=60), "noise_seed": 3} | more
-    return operate(session or FakeSession(CONTRACT), robot, clock=robot._clock, **more)
+    groups = {
+        group: kind(**{name: options.pop(name) for name in names & set(options)})
+        for group, (kind, names) in GROUPS.items()
+    }
+    groups["timing"] = replace(groups["timing"], clock=robot._clock)
+    given = Run(**{"limits": Limits(ticks=60), "noise_seed": 3} | groups | options)
+    return operate(policy or FakePolicy("p"), session or FakeSession(CONTRACT), robot, given)
 
 
 def fill_the_disk_for(path: Path) -> None:
@@ -101,8 +126,8 @@ def test_the_seed_decides_the_run_and_no_seed_means_no_noise(tmp_path):
 
 def test_what_was_learned_is_kept_and_gone_on_with(tmp_path):
     state = tmp_path / "learned.npz"
-    run(state=state, out=tmp_path / "a", limits=Limits(episodes=1))
-    run(state=state, out=tmp_path / "b", limits=Limits(ticks=1))
+    run(path=state, out=tmp_path / "a", limits=Limits(episodes=1))
+    run(path=state, out=tmp_path / "b", limits=Limits(ticks=1))
     before, after = (Trace.load(tmp_path / name / "trace.npz") for name in "ab")
     for name, array in before.final_state.items():
         assert np.array_equal(after.initial_state[name], array)
@@ -113,7 +138,9 @@ def test_what_was_learned_is_kept_and_gone_on_with(tmp_path):
 
 def test_the_trace_of_a_real_policy_replays_through_its_engine(policy, open_session, tmp_path):
     robot = Watched(FakeClock(10**9), task=policy.contract.task)
-    summary = run(robot, open_session(1), out=tmp_path / "run", policy_sha256=policy.sha256, limits=Limits(ticks=200))
+    summary = run(
+        robot, open_session(1), out=tmp_path / "run", policy=FakePolicy(policy.sha256), limits=Limits(ticks=200)
+    )
     assert (summary.ticks, robot.monitor.violations) == (200, [])
     comparison = replay(Trace.load(tmp_path / "run" / "trace.npz"), open_session(1))
     assert (comparison.require().ticks, comparison.figure().worst_error) == (200, 0)
@@ -121,22 +148,22 @@ def test_the_trace_of_a_real_policy_replays_through_its_engine(policy, open_sess
 
 def test_a_state_of_another_policy_moves_nothing_and_is_left_alone(tmp_path):
     state = tmp_path / "learned.npz"
-    run(state=state)
+    run(path=state)
     before = state.read_bytes()
     robot = Watched(FakeClock(10**9))
     with pytest.raises(ContractError, match="another policy"):
-        run(robot, state=state, policy_sha256="q")
+        run(robot, path=state, policy=FakePolicy("q"))
     assert "connect" not in robot.calls
     assert state.read_bytes() == before
 
 
 def test_what_another_policy_learned_is_not_forgotten_either(tmp_path):
     state = tmp_path / "learned.npz"
-    run(state=state)
+    run(path=state)
     before = state.read_bytes()
     robot = Watched(FakeClock(10**9))
     with pytest.raises(ContractError, match="another policy"):
-        run(robot, state=state, forget=True, policy_sha256="q")
+        run(robot, path=state, forget=True, policy=FakePolicy("q"))
     assert "connect" not in robot.calls
     assert state.read_bytes() == before
 
@@ -144,32 +171,32 @@ def test_what_another_policy_learned_is_not_forgotten_either(tmp_path):
 def test_it_is_said_with_which_memory_a_run_begins(tmp_path):
     said: list[str] = []
     state = tmp_path / "learned.npz"
-    run(state=state, say=said.append)
+    run(path=state, say=said.append)
     assert f"{state} does not exist yet: the policy begins with an empty memory" in said
     said.clear()
-    run(state=state, say=said.append)
+    run(path=state, say=said.append)
     assert not any("empty memory" in line for line in said)
     assert f"the policy begins with what it learned in {state}" in said
-    run(state=state, dry_run=True, say=said.append)
+    run(path=state, dry_run=True, say=said.append)
     assert f"the policy begins with what it learned in {state}, which is left as it is" in said
-    run(state=state, forget=True, say=said.append)
+    run(path=state, forget=True, say=said.append)
     assert f"{state} will be replaced: the policy begins with an empty memory" in said
-    run(state=state, forget=True, dry_run=True, say=said.append)
+    run(path=state, forget=True, dry_run=True, say=said.append)
     assert f"{state} is left as it is: the policy begins with an empty memory" in said
-    run(state=tmp_path / "mistyped.npz", dry_run=True, say=said.append)
+    run(path=tmp_path / "mistyped.npz", dry_run=True, say=said.append)
     assert f"{tmp_path / 'mistyped.npz'} does not exist yet: the policy begins with an empty memory" in said
 
 
 def test_a_self_test_that_fails_leaves_what_was_learned_alone(tmp_path):
     state = tmp_path / "learned.npz"
-    run(state=state)
+    run(path=state)
     before = state.read_bytes()
 
     def fail() -> None:
         raise RobotError("not today")
 
     with pytest.raises(RobotError):
-        run(state=state, self_test=fail, out=tmp_path / "run")
+        run(path=state, policy=FakePolicy("p", fail), out=tmp_path / "run")
     assert state.read_bytes() == before
     assert list(tmp_path.iterdir()) == [state]
 
@@ -180,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_pa
     with pytest.raises(ArtifactError, match=r"file/run cannot be written: Not a directory"):
         run(robot, out=tmp_path / "file" / "run")
     with pytest.raises(ArtifactError, match=r"cannot be written"):
-        run(robot, state=tmp_path / "file" / "state.npz")
+        run(robot, path=tmp_path / "file" / "state.npz")
     with pytest.raises(ArtifactError, match=r"/proc/run cannot be written"):
         run(robot, out=Path("/proc/run"))
     assert robot.calls == []
@@ -203,14 +230,14 @@ def test_a_full_disk_is_said_aloud_once_the_robot_stands_still_and_costs_only_wh
     fill_the_disk_for(tmp_path / "trace.npz")
     robot = Watched(FakeClock(10**9))
     with pytest.raises(ArtifactError, match=r"the disk is full: .*trace\.npz was not written"):
-        run(robot, out=tmp_path, state=tmp_path / "state.npz")
+        run(robot, out=tmp_path, path=tmp_path / "state.npz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "page.html", "state.npz", "summary.json"]
     assert robot.calls[-1] == "stop"
 
 
 def test_a_robot_that_fails_leaves_whole_records(tmp_path):
     with pytest.raises(RobotError, match="failed in read: OSError: unplugged"):
-        run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path, state=tmp_path / "state.npz")
+        run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path, path=tmp_path / "state.npz")
     assert Trace.load(tmp_path / "trace.npz").ticks == 20
     summary = parse(Summary, (tmp_path / "summary.json").read_text(), "summary")
     assert (summary.stopped_by, summary.ticks) == ("error", 20)
@@ -225,7 +252,7 @@ def test_a_robot_whose_words_no_file_can_hold_costs_neither_the_records_nor_what
             return super().write(action)
 
     with pytest.raises(RobotError, match="no device"):
-        run(Garbled(FakeClock(10**9)), out=tmp_path / "run", state=tmp_path / "learned.npz")
+        run(Garbled(FakeClock(10**9)), out=tmp_path / "run", path=tmp_path / "learned.npz")
     summary = parse(Summary, (tmp_path / "run" / "summary.json").read_text(), "summary")
     assert "no device \\udcff" in summary.detail
     assert (tmp_path / "learned.npz").exists()
@@ -233,7 +260,7 @@ def test_a_robot_whose_words_no_file_can_hold_costs_neither_the_records_nor_what
 
 
 def test_a_defect_in_writing_one_thing_costs_only_that(tmp_path, monkeypatch):
-    monkeypatch.setattr("dmh_edge.runtime.operate.GUARD_NAME", "guard\0.json")
+    monkeypatch.setattr("dmh_edge.runtime.records.run_records.GUARD_NAME", "guard\0.json")
     with pytest.raises(DmhEdgeError, match="null"):
         run(out=tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"page.html", "summary.json", "trace.npz"}
@@ -243,7 +270,7 @@ def test_a_pace_that_a_robot_cannot_have_is_refused_before_a_record_is_begun(tmp
     robot = Watched(FakeClock(10**9))
     robot.lockstep = True
     with pytest.raises(ConfigError, match="--pace robot"):
-        run(robot, out=tmp_path / "run", pace="robot", mcap=True)
+        run(robot, out=tmp_path / "run", paced_by="robot", mcap=True)
     assert not robot.calls
     assert not (tmp_path / "run").exists()
 
@@ -294,14 +321,14 @@ def test_the_signals_are_given_back():
 
 
 def test_ctrl_c_before_the_run_has_begun_ends_it_and_leaves_nothing(tmp_path, monkeypatch):
-    class Slow(Keeping):
-        def __init__(self, *given, **more) -> None:
+    class Slow(RunRecords):
+        def start(self) -> Recorder | None:
             signal.raise_signal(signal.SIGINT)
-            super().__init__(*given, **more)
+            return super().start()
 
-    monkeypatch.setattr("dmh_edge.runtime.operate.Keeping", Slow)
+    monkeypatch.setattr("dmh_edge.runtime.operate.RunRecords", Slow)
     robot = Watched(FakeClock(10**9))
-    summary = run(robot, out=tmp_path / "run", state=tmp_path / "state.npz", mcap=True)
+    summary = run(robot, out=tmp_path / "run", path=tmp_path / "state.npz", mcap=True)
     assert (summary.stopped_by, summary.detail, summary.ticks) == ("operator", "SIGINT", 0)
     assert "connect" not in robot.calls
     assert list(tmp_path.iterdir()) == []
@@ -380,3 +407,16 @@ def test_what_may_take_long_is_left_at_the_first_signal(tmp_path, mode):
     assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
     for name in ("trace.npz", "summary.json", "state.npz"):  # the state of a self-test is nobody's to keep
         assert (process.out / name).exists() == (mode == "blocked-reset")
+
+
+def test_an_object_that_lacks_what_every_robot_has_is_refused_before_anything_is_asked_of_it():
+    class Undamped(Watched):
+        def __getattribute__(self, name: str) -> object:
+            if name == "damp":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    robot = Undamped(FakeClock(10**9))
+    with pytest.raises(RobotError, match="the robot is no robot: it lacks damp; add a method `damp`"):
+        run(robot)
+    assert robot.calls == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmh_edge.evaluate import Interval, intervals
+from dmh_edge.intervals import Interval, intervals
 from dmh_edge.studies.bootstrap import Difference, interval, verdict
 
 

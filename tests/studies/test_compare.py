@@ -7,7 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from dmh_edge.evaluate import Curve, Evaluation, Interval
+from dmh_edge.evaluate import Curve, Evaluation
+from dmh_edge.intervals import Interval
 from dmh_edge.studies import against_ad, compare, grid_returns
 from dmh_edge.studies import cell as cells
 from dmh_edge.studies.bootstrap import Difference

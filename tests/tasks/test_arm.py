@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.gym import GymRobot
+from dmh_edge.task import bounds_of
 from dmh_edge.tasks import arm, find
 
 IDS = [0, 1, 2, 3, 80, 81]
@@ -68,7 +69,7 @@ def test_80_are_learned_from_and_16_held_out(name: str) -> None:
 @every_arm
 def test_no_observation_or_reward_leaves_its_bounds_under_full_torque(name: str) -> None:
     spec = find(name).spec
-    low, high = (np.array([getattr(element, side) for element in spec.observation]) for side in ("low", "high"))
+    low, high = bounds_of(spec.observation)
     for torque in ([1, 1], [1, -1], [-1, 1]):
         arms = find(name).vector(IDS)
         arms.reset(seed=0)

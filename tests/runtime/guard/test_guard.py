@@ -11,10 +11,11 @@ from dmh_edge.clock import Slot
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.guard.faults import BEARABLE, ROW, TABLE, Fault, mode_of
+from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard import Guard, SafeStop
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
-from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.runtime.guard.responses import ROW_OF, TABLE, allowed, control_mode
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec, safe_action
 
 MS = 1_000_000
 PERIOD = 20 * MS
@@ -126,17 +127,16 @@ def test_a_proposal_is_judged_before_it_is_taken(mode, action, finite, fault):
     assert guard_of(mode).check_proposal(action, finite) is fault
 
 
-def test_every_row_has_a_response_in_every_mode_and_it_is_one_that_the_mode_bears():
-    assert set(ROW.values()) == set(TABLE)
+def test_every_row_has_a_response_in_every_mode_and_it_is_one_that_the_mode_allows():
+    assert set(ROW_OF.values()) == set(TABLE)
     for row, responses in TABLE.items():
         assert set(responses) == {"position", "delta", "velocity", "effort", "discrete"}
-        if row != "limits":
-            assert all(response in BEARABLE[mode] for mode, response in responses.items())
+        assert all(response in allowed(row, mode) for mode, response in responses.items())
 
 
 def test_the_mode_is_read_from_the_task():
     for mode in ("position", "delta", "velocity", "effort", "discrete"):
-        assert mode_of(task_of(mode)) == mode
+        assert control_mode(task_of(mode)) == mode
 
 
 def test_position_holds_the_last_action_of_the_policy():
@@ -196,7 +196,7 @@ def test_before_the_first_step_of_an_episode_there_is_only_the_safe_action(mode)
 @pytest.mark.parametrize("mode", ["position", "delta", "velocity", "effort", "discrete"])
 def test_longer_than_the_longest_hold_is_a_stop_in_every_mode(mode):
     guard = guard_of(mode, damps=True)
-    step(guard, guard.safe_action, START)
+    step(guard, safe_action(task_of(mode)), START)
     guard.without_step(Fault.OBSERVATION_STALE, START + 5 * PERIOD, START + 5 * PERIOD)
     with pytest.raises(SafeStop, match=r"observation too old; .* 0.12 s ago, longest hold 0.1 s"):
         guard.without_step(Fault.OBSERVATION_STALE, START + 6 * PERIOD, START + 6 * PERIOD)
@@ -228,11 +228,11 @@ def test_a_good_proposal_starts_the_count_anew():
                 guard.without_step(fault, START, START)
 
 
-@pytest.mark.parametrize("fault", list(ROW))
+@pytest.mark.parametrize("fault", list(ROW_OF))
 def test_a_robots_settings_may_turn_every_row_into_a_stop(fault):
-    guard = guard_of("velocity", chosen={ROW[fault]: "stop"}, slew=10)
+    guard = guard_of("velocity", chosen={ROW_OF[fault]: "stop"}, slew=10)
     wished = vector(0.2, 9) if fault is Fault.ACTION_OUT_OF_BOUNDS else vector(0.9, 0)
-    limits = ROW[fault] == "limits"
+    limits = ROW_OF[fault] == "limits"
     with pytest.raises(SafeStop, match=fault.value):
         guard.limit_proposal(wished, START) if limits else guard.without_step(fault, START, START)
 
@@ -240,18 +240,18 @@ def test_a_robots_settings_may_turn_every_row_into_a_stop(fault):
 @pytest.mark.parametrize(
     ("mode", "chosen", "says"),
     [
-        ("effort", {"late": "hold"}, "late: got 'hold', but actions in effort mode bear only: damp, stop"),
-        ("position", {"late": "ramp"}, "bear only: hold, stop"),
-        ("velocity", {"observation": "hold"}, "bear only: ramp, safe, stop"),
-        ("discrete", {"proposal": "hold"}, "bear only: safe, stop"),
-        ("velocity", {"limits": "hold"}, "limits: .* bear only: clamp, stop"),
+        ("effort", {"late": "hold"}, "late: got 'hold', but actions in effort mode allow only: damp, stop"),
+        ("position", {"late": "ramp"}, "allow only: hold, stop"),
+        ("velocity", {"observation": "hold"}, "allow only: ramp, safe, stop"),
+        ("discrete", {"proposal": "hold"}, "allow only: safe, stop"),
+        ("velocity", {"limits": "hold"}, "limits: .* allow only: clamp, stop"),
         ("effort", {"late": "damp"}, "the robot cannot damp itself"),
         ("velocity", {"max_hold_s": 0.2}, "max_hold_s: got 0.2 s, .* allows 0.1 s at most"),
         ("velocity", {"max_observation_age_s": 1}, "allows 0.1 s at most"),
         ("discrete", {"ramp_s": 1}, "choices cannot be ramped"),
     ],
 )
-def test_a_setting_that_a_mode_or_the_contract_does_not_bear_is_refused(mode, chosen, says):
+def test_a_setting_that_a_mode_or_the_contract_does_not_allow_is_refused(mode, chosen, says):
     with pytest.raises(ConfigError, match=says):
         guard_of(mode, chosen=chosen)
 
@@ -343,7 +343,7 @@ def test_a_held_action_keeps_the_slew_limit_too():
 )
 def test_whatever_happens_what_is_written_keeps_bounds_and_slew(events, slew, mode):
     guard = guard_of(mode, slew=slew, chosen={"longest_clamp_s": 60, "exploded": 1e9})
-    now_ns, before = START, guard.safe_action
+    now_ns, before = START, safe_action(task_of(mode))
     step(guard, before, now_ns)
     for one, two, passed_ns, held in events:
         now_ns += passed_ns

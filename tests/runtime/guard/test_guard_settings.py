@@ -5,8 +5,8 @@ import json
 import pytest
 
 from dmh_edge.errors import ConfigError
-from dmh_edge.runtime.guard.faults import Response
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings, load_guard
+from dmh_edge.runtime.guard.responses import Response
 
 
 def test_a_robots_file_is_changed_by_single_settings(tmp_path):

@@ -14,9 +14,12 @@ from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.loop.dry_run import DryRun
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.schema import parse
 from dmh_edge.task import DiscreteAction, Element
 from dmh_edge.trace import Trace
@@ -48,9 +51,16 @@ class Watched(FakeRobot):
         super().stop()
 
 
-def run(robot, task=TASK, **more) -> Summary:  # type: ignore[no-untyped-def]
-    common = {"policy_sha256": "0", "self_test": lambda: None, "limits": Limits(ticks=100), "noise_seed": 0}
-    return operate(FakeSession(fake_contract(task)), robot, clock=robot._clock, **common | more)
+def run(robot, task=TASK, limits=None, out=None, state=None, **more) -> Summary:  # type: ignore[no-untyped-def]
+    options = Run(
+        limits=limits or Limits(ticks=100),
+        timing=Timing(clock=robot._clock),
+        learned=Learned(state),
+        keeping=Keeping(out),
+        noise_seed=0,
+        **more,
+    )
+    return operate(FakePolicy("0"), FakeSession(fake_contract(task)), robot, options)
 
 
 def test_a_robot_in_real_time_is_read_and_neither_armed_nor_reset_nor_written_to(tmp_path):

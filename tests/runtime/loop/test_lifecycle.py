@@ -18,10 +18,14 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings, load_guard
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
+from dmh_edge.runtime.records.run_records import Keeping
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
 
@@ -74,10 +78,26 @@ class Real(FakeRobot):
         super().stop()
 
 
-def run(robot: Real, **more: Any) -> Summary:
-    contract = fake_contract(robot.task)
-    more = {"policy_sha256": "p", "self_test": lambda: None, "limits": Limits(ticks=30), "armed": True} | more
-    summary = operate(FakeSession(contract), robot, clock=robot.used_clock, **more)
+def run(
+    robot: Real,
+    *,
+    limits: Limits | None = None,
+    self_test: Callable[[], object] = lambda: None,
+    operator: Operator | None = None,
+    armed: bool = True,
+    learned: Learned | None = None,
+    out: Path | None = None,
+    **more: Any,
+) -> Summary:
+    options = Run(
+        limits=limits or Limits(ticks=30),
+        timing=Timing(clock=robot.used_clock),
+        learned=learned or Learned(),
+        keeping=Keeping(out),
+        attendance=Attendance(operator, armed=armed),
+        **more,
+    )
+    summary = operate(FakePolicy("p", self_test), FakeSession(fake_contract(robot.task)), robot, options)
     assert robot.monitor.violations == []
     assert robot.calls[-1] == "stop"
     return summary
@@ -206,7 +226,7 @@ def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_
 
 def test_a_deadman_needs_somebody_who_confirms():
     robot = Real()
-    with pytest.raises(ConfigError, match="a deadman needs somebody who confirms"):
+    with pytest.raises(ConfigError, match="a deadman needs a person who confirms"):
         run(robot, guard=GuardSettings(deadman_s=1.0))
     assert robot.calls == []
 
@@ -256,8 +276,8 @@ def test_a_wish_from_during_a_reset_does_not_end_the_episode_that_follows_it():
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def learned(path: Path, state: Path, **more: Any) -> Trace:
-    run(Real(), state=state, out=path, limits=Limits(episodes=1), **more)
+def learned(path: Path, state: Path, *, forget: bool = False) -> Trace:
+    run(Real(), learned=Learned(state, forget), out=path, limits=Limits(episodes=1))
     return Trace.load(path / "trace.npz")
 
 
@@ -282,13 +302,13 @@ def test_a_run_that_does_not_begin_forgets_nothing(tmp_path):
         raise RobotError("not today")
 
     with pytest.raises(RobotError):
-        run(Real(), state=state, forget=True, self_test=fail)
+        run(Real(), learned=Learned(state, forget=True), self_test=fail)
     assert state.read_bytes() == before
 
 
 def test_forgetting_without_a_memory_is_refused():
     with pytest.raises(ConfigError, match="--forget without --state"):
-        run(Real(), forget=True)
+        run(Real(), learned=Learned(forget=True))
 
 
 def test_the_guards_settings_are_kept_beside_the_run_in_a_form_that_can_be_used_again(tmp_path):

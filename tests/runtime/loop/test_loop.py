@@ -20,14 +20,21 @@ from dmh_edge.clock import FakeClock
 from dmh_edge.errors import BackendError, ContractError, ParityError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
-from dmh_edge.runtime.records.in_memory import Recorder
+from dmh_edge.runtime.records.trace_recorder import TraceRecorder
+from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.runtime.sessions.session import Arrays
+from dmh_edge.runtime.watchdog.supervision import Supervision
 from dmh_edge.task import DiscreteAction, Element, TaskSpec
 
 MS = 1_000_000
@@ -161,18 +168,15 @@ def loop_of(
     session: Faulty,
     robot: Script,
     limits: Limits,
-    recorder: Recorder | None = None,
+    recorder: TraceRecorder | None = None,
     signals: StopSignals | None = None,
 ) -> Loop:
-    return Loop(
-        Agent(session, seed=1),
-        robot,
-        rate_hz=None,
-        limits=limits,
-        clock=robot._fake_clock,
-        signals=signals or StopSignals(),
-        recorder=recorder,
-    )
+    clock, log = robot._fake_clock, EventLog(robot._fake_clock)
+    pace = Timing(clock=clock).pace(robot, session.contract.task.rate_hz)
+    guard = Guard(session.contract.task, pace.period_ns, robot.lockstep, damps=True, note=log.add)
+    supervision = Supervision(pace.period_ns, clock, reset_timeout_s=60)
+    overseers = Overseers(signals or StopSignals(), Operator(clock), supervision, Notifier({}))
+    return Loop(Agent(session, seed=1), robot, guard, pace, limits, overseers, recorder, log)
 
 
 class Run:
@@ -194,7 +198,7 @@ class Run:
     ) -> None:
         self.robot = Script(robot_task or task, FakeClock(10**9), **script)
         self.session = Faulty(task, spoil)
-        self.recorder = Recorder(self.session.contract, capacity)
+        self.recorder = TraceRecorder(self.session.contract, capacity)
         self.loop = loop_of(self.session, self.robot, limits or Limits(ticks=20), self.recorder)
         if error is None:
             self.loop.run(self_test, recall)
@@ -254,7 +258,7 @@ def test_the_self_test_comes_before_the_robot_is_reached():
 
 def test_what_the_self_test_left_behind_is_forgotten():
     session, robot = Faulty(FREE), Script(FREE, FakeClock(10**9))
-    recorder = Recorder(session.contract, 10)
+    recorder = TraceRecorder(session.contract, 10)
     loop = loop_of(session, robot, Limits(ticks=1), recorder)
 
     def self_test() -> None:
@@ -364,7 +368,7 @@ def test_what_was_learned_before_is_gone_on_with_and_the_reward_that_was_due_is_
         session.restore(before.session.state())
         return before.loop.reward_due
 
-    recorder = Recorder(session.contract, 100)
+    recorder = TraceRecorder(session.contract, 100)
     loop = loop_of(session, robot, Limits(ticks=1), recorder)
     loop.run(lambda: None, recall)
     assert session.told[0]["reward"][0] == np.float32(before.loop.reward_due)

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from dmh_edge.clock import FakeClock
+from dmh_edge.clock import FakeClock, PacedBy
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.loop.pace import Pace, RobotPace
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import RobotPace, Timing
+from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 MS = 1_000_000
 PERIOD = 20 * MS
@@ -62,17 +62,13 @@ class Blocking(FakeRobot):
         return applied
 
 
-def run(robot: Blocking, pace: Pace, ticks: int = 200) -> Summary:
-    return operate(
-        FakeSession(fake_contract(TASK)),
-        robot,
-        policy_sha256="0",
-        self_test=lambda: None,
+def run(robot: Blocking, pace: PacedBy, ticks: int = 200) -> Summary:
+    options = Run(
         limits=Limits(ticks=ticks),
-        clock=robot._clock,
-        pace=pace,
+        timing=Timing(paced_by=pace, clock=robot._clock),
         guard=GuardSettings(budget_s=9, late_slots=ticks, late_window=ticks),
     )
+    return operate(FakePolicy(), FakeSession(fake_contract(TASK)), robot, options)
 
 
 @pytest.mark.parametrize("share", [0.999, 1.0, 1.001])

@@ -19,9 +19,10 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.operator.notify import Notifier
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 PROGRAM = Path(__file__).parent / "programs" / "service_manager.py"
 
@@ -45,18 +46,15 @@ def heard(process: subprocess.Popen[str]) -> list[list[str]]:
     return [message["lines"] for message in messages]
 
 
-def run(seconds: float) -> None:
+def run_for(seconds: float) -> None:
     """The fake policy on the fake robot at 50 Hz, on a clock that only sleeping moves."""
     clock = FakeClock(10**9)
-    operate(
-        FakeSession(fake_contract(TWO_JOINTS)),
-        FakeRobot(clock=clock),
-        policy_sha256="0",
-        self_test=lambda: None,
+    run = Run(
         limits=Limits(duration_s=seconds),
-        clock=clock,
+        timing=Timing(clock=clock),
         guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
     )
+    operate(FakePolicy(), FakeSession(fake_contract(TWO_JOINTS)), FakeRobot(clock=clock), run)
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
@@ -64,7 +62,7 @@ def test_ready_then_alive_once_a_second_then_stopping(tmp_path, monkeypatch, kin
     address = str(tmp_path / "notify") if kind == "path" else f"@dmh-edge-test-{os.getpid()}"
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     with listening(address) as manager:
-        run(seconds=5.5)
+        run_for(seconds=5.5)
         first, *alive, last = heard(manager)
     assert (first, last) == (["READY=1"], ["STOPPING=1"])
     assert [lines[0] for lines in alive] == ["WATCHDOG=1"] * 6
@@ -80,13 +78,7 @@ def test_a_run_that_cannot_start_never_says_ready(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", address := str(tmp_path / "notify"))
     with listening(address) as manager:
         with pytest.raises(Exception, match="no route"):
-            operate(
-                FakeSession(fake_contract(TWO_JOINTS)),
-                Unreachable(),
-                policy_sha256="0",
-                self_test=lambda: None,
-                limits=Limits(ticks=1),
-            )
+            operate(FakePolicy(), FakeSession(fake_contract(TWO_JOINTS)), Unreachable(), Run(limits=Limits(ticks=1)))
         assert heard(manager) == [["STOPPING=1"]]
 
 

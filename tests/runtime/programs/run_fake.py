@@ -15,9 +15,10 @@ from pathlib import Path
 
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.task import TaskSpec
 
 #: A slot every ten seconds: whoever reacts within a fraction of it was woken up.
@@ -67,15 +68,9 @@ class Robot(FakeRobot):
 def main() -> None:
     out, mode = Path(sys.argv[1]), sys.argv[2]
     robot = Robot(mode)
-    summary = operate(
-        FakeSession(fake_contract(SLOW)),
-        robot,
-        policy_sha256="0",
-        self_test=block if mode == "blocked-self-test" else lambda: None,
-        limits=Limits(),
-        state=out / "state.npz",
-        out=out,
-    )
+    policy = FakePolicy(tested=block if mode == "blocked-self-test" else lambda: None)
+    run = Run(learned=Learned(out / "state.npz"), keeping=Keeping(out))
+    summary = operate(policy, FakeSession(fake_contract(SLOW)), robot, run)
     say(
         json.dumps(
             {

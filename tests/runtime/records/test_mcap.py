@@ -27,13 +27,15 @@ from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import SUMMARY_NAME, operate
-from dmh_edge.runtime.records.keeping import PAGE_NAME, RECORD_NAME
-from dmh_edge.runtime.records.mcap_read import Run
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.mcap_read import McapFile
 from dmh_edge.runtime.records.mcap_schema import Codec
-from dmh_edge.runtime.records.recording import Recording
-from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession
+from dmh_edge.runtime.records.record import Record
+from dmh_edge.runtime.records.run_records import PAGE_NAME, RECORD_NAME, Keeping
+from dmh_edge.runtime.report.events import Moment
+from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
@@ -58,38 +60,45 @@ def record(policy: Policy, session: Any, out: Path, ticks: int = 300, **about: s
     """A run on a fake clock: as fast as it goes, and no more of it than the ring holds."""
     clock = FakeClock(NS_PER_S)
     robot = Remembering(policy.contract.task, clock=clock)
-    summary = operate(
-        session,
-        robot,
-        policy_sha256=policy.sha256,
-        self_test=lambda: None,
+    run = Run(
         limits=Limits(ticks=ticks),
+        timing=Timing(clock=clock),
+        keeping=Keeping(out, mcap=True, about=about),
         noise_seed=3,
-        out=out,
-        mcap=True,
-        clock=clock,
-        about=about,
     )
-    return summary, robot
+    return operate(FakePolicy(policy.sha256), session, robot, run), robot
 
 
 def test_what_else_is_known_of_a_run_is_in_the_file_and_replaces_nothing(policy, open_session, tmp_path):
     record(policy, open_session(1), tmp_path, ticks=5, robot="mine", policy_sha256="another")
-    metadata = Run.load(tmp_path / RECORD_NAME).metadata
+    metadata = McapFile.load(tmp_path / RECORD_NAME).metadata
     assert (metadata["robot"], metadata["policy_sha256"]) == ("mine", policy.sha256)
+
+
+def test_the_file_tells_the_life_of_the_robot_as_the_report_does(policy, open_session, tmp_path):
+    summary, _ = record(policy, open_session(1), tmp_path, ticks=5)
+    moments = [detail for kind, detail in McapFile.load(tmp_path / RECORD_NAME).events if kind == "moment"]
+    assert moments == [
+        "self-tested",
+        "connected",
+        "armed",
+        "stop asked of the robot",
+        "stop confirmed by the robot",
+    ]
+    assert moments == [event.what for event in summary.events if event.what in set(Moment)]
 
 
 def test_a_run_replays_exactly_and_leaves_a_page(policy, open_session, tmp_path):
     summary, robot = record(policy, open_session(1), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [GUARD_NAME, PAGE_NAME, RECORD_NAME, SUMMARY_NAME]
-    run = Run.load(tmp_path / RECORD_NAME)
+    run = McapFile.load(tmp_path / RECORD_NAME)
     assert (run.is_finished, run.contract, run.metadata["policy_sha256"]) == (True, policy.contract, policy.sha256)
     ((first, trace),) = run.stretches()
     assert (first, trace.ticks, summary.unrecorded_ticks) == (0, 300, 0)
     assert np.array_equal(trace.timing["applied_action"][:, 0], robot.applied[-300:])
     assert np.array_equal(trace.timing["applied_action"][:-1], trace.world["previous_action"][1:])
     assert set(trace.final_state) == set(trace.initial_state) == set(open_session(1).state())
-    (comparison,) = Recording.load(tmp_path / RECORD_NAME).replay(open_session(1))
+    (comparison,) = Record.load(tmp_path / RECORD_NAME).replay(open_session(1))
     assert (comparison.require().ticks, comparison.figure().worst_error) == (300, 0)
     assert run.events[-1] == ("stop", "ticks: the limit was reached")
 
@@ -134,7 +143,7 @@ def test_a_viewer_that_knows_nothing_of_us_reads_every_message_by_its_embedded_d
         applied = tick.action_applied
         assert len(tick.logits) == policy.contract.task.action.size
     assert np.array_equal(np.array(applied, np.float32), np.asarray(robot.applied[-120:][7], np.float32))
-    assert {line.name for line in seen["/event"]} <= {"fault", "overrun", "episode", "stop"}
+    assert {line.name for line in seen["/event"]} <= {"fault", "moment", "overrun", "episode", "stop"}
     stop = seen["/event"][-1]
     assert (stop.message, stop.level) == ("ticks: the limit was reached", 2)
     assert abs(stop.timestamp.seconds - time.time()) < 600
@@ -167,10 +176,10 @@ def test_a_file_that_ends_anywhere_is_read_as_far_as_it_goes(policy, open_sessio
     data, lengths = whole.read_bytes(), []
     begins = data.index(policy.contract.name.encode())
     with pytest.raises(ArtifactError, match=r"holds no model\.json"):  # it ends before the contract does
-        Run.load(cut(whole, tmp_path / "cut.mcap", begins))
+        McapFile.load(cut(whole, tmp_path / "cut.mcap", begins))
     begins = data.index(b"started_ns") + 1000  # and there after the metadata
     for length in sorted(places.randrange(begins, size) for _ in range(60)):
-        run = Run.load(cut(whole, tmp_path / "cut.mcap", length))
+        run = McapFile.load(cut(whole, tmp_path / "cut.mcap", length))
         assert sorted(run.ticks) == list(range(len(run.ticks)))
         lengths.append(len(run.ticks))
         for _, trace in run.stretches():
@@ -183,14 +192,14 @@ def test_a_file_that_ends_anywhere_is_read_as_far_as_it_goes(policy, open_sessio
 def test_a_file_with_bytes_that_are_not_what_was_written_never_gives_wrong_ticks(policy, open_session, tmp_path):
     record(policy, open_session(1), tmp_path, ticks=200)
     data, places = (tmp_path / RECORD_NAME).read_bytes(), random.Random(1)
-    right = Run.load(tmp_path / RECORD_NAME).ticks
+    right = McapFile.load(tmp_path / RECORD_NAME).ticks
     spoilt = tmp_path / "spoilt.mcap"
     damaged = 0
     for _ in range(60):
         place = places.randrange(8, len(data))
         spoilt.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
         try:
-            run = Run.load(spoilt)
+            run = McapFile.load(spoilt)
         except ArtifactError:
             damaged += 1
             continue
@@ -202,7 +211,7 @@ def test_a_file_with_bytes_that_are_not_what_was_written_never_gives_wrong_ticks
 
 def test_a_gap_ends_a_stretch_and_the_next_state_begins_another(policy, open_session, tmp_path):
     record(policy, open_session(1), tmp_path, ticks=1200)
-    run = Run.load(tmp_path / RECORD_NAME)
+    run = McapFile.load(tmp_path / RECORD_NAME)
     _, later, *_ = sorted(run.states)
     for number in range(later - 7, later - 4):
         del run.ticks[number]
@@ -216,7 +225,7 @@ def test_a_gap_ends_a_stretch_and_the_next_state_begins_another(policy, open_ses
 
 def test_the_record_of_another_policy_is_refused_and_a_wrong_number_is_found(policy, open_session, tmp_path):
     record(policy, open_session(1), tmp_path, ticks=50)
-    recording = Recording.load(tmp_path / RECORD_NAME)
+    recording = Record.load(tmp_path / RECORD_NAME)
     session = open_session(1)
     ((_, trace),) = recording.stretches
     trace.outputs["logits" if "logits" in trace.outputs else "action"][20] += 0.1
@@ -231,9 +240,9 @@ def test_the_record_of_another_policy_is_refused_and_a_wrong_number_is_found(pol
 def test_what_is_no_record_is_said(tmp_path):
     (tmp_path / "a.mcap").write_bytes(b"not at all")
     with pytest.raises(ArtifactError, match=r"is no record of a run"):
-        Recording.load(tmp_path / "a.mcap")
+        Record.load(tmp_path / "a.mcap")
     with pytest.raises(ArtifactError, match="cannot be read"):
-        Recording.load(tmp_path / "missing.mcap")
+        Record.load(tmp_path / "missing.mcap")
 
 
 class Recording200Hz:
@@ -301,7 +310,7 @@ def running(tmp_path: Path) -> Iterator[Callable[[str], Recording200Hz]]:
             one.process.communicate()
 
 
-def assert_it_replays(run: Run) -> None:
+def assert_it_replays(run: McapFile) -> None:
     (stretch,) = run.stretches()
     assert stretch[1].ticks == len(run.ticks)
     assert replay(stretch[1], FakeSession(run.contract)).require().worst_error == 0
@@ -318,7 +327,7 @@ def test_killed_with_its_recorder_at_any_moment_a_run_loses_less_than_its_last_s
         os.kill(one.process.pid, signal.SIGKILL)
         one.process.communicate()
         times_ns = one.times_ns()
-        run = Run.load(one.file)
+        run = McapFile.load(one.file)
         assert not run.is_finished
         lost_ns = times_ns[len(run.ticks) :]
         assert all(killed_ns - written_ns < NS_PER_S for written_ns in lost_ns[:-1])
@@ -334,7 +343,7 @@ def test_a_run_that_is_killed_alone_is_recorded_to_its_last_tick(running):
     deadline_s = time.monotonic() + _PATIENCE_S
     while not has_ended(one.recorder) and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    run = Run.load(one.file)
+    run = McapFile.load(one.file)
     assert run.is_finished
     assert len(one.times_ns()) - len(run.ticks) in (0, 1)  # the last action may have been killed before its commit
     assert_it_replays(run)
@@ -349,7 +358,7 @@ def test_a_recorder_that_dies_costs_records_and_no_tick(running):
     assert "the recorder died before the run was over (SIGKILL)" in one.finish()["error"]
     summary = one.summary()
     assert (summary.stopped_by, summary.ticks) == ("operator", len(one.times_ns()))
-    run = Run.load(one.file)
+    run = McapFile.load(one.file)
     assert 300 < summary.unrecorded_ticks <= summary.ticks - len(run.ticks) + 60
     assert_it_replays(run)
     assert "no records of the run" in (one.out / PAGE_NAME).read_text()
@@ -365,7 +374,7 @@ def test_a_recorder_that_stands_still_loses_records_that_are_counted_and_no_tick
     one.wait_until(lambda: len(one.times_ns()) > last + 1100)  # long enough for a state to start a stretch with
     assert one.finish()["error"] == ""
     summary = one.summary()
-    run = Run.load(one.file)
+    run = McapFile.load(one.file)
     assert summary.unrecorded_ticks == summary.ticks - len(run.ticks) > 100
     first, second = run.stretches() if 0 in run.ticks else (None, run.stretches()[0])
     assert second[1].ticks > 100
@@ -415,7 +424,7 @@ def test_a_disk_that_stays_full_costs_records_that_are_counted_and_no_tick(small
     small_disk.fill(one)
     one.wait_until(lambda: len(one.times_ns()) > 600)  # more than the rest of the disk holds
     error = one.finish()["error"]
-    run = Run.load(one.file)
+    run = McapFile.load(one.file)
     assert f": {one.file} holds {len(run.ticks)} ticks, and ends there" in error
     assert ("the disk is full" in error) == small_disk.is_mounted
     assert 0 < len(run.ticks) < 600 < len(one.times_ns())
@@ -430,7 +439,7 @@ def test_what_stops_the_loop_does_not_stop_its_recorder(running):
     one.wait_until(lambda: len(one.times_ns()) > 100)
     assert one.finish()["error"] == ""
     assert one.summary().unrecorded_ticks == 0
-    assert len(Run.load(one.file).ticks) == one.summary().ticks
+    assert len(McapFile.load(one.file).ticks) == one.summary().ticks
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(small_disk, running):
@@ -440,6 +449,6 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(small_disk, running):
     small_disk.free(one)
     assert one.finish()["error"] == ""
     assert one.summary().unrecorded_ticks == 0
-    run = Run.load(one.file)
+    run = McapFile.load(one.file)
     assert (run.is_finished, len(run.ticks)) == (True, one.summary().ticks)
     assert_it_replays(run)

@@ -24,7 +24,10 @@ from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.task import TaskSpec
@@ -75,18 +78,14 @@ def main() -> None:
     clock: Clock = FakeClock(NS_PER_S) if which == "fake" else MonotonicClock()
     robot = Robot(task, clock, int(ticks), noise)
     with tempfile.TemporaryDirectory() as records:
-        summary = operate(
-            OrtSession(policy),
-            robot,
-            policy_sha256=policy.sha256,
-            self_test=lambda: None,
+        run = Run(
             limits=Limits(ticks=WARM_UP + int(ticks) + 1),
-            noise_seed=0,
-            realtime=realtime,  # type: ignore[arg-type]
-            out=Path(records, "run"),
-            clock=clock,
+            timing=Timing(realtime=realtime, clock=clock),  # type: ignore[arg-type]
+            keeping=Keeping(Path(records, "run")),
             guard=PATIENT,
+            noise_seed=0,
         )
+        summary = operate(FakePolicy(policy.sha256), OrtSession(policy), robot, run)
     faults = [after - before for before, after in zip(robot.faults, robot.faults[1:], strict=False)]
     told = {"faults": faults, "grown": robot.traced[1] - robot.traced[0], "locked": f"{summary.realtime}"}
     sys.stdout.write(json.dumps(told) + "\n")

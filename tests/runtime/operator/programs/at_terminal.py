@@ -25,10 +25,11 @@ from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.terminal import Terminal
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 
 def say(line: str) -> None:
@@ -71,17 +72,12 @@ def main() -> None:
     slack = {"max_hold_s": 60 / rate_hz, "max_observation_age_s": 60 / rate_hz, "horizon": 100_000}
     task = TWO_JOINTS.model_copy(update={"rate_hz": rate_hz, **slack})
     robot = Robot(task, command_timeout_s=60 / rate_hz)
-    summary = operate(
-        FakeSession(fake_contract(task)),
-        robot,
-        policy_sha256="0",
-        self_test=lambda: None,
+    run = Run(
         limits=Limits(duration_s=60),
+        attendance=Attendance(operator, Terminal.of_stdin(say)),
         guard=GuardSettings(deadman_s=deadman_s or None, frozen_s=None, longest_clamp_s=100, late_slots=50),
-        operator=operator,
-        terminal=Terminal.of_stdin(say),
-        clock=MonotonicClock(),
     )
+    summary = operate(FakePolicy(), FakeSession(fake_contract(task)), robot, run)
     say(
         json.dumps(
             {

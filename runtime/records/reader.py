@@ -1,10 +1,10 @@
 """Readers of the shared memory: processes of their own, started before the loop and ended after it.
 
-A reader is a module with a ``main`` that calls `attach`. It is told what to do in one JSON line on its standard input,
-says ``ready`` on its standard output, and ends when its standard input does: when the loop's process is done, or dead.
-What it has to say at its end is one JSON line too.
+    loop -> reader    what to do, as `processes.start` tells it; then nothing, until its standard input ends
+    reader -> loop    ``ready`` on its standard output once it reads; at its end, one line of JSON
 
-Readers stand in a session of their own, so that a Ctrl-C at the terminal reaches the loop alone, which decides.
+A reader is a module with a ``main`` that makes an `Attached`. Its standard input ends when the loop's process is done,
+or dead. Ctrl-C at the terminal does not reach it: the loop alone decides.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dmh_edge import processes
 from dmh_edge.contract import PolicyContract
 from dmh_edge.errors import ArtifactError
 from dmh_edge.runtime.records.layout import slot_dtype, state_dtype
-from dmh_edge.runtime.records.ring import Ring
+from dmh_edge.shared_memory import Cursor, Ring
 
 _READY: Final = b"ready\n"
 _START_S: Final = 30.0
@@ -35,53 +38,33 @@ class Reader:
     """A reader as the loop's process sees it.
 
     Args:
+        name: what messages call it.
         module: what runs there.
         number: which of the rings' cells for progress is its own.
         contract: the policy's.
-        slots, states: what it reads.
-        settings: anything else that it must know, as JSON.
+        rings: what it reads: slots and states.
+        settings: anything else that it must know, by name.
 
     Attributes:
         number: as given.
-        said: what it said at its end; None while it has not.
+        said: what it said at its end; None until then.
     """
 
     def __init__(
         self,
+        name: str,
         module: str,
         number: int,
         contract: PolicyContract,
-        slots: Ring,
-        states: Ring,
+        rings: tuple[Ring, Ring],
         settings: dict[str, Any],
     ) -> None:
         self.number = number
         self.said: dict[str, Any] | None = None
-        self._name = module.rpartition(".")[2].replace("_", " ")
+        self._name = name
         self._ready = False
         self._failure: str | None = None  # None: it has not been finished yet
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=(slots.descriptor, states.descriptor),
-            start_new_session=True,
-        )
-        told = {
-            "contract": contract.model_dump(mode="json"),
-            "number": number,
-            "rings": [[ring.descriptor, ring.capacity] for ring in (slots, states)],
-            **settings,
-        }
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # `wait_until_ready` says what became of it
-            self._process.stdin.write(json.dumps(told).encode() + b"\n")
-            self._process.stdin.flush()
-
-    @property
-    def process_id(self) -> int:
-        """Of its process."""
-        return self._process.pid
+        self._process = processes.start(module, contract, number, rings, settings, output=subprocess.PIPE)
 
     def wait_until_ready(self) -> None:
         """Return once it reads.
@@ -134,13 +117,11 @@ class Reader:
 
 
 class Attached:
-    """The same, as the reader itself sees it.
+    """A reader as it sees itself: what it reads, and how it answers the loop's process.
 
     Attributes:
         contract: the policy's.
-        number: the reader's.
-        slots, states: the rings.
-        settings: all that it was told.
+        settings: as the loop's process gave them.
     """
 
     def __init__(self) -> None:
@@ -148,30 +129,43 @@ class Attached:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service's stop reaches all; the loop's end is what ends us
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # whatever the loop had
         os.nice(_NICE)
-        line = b""
-        while not line.endswith(b"\n") and (part := os.read(0, 1 << 16)):
-            line += part
-        self.settings = json.loads(line)
-        self.contract = PolicyContract.model_validate(self.settings["contract"])
-        self.number = int(self.settings["number"])
-        (slots, slot_count), (states, state_count) = self.settings["rings"]
-        self.slots = Ring(slots, slot_dtype(self.contract), slot_count)
-        self.states = Ring(states, state_dtype(self.contract), state_count)
+        self.contract: PolicyContract
+        self.settings: dict[str, Any]
+        self.contract, self._number, (self._ring, states), self.settings = processes.received()
+        self._slots, self._slot = Cursor(self._ring), slot_dtype(self.contract)
+        self._states, self._state = Cursor(states), state_dtype(self.contract)
+
+    @property
+    def lost(self) -> int:
+        """Slots that were overwritten before this process read them."""
+        return self._slots.lost
+
+    def take_slots(self, *, ended: bool) -> NDArray[Any]:
+        """The next records of the ring of slots; see `Cursor.take`."""
+        return np.frombuffer(self._slots.take(ended=ended), self._slot)
+
+    def take_states(self, *, ended: bool) -> NDArray[Any]:
+        """The next records of the ring of states; see `Cursor.take`."""
+        return np.frombuffer(self._states.take(ended=ended), self._state)
+
+    def say_progress(self, amount: int) -> None:
+        """Say how far it came; the loop's process sees it even when this one has died."""
+        self._ring.say_progress(self._number, amount)
 
     def say_ready(self) -> None:
-        """Everything that can be refused has been."""
+        """Say that it reads from now on."""
         _say(_READY)
 
     def say(self, what: dict[str, Any]) -> None:
-        """The last word."""
+        """Say something at the end."""
         _say(json.dumps(what).encode() + b"\n")
 
     def ended_within(self, seconds: float) -> bool:
-        """Wait so long; whether the loop's process has ended meanwhile, or let go of us."""
+        """Wait so long; whether the loop's process has ended meanwhile, or closed our standard input."""
         return bool(select.select([0], [], [], seconds)[0])
 
 
 def _say(data: bytes) -> None:
-    with suppress(BrokenPipeError):  # nobody is left to hear it
+    with suppress(BrokenPipeError):  # the loop's process is dead
         while data:
             data = data[os.write(1, data) :]

@@ -1,4 +1,4 @@
-"""The loop's side of the shared memory: tells readers in other processes what happens, and never waits for them.
+"""A recorder that publishes what happens in shared memory, for readers in other processes, and never waits for them.
 
 A step is copied while it is proposed and published when it is committed; a proposal that comes to nothing is
 overwritten. The policy's whole state is published before the first step, after the last, and in between at the first
@@ -7,20 +7,19 @@ chunk boundary once `STATE_S` have passed - at any step where none comes - so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S, Clock
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.guard.faults import Fault
-from dmh_edge.runtime.records.changes import Change, Changes
-from dmh_edge.runtime.records.layout import COUNTS, EVENT, NUMBERS, SLOT, TICK, group, slot_dtype, state_dtype
-from dmh_edge.runtime.records.readers import Reader
-from dmh_edge.runtime.records.ring import Entry, Ring
+from dmh_edge.runtime.records.layout import COUNTS, EVENT, NUMBERS, SLOT, TICK, Entry, group, slot_dtype, state_dtype
+from dmh_edge.runtime.records.reader import Reader
+from dmh_edge.runtime.report.events import EventKind
 from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
+from dmh_edge.shared_memory import Ring
 
 #: A state is due at the next chunk boundary after so long, and at any step after the longer time.
 STATE_S: Final = 5.0
@@ -31,7 +30,7 @@ _FEWEST_SLOTS, _LARGEST_BYTES = 1024, 1 << 26
 _STATES: Final = 4
 
 
-class Feed:
+class SharedRecorder:
     """A recorder whose records go to other processes.
 
     Args:
@@ -42,19 +41,19 @@ class Feed:
     Attributes:
         slots: the ring of slots.
         states: the ring of states.
-        readers: who is fed; started by the caller, and waited for by `begin`.
-        keeper: the one of them that keeps the records, where there is one.
+        readers: the processes that read; started by `start`, and waited for by `begin`.
+        keeper: the one of them that keeps the records; None where no reader does.
     """
 
     def __init__(self, contract: PolicyContract, rate_hz: float, clock: Clock) -> None:
         self._clock = clock
         slot, state = slot_dtype(contract), state_dtype(contract)
         capacity = min(max(_FEWEST_SLOTS, round(_RING_S * rate_hz)), _LARGEST_BYTES // slot.itemsize)
-        self.slots = Ring.create(slot, capacity)
-        self.states = Ring.create(state, _STATES)
+        self._contract = contract
+        self.slots = Ring.create(slot.itemsize, capacity, "slots")
+        self.states = Ring.create(state.itemsize, _STATES, "states")
         self.readers: list[Reader] = []
         self.keeper: Reader | None = None
-        self._changes = Changes()
         self._tick, self._slot, self._event = Entry(slot), Entry(slot), Entry(slot)
         for entry, kind in ((self._tick, TICK), (self._slot, SLOT), (self._event, EVENT)):
             entry.fields["kind"][0] = kind
@@ -81,6 +80,12 @@ class Feed:
     def unrecorded(self) -> int:
         """Ticks that the keeper did not keep; right once it has ended. 0 where nobody was to keep any."""
         return 0 if self.keeper is None else self._ticks - self._kept
+
+    def start(self, name: str, module: str, settings: dict[str, Any]) -> Reader:
+        """Start a reader; see `Reader`."""
+        reader = Reader(name, module, len(self.readers), self._contract, (self.slots, self.states), settings)
+        self.readers.append(reader)
+        return reader
 
     def begin(self, session: Session) -> None:
         """Keep the state before the first tick, once every reader is there to read it.
@@ -112,10 +117,8 @@ class Feed:
         self._publish(self._tick, self._clock.now_ns(), figures)
         self._ticks += 1
 
-    def slot(
-        self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally, faults: Mapping[Fault, int]
-    ) -> None:
-        """Publish a slot without a step, and what happened."""
+    def slot(self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally) -> None:
+        """Publish a slot without a step, and take over where the counters stand."""
         self._counts = (
             tally.slots,
             tally.ticks,
@@ -125,48 +128,40 @@ class Feed:
             len(tally.returns),
         )
         self._episode_return = tally.unfinished_return
-        for event in self._changes.look(tally, faults):
-            self._publish_event(now_ns, event)
         if kind == "no_step":
             self._publish(self._slot, now_ns, figures)
 
-    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:
-        """Publish how it ended, and the state after the last step."""
-        ended = Change("stop", f"{tally.stopped_by}: {tally.detail}")
-        for event in (*self._changes.look(tally, faults), ended):
-            self._publish_event(now_ns, event)
+    def event(self, kind: EventKind, detail: str) -> None:
+        """Publish an event."""
+        self._event.fields["name"][0] = kind.encode()
+        self._event.fields["detail"][0] = detail.encode()
+        self._publish(self._event, self._clock.now_ns(), (0,) * len(FIGURES))
+
+    def end(self, now_ns: int) -> None:  # noqa: ARG002 (a state has a time of its own)
+        """Publish the state after the last step."""
         if self._session is not None:
             self._publish_state(self._session)
 
     def close(self) -> list[str]:
-        """Let the readers finish, and give the memory back. Idempotent.
+        """Let the readers finish. Idempotent.
 
         Returns:
             what went wrong with the keeper, in words; nothing is lost with another one.
         """
         finished = [(reader, reader.finish()) for reader in self.readers]
         failures = [failure for reader, failure in finished if failure and reader is self.keeper]
-        if self.keeper and not self.slots.closed:
+        if self.keeper:
             self._kept = self.slots.progress(self.keeper.number)
-        self.slots.close()
-        self.states.close()
         return failures
 
     def _publish(self, entry: Entry, now_ns: int, figures: Sequence[int]) -> None:
         # One call for all of them: an assignment to each would cost more than everything else here.
-        NUMBERS.pack_into(
-            entry.buffer, entry.offset, now_ns, self._ticks, *figures, *self._counts, self._episode_return
-        )
-        self.slots.publish(entry)
-
-    def _publish_event(self, now_ns: int, event: Change) -> None:
-        self._event.fields["name"][0] = event.kind.encode()
-        self._event.fields["detail"][0] = event.detail.encode()
-        self._publish(self._event, now_ns, (0,) * len(FIGURES))
+        NUMBERS.pack_into(entry.buffer, 0, now_ns, self._ticks, *figures, *self._counts, self._episode_return)
+        self.slots.publish(entry.buffer)
 
     def _publish_state(self, session: Session) -> None:
         session.copy_state(self._whole)
         self._state_ns = self._clock.now_ns()
         self._state.fields["time_ns"][0] = self._state_ns
         self._state.fields["tick"][0] = self._ticks
-        self.states.publish(self._state)
+        self.states.publish(self._state.buffer)

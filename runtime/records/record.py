@@ -1,4 +1,4 @@
-"""A record of a run, in whichever form it was kept, replayed through any backend."""
+"""One run on disk, in whichever form it was kept, replayed through any backend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmh_edge.errors import ArtifactError, ContractError
-from dmh_edge.runtime.records.keeping import RECORD_NAME, TRACE_NAME
+from dmh_edge.runtime.records.run_records import RECORD_NAME, TRACE_NAME
 from dmh_edge.runtime.sessions.replay import Comparison, replay
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import Trace
@@ -27,19 +27,19 @@ def record_in(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """What can be replayed.
+class Record:
+    """One run that can be replayed.
 
     Attributes:
         stretches: number of the first tick, and the ticks, of every stretch without a gap; at least one.
-        note: what the record holds besides, in words; empty where that is nothing.
+        note: what the record lacks or holds besides, in words; empty when it is whole.
     """
 
     stretches: tuple[tuple[int, Trace], ...]
     note: str
 
     @classmethod
-    def load(cls, path: Path) -> Recording:
+    def load(cls, path: Path) -> Record:
         """Read ``run.mcap``, ``trace.npz`` or a golden trace.
 
         Raises:
@@ -49,12 +49,12 @@ class Recording:
             trace = Trace.load(path)
             stretches, note = [(0, trace)] if trace.ticks else [], ""
         else:
-            from dmh_edge.runtime.records.mcap_read import Run
+            from dmh_edge.runtime.records.mcap_read import McapFile
 
-            run = Run.load(path)
-            stretches = run.stretches()
-            notes = [] if run.is_finished else ["the file was cut off: it may lack the last second of the run"]
-            if left := len(run.ticks) - sum(trace.ticks for _, trace in stretches):
+            file = McapFile.load(path)
+            stretches = file.stretches()
+            notes = [] if file.is_finished else ["the file was cut off: it may lack the last second of the run"]
+            if left := len(file.ticks) - sum(trace.ticks for _, trace in stretches):
                 notes.append(f"{left} ticks between a gap and the next state cannot be replayed")
             note = "; ".join(notes)
         if not stretches:

@@ -1,4 +1,4 @@
-"""The recorder keeps a trace of a run in memory that was laid out before the first tick: a raw copy per tick.
+"""A recorder that keeps a trace of a run in memory, laid out before the first tick: a raw copy per tick.
 
 A policy's ticks are recorded without a gap, so that a replay computes the same again; slots in which the policy took no
 step are not ticks and show as a jump in ``timing/slot``. When the room is used up, recording ends and what follows is
@@ -7,24 +7,24 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.guard.faults import Fault
+from dmh_edge.runtime.report.events import EventKind
 from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.trace import Trace
 
-#: A recorder never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
+#: It never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
 #: policy with 20 numbers of noise. A longer run is for MCAP, which takes none.
 LARGEST_BYTES = 1 << 24
 
 
-class Recorder:
+class TraceRecorder:
     """Records the ticks of one robot in memory.
 
     Args:
@@ -101,13 +101,15 @@ class Recorder:
         kind: SlotKind,  # noqa: ARG002 (this, and what follows, is for readers who see every slot)
         figures: Sequence[int],  # noqa: ARG002
         tally: Tally,  # noqa: ARG002
-        faults: Mapping[Fault, int],  # noqa: ARG002
     ) -> None:
-        """A tick is over with its slot; a slot without one is nothing that is kept."""
+        """A tick is over with its slot; a slot without a tick is not kept."""
         self._end_tick(now_ns)
 
-    def end(self, now_ns: int, tally: Tally, faults: Mapping[Fault, int]) -> None:  # noqa: ARG002
-        """The last tick is over too; the report tells how the run ended."""
+    def event(self, kind: EventKind, detail: str) -> None:
+        """The report keeps the events, not the trace."""
+
+    def end(self, now_ns: int) -> None:
+        """The last tick is over too."""
         self._end_tick(now_ns)
 
     def _end_tick(self, now_ns: int) -> None:

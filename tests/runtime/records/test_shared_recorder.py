@@ -1,4 +1,4 @@
-"""The loop's side of the shared memory, read in the same process."""
+"""What the loop publishes in shared memory, read in the same process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ArtifactError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Reading
+from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
-from dmh_edge.runtime.records.feed import Feed
-from dmh_edge.runtime.records.in_memory import Recorder
-from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK
-from dmh_edge.runtime.records.listeners import Both
-from dmh_edge.runtime.records.readers import Reader
-from dmh_edge.runtime.records.ring import RingReader
+from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK, slot_dtype, state_dtype
+from dmh_edge.runtime.records.recorder import Recorders
+from dmh_edge.runtime.records.shared_recorder import SharedRecorder
+from dmh_edge.runtime.records.trace_recorder import TraceRecorder
+from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.watchdog.supervision import Supervision
+from dmh_edge.shared_memory import Cursor
 from dmh_edge.task import TaskSpec
 
 #: Asked for little, so that the fake policy's goals differ.
@@ -53,41 +59,39 @@ class Taken:
     def __init__(self, limits: Limits, blind: range = range(0), contract: Any = CONTRACT) -> None:
         clock = FakeClock(NS_PER_S)
         self.session = FakeSession(contract)
-        self.feed = Feed(contract, 50.0, clock)
-        self.recorder = Recorder(contract, 10_000)
+        self.shared = SharedRecorder(contract, 50.0, clock)
+        self.recorder = TraceRecorder(contract, 10_000)
         self.states: list[Any] = []
         slots: list[Any] = []
-        readers = RingReader(self.feed.slots), RingReader(self.feed.states)
-        outer = self
+        cursors = Cursor(self.shared.slots), Cursor(self.shared.states)
+
+        def take() -> None:
+            slots.extend(np.frombuffer(cursors[0].take(), slot_dtype(contract)))
+            self.states.extend(np.frombuffer(cursors[1].take(), state_dtype(contract)))
 
         class Watching(Blinking):
             def write(self, action: Any) -> Any:
-                slots.extend(readers[0].take())
-                outer.states.extend(readers[1].take())
+                take()
                 return super().write(action)
 
+        robot, recorder = Watching(contract.task, clock, blind), Recorders(self.recorder, self.shared)
+        log, pace = EventLog(clock, recorder.event), Timing(clock=clock).pace(robot, contract.task.rate_hz)
+        settings = GuardSettings(longest_clamp_s=1e6)  # the fake policy wishes for what this robot cannot follow
+        guard = Guard(contract.task, pace.period_ns, robot.lockstep, settings, damps=True, note=log.add)
         with StopSignals() as signals:
-            loop = Loop(
-                Agent(self.session, 1),
-                Watching(contract.task, clock, blind),
-                rate_hz=None,
-                limits=limits,
-                clock=clock,
-                signals=signals,
-                recorder=Both(self.recorder, self.feed),
-                guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
-            )
+            supervision = Supervision(pace.period_ns, clock, reset_timeout_s=60)
+            overseers = Overseers(signals, Operator(clock), supervision, Notifier({}))
+            loop = Loop(Agent(self.session, 1), robot, guard, pace, limits, overseers, recorder, log)
             loop.run(lambda: None, lambda: 0.0)
-        slots.extend(readers[0].take())
-        self.states.extend(readers[1].take())
-        assert readers[0].lost == readers[1].lost == 0
+        take()
+        assert cursors[0].lost == cursors[1].lost == 0
         self.tally, self.summary = loop.tally, loop.summary()
         self.ticks = [record for record in slots if record["kind"] == TICK]
         self.slots = [record for record in slots if record["kind"] == SLOT]
         self.events = [
             (record["name"].decode(), record["detail"].decode()) for record in slots if record["kind"] == EVENT
         ]
-        self.feed.close()
+        self.shared.close()
 
 
 def test_every_tick_is_what_the_trace_says_it_is():
@@ -149,18 +153,18 @@ def test_a_stop_by_the_guard_tells_the_fault_that_led_to_it():
     assert taken.events[-1][1].startswith("guard: held too long: observation not finite")
 
 
-def test_feeding_allocates_nothing_that_stays():
+def test_publishing_allocates_nothing_that_stays():
     session = FakeSession(CONTRACT)
-    feed, agent = Feed(CONTRACT, 50.0, FakeClock()), Agent(session)
+    shared, agent = SharedRecorder(CONTRACT, 50.0, FakeClock()), Agent(session)
     outputs = agent.propose(np.zeros((1, 2), np.float32), np.zeros(1, np.float32), np.array([True]))
     applied, figures = outputs["action"][0], (10**9,) * 6
 
     def take(turns: int) -> None:
         for _ in range(turns):
-            feed.propose(agent.world, outputs, True, session)
-            feed.commit(figures, applied)
+            shared.propose(agent.world, outputs, True, session)
+            shared.commit(figures, applied)
 
-    feed.begin(session)
+    shared.begin(session)
     take(2000)  # the interpreter lays out caches of its own meanwhile
     tracemalloc.start()
     try:
@@ -168,15 +172,15 @@ def test_feeding_allocates_nothing_that_stays():
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    feed.close()
+    shared.close()
     assert grown < 1024
 
 
 @pytest.mark.parametrize("module", ["dmh_edge.runtime.nothing", "this"])
 def test_a_reader_that_cannot_start_is_said_before_anything_moves(module, capfd):
-    feed = Feed(CONTRACT, 50.0, FakeClock())
-    feed.readers.append(Reader(module, 0, CONTRACT, feed.slots, feed.states, {}))
+    shared = SharedRecorder(CONTRACT, 50.0, FakeClock())
+    shared.start("reader", module, {})
     with pytest.raises(ArtifactError, match="ended at its start"):
-        feed.begin(FakeSession(CONTRACT))
-    feed.close()
+        shared.begin(FakeSession(CONTRACT))
+    shared.close()
     capfd.readouterr()

@@ -1,8 +1,6 @@
-"""The guard's hand: every action as it may be written, inside its bounds and slew limits, whoever chose it."""
+"""The limits of what is written to a robot: bounds, slew and ramp-in, for every action, whoever chose it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,43 +8,44 @@ from numpy.typing import NDArray
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.protocol import Action
-from dmh_edge.runtime.guard.observed import ROUNDING
-from dmh_edge.task import ContinuousAction, Element, TaskSpec
+from dmh_edge.task import Bounds, ContinuousAction, TaskSpec, bounds_of, safe_action
 
 
-class Applied:
-    """Limits of one robot's actions, and what was applied last.
+class ActionLimits:
+    """Limits of one robot's actions. They move with the action that was applied last.
 
     Args:
-        task: bounds and slew limits.
-        period_ns: of the control loop.
+        task: gives bounds and slew limits.
+        period_ns: control period.
         lockstep: whether the robot's time stands still between two actions; each then lasts one period of the task.
         ramp_ns: time in which the policy's influence grows from nothing to all.
 
     Attributes:
+        continuous: whether actions are numbers within bounds, not choices.
         safe: the task's safe action.
+        largest: size of the largest bound; of continuous actions only.
         standing: the action that leaves the robot where its reset left it.
         last: the action applied last.
     """
 
     def __init__(self, task: TaskSpec, period_ns: int, lockstep: bool, ramp_ns: int) -> None:
         self._lockstep = lockstep
-        self._longest_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # that an action lasts
+        self._longest_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # for which an action lasts
         self._ramp_ns = ramp_ns
         self._ramp_began_ns: int | None = None
         self.continuous = isinstance(task.action, ContinuousAction)
-        self.safe: Action
+        self.safe: Action = safe_action(task)
         if isinstance(task.action, ContinuousAction):
-            self.safe = np.array(task.action.safe, np.float32)
-            self._low, self._high = _bounds(task.action.elements)
-            self.span = np.array([element.high - element.low for element in task.action.elements])
+            exact = bounds_of(task.action.elements)
+            bounds = _inward(exact)
+            self._low, self._high = bounds
+            self._span = exact.span
+            self._slack = bounds.rounding
             self.largest = float(np.maximum(np.abs(self._low), np.abs(self._high)).max())
             self._slew = np.array([element.slew_per_s or 0.0 for element in task.action.elements])
             self._leaps = np.array([element.slew_per_s is None for element in task.action.elements])
             self._slews = not self._leaps.all()
-            self._slack = ROUNDING * np.maximum(np.abs(self._low), np.abs(self._high))
         else:
-            self.safe = np.array(task.action.safe, np.int64)
             self._choices = task.action.size
         self.standing: Action = self.safe
         self.last: Action = self.safe
@@ -56,7 +55,7 @@ class Applied:
         """The robot was reset.
 
         Args:
-            where: it stands, in terms of its actions; None for its safe action.
+            where: where the robot stands, in terms of its actions; None for its safe action.
             slot_ns: when the first slot begins.
         """
         self.standing = self.safe if where is None else np.minimum(np.maximum(where, self._low), self._high)
@@ -65,7 +64,7 @@ class Applied:
             self._ramp_began_ns = slot_ns
 
     def ramped(self, action: Action, now_ns: int) -> Action:
-        """What the policy wishes, as far as its influence has grown since the robot was armed."""
+        """The policy's action, as far as its influence has grown since the robot was armed."""
         if not self._ramp_ns or self._ramp_began_ns is None:
             return action
         share = (now_ns - self._ramp_began_ns) / self._ramp_ns
@@ -95,23 +94,23 @@ class Applied:
         limited: Action = np.minimum(np.maximum(action, low), high).astype(np.float32)
         return limited
 
-    def violations(self, action: Action, limited: Action) -> tuple[bool, bool]:
-        """Whether an action was out of bounds, and whether it was over its slew limit."""
+    def exceeded(self, action: Action, limited: Action) -> tuple[bool, bool]:
+        """Whether a continuous action was out of bounds, and whether it was over its slew limit."""
         if not (np.abs(limited - action) > self._slack).any():
             return False, False
         inside = np.minimum(np.maximum(action, self._low), self._high)
         return bool((np.abs(inside - action) > self._slack).any()), bool((np.abs(limited - inside) > self._slack).any())
 
-    def check(self, applied: Action) -> None:
-        """Refuse what no robot can have applied: the policy learns from it, and keeps it.
+    def check_applied(self, applied: Action) -> None:
+        """Refuse what no robot can have applied, since the policy learns from it.
 
-        A robot may say what it measured, which may well be out of bounds, but not by more than they are apart.
+        A robot may say what it measured. That may be out of bounds, but at most by the distance between the bounds.
 
         Args:
             applied: ``[A]`` or ``[]``, as the robot says.
 
         Raises:
-            RobotError: it is something else, not finite, far out of bounds, or no choice.
+            RobotError: it has another shape, is not finite, is far out of bounds, or is not one of the choices.
         """
         if getattr(applied, "shape", None) != self.safe.shape or not np.isfinite(applied).all():
             raise RobotError(f"write: got {applied!r} as the applied action, expected an array like {self.safe!r}")
@@ -120,14 +119,14 @@ class Applied:
                 raise RobotError(
                     f"write: got {applied!r} as the applied action, expected one of {self._choices} choices"
                 )
-        elif ((applied < self._low - self.span) | (applied > self._high + self.span)).any():
+        elif ((applied < self._low - self._span) | (applied > self._high + self._span)).any():
             raise RobotError(
                 f"write: got {applied!r} as the applied action, far outside of its bounds {self._low.tolist()} to "
                 f"{self._high.tolist()}"
             )
 
     def wrote(self, applied: Action, now_ns: int) -> None:
-        """An action was applied; a robot may say what it measured, but the window of `limit` must not be empty."""
+        """Move the limits to an action that was applied, brought inside its bounds, so that some action is allowed."""
         self.last = np.minimum(np.maximum(applied, self._low), self._high) if self.continuous else applied
         self._last_write_ns = now_ns
 
@@ -139,12 +138,11 @@ class Applied:
         return np.where(self._leaps, np.inf, self._slew * (min(since_ns, self._longest_ns) / NS_PER_S))
 
 
-def _bounds(elements: tuple[Element, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Lows and highs ``[A]`` in float32, rounded inward: a float32 action then keeps the exact ones."""
-    low = np.array([element.low for element in elements])
-    high = np.array([element.high for element in elements])
+def _inward(bounds: Bounds) -> Bounds:
+    """Bounds ``[A]`` in float32, rounded inward: a float32 action within them keeps the exact ones."""
+    low, high = bounds
     low32, high32 = low.astype(np.float32), high.astype(np.float32)
-    return (
+    return Bounds(
         np.where(low32 < low, np.nextafter(low32, np.float32(np.inf)), low32),
         np.where(high32 > high, np.nextafter(high32, np.float32(-np.inf)), high32),
     )

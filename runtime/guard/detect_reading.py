@@ -1,39 +1,33 @@
-"""The guard's eye: is what a robot shows fit to be acted on?"""
+"""Detects what is wrong with a reading: with its observation, its stamp or its reward."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.clock import NS_PER_S
-from dmh_edge.robots.protocol import Action, Reading
+from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
-from dmh_edge.task import ContinuousAction, TaskSpec
-
-#: Share of a range by which float32 arithmetic may pass a bound without being a fault.
-ROUNDING = 1e-6
+from dmh_edge.task import ROUNDING, TaskSpec, bounds_of
 
 
-class Observed:
-    """Checks of observations, rewards and their stamps.
+class ReadingDetector:
+    """Checks of observations, stamps and rewards.
 
     Args:
-        task: bounds, ages, and what measures an action.
-        settings: of the guard.
+        task: gives bounds and the oldest allowed observation.
+        settings: give a stricter age, and the time after which unchanged observations are frozen.
         lockstep: whether the robot's time stands still between two actions.
     """
 
     def __init__(self, task: TaskSpec, settings: GuardSettings, lockstep: bool) -> None:
         self._longest_age_ns = round(settings.age_s(task) * NS_PER_S)
         self._shape = (len(task.observation),)
-        low = np.array([element.low for element in task.observation])
-        high = np.array([element.high for element in task.observation])
-        slack = ROUNDING * np.maximum(np.abs(low), np.abs(high))
-        self._low, self._high = low - slack, high + slack
-        self._least, self._most = low + slack, high - slack
+        bounds = bounds_of(task.observation)
+        slack = bounds.rounding
+        self._low, self._high = bounds.low - slack, bounds.high + slack
+        self._least, self._most = bounds.low + slack, bounds.high - slack
         self._reward = task.reward
         self._reward_slack = ROUNDING * max(abs(task.reward.low), abs(task.reward.high))
         # Whole numbers rightly stay what they are, and so does all that a robot in lockstep shows.
@@ -43,25 +37,13 @@ class Observed:
         self._last: NDArray[np.float32] | None = None
         self._unchanged_since_ns = 0
         self._newest_stamp_ns = 0
-        self._measured: NDArray[np.intp] | None = None
-        self._offset = np.zeros(task.action.size)
-        if isinstance(task.action, ContinuousAction) and task.action.measured_as and task.action.reference != "delta":
-            names = [element.name for element in task.observation]
-            self._measured = np.array([names.index(name) for name in task.action.measured_as])
-            if task.action.mode == "position" and task.action.default_pose:
-                self._offset = np.array(task.action.default_pose)
-
-    @property
-    def measures_actions(self) -> bool:
-        """Whether an observation tells where the robot is in terms of its actions."""
-        return self._measured is not None
 
     def start_episode(self) -> None:
         """The robot was reset: what it shows may rightly be what it showed before."""
         self._last = None
 
     def check(self, reading: Reading, now_ns: int) -> Fault | None:
-        """The first thing that is wrong with an observation."""
+        """The first thing that is wrong with an observation or its stamp."""
         observation = reading.observation
         if observation.shape != self._shape:
             return Fault.OBSERVATION_SHAPE
@@ -87,13 +69,9 @@ class Observed:
             return Fault.REWARD_OUT_OF_BOUNDS
         return None
 
-    def is_too_old(self, stamp_ns: int, now_ns: int, more_ns: int) -> bool:
-        """Whether what was measured at ``stamp_ns`` is over the age limit, and ``more_ns`` above it."""
-        return now_ns - stamp_ns > self._longest_age_ns + more_ns
-
-    def as_action(self, observation: NDArray[Any]) -> Action | None:
-        """Where the robot is, ``[A]`` in terms of its actions; None where no observation tells."""
-        return None if self._measured is None else observation[self._measured] - self._offset
+    def check_age(self, stamp_ns: int, now_ns: int, more_ns: int) -> Fault | None:
+        """Whether what was measured at ``stamp_ns`` is older than the age limit plus ``more_ns``."""
+        return Fault.OBSERVATION_STALE if now_ns - stamp_ns > self._longest_age_ns + more_ns else None
 
     def _is_frozen(self, reading: Reading) -> bool:
         observation = reading.observation

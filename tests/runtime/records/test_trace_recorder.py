@@ -9,7 +9,7 @@ import pytest
 from dmh_edge.errors import ConfigError
 from dmh_edge.robots.fake import TWO_JOINTS
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.records.in_memory import LARGEST_BYTES, Recorder
+from dmh_edge.runtime.records.trace_recorder import LARGEST_BYTES, TraceRecorder
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
@@ -18,7 +18,7 @@ CONTRACT = fake_contract(TWO_JOINTS)
 FIGURES = (1, 2, 3, 4, 5, 6)
 
 
-def drive(recorder: Recorder, session: FakeSession, ticks: int) -> None:
+def drive(recorder: TraceRecorder, session: FakeSession, ticks: int) -> None:
     """Feed and record random ticks; every third proposal is thrown away first."""
     agent, random = Agent(session, seed=0), np.random.default_rng(1)
     recorder.begin(session)
@@ -36,7 +36,7 @@ def drive(recorder: Recorder, session: FakeSession, ticks: int) -> None:
 
 def test_what_is_recorded_replays_without_a_difference():
     session = FakeSession(CONTRACT)
-    recorder = Recorder(CONTRACT, 100)
+    recorder = TraceRecorder(CONTRACT, 100)
     drive(recorder, session, 30)
     trace = recorder.trace(session)
     assert (trace.ticks, trace.batch, trace.unrecorded) == (30, 1, 0)
@@ -49,7 +49,7 @@ def test_what_is_recorded_replays_without_a_difference():
 
 def test_a_full_recorder_stops_counts_and_still_replays_to_its_own_end():
     session = FakeSession(CONTRACT)
-    recorder = Recorder(CONTRACT, 20)
+    recorder = TraceRecorder(CONTRACT, 20)
     drive(recorder, session, 33)
     trace = recorder.trace(session)
     assert (trace.ticks, trace.unrecorded, recorder.unrecorded) == (20, 13, 13)
@@ -59,7 +59,7 @@ def test_a_full_recorder_stops_counts_and_still_replays_to_its_own_end():
 
 def test_recording_allocates_nothing_that_stays():
     session = FakeSession(CONTRACT)
-    recorder = Recorder(CONTRACT, 5000)
+    recorder = TraceRecorder(CONTRACT, 5000)
     agent = Agent(session)
     outputs = agent.propose(np.zeros((1, 2), np.float32), np.zeros(1, np.float32), np.array([True]))
     applied = outputs["action"][0]
@@ -76,7 +76,7 @@ def test_recording_allocates_nothing_that_stays():
 
 
 def test_an_endless_run_gets_no_more_memory_than_there_is_room_for():
-    recorder = Recorder(CONTRACT, math.inf)
+    recorder = TraceRecorder(CONTRACT, math.inf)
     held = sum(column.nbytes for column in recorder._columns.values())
     assert 0.99 * LARGEST_BYTES < held <= LARGEST_BYTES
 
