@@ -54,6 +54,7 @@ NEEDS_NO_TORCH = (
     "studies",
     "studies.paper",
     "studies.study_page",
+    "studies.results",
     "studies.rehearsal",
     "studies.workers",
 )

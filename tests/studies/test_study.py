@@ -11,7 +11,7 @@ import pytest
 from dmh_edge.errors import ConfigError, ContractError
 from dmh_edge.presets import KINDS
 from dmh_edge.schema import Spec
-from dmh_edge.studies import find
+from dmh_edge.studies.conduct import find
 from dmh_edge.studies.study import FULL, SMOKE, Workshop, by_name, settings
 from waiting import PATIENCE_S, wait_for
 
@@ -83,7 +83,7 @@ def test_every_wanted_setting_is_one_of_some_model(kind, wanted):
 
 def test_an_unknown_study_names_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown study 'gridword' \(did you mean 'gridworld'\?\)"):
-        find.find("gridword")
+        find("gridword")
 
 
 def running(child: str) -> bool:
