@@ -207,7 +207,7 @@ class Cursor:
         """The next records, oldest first, one behind the other: copies, whole, each once. Empty when there is none.
 
         Args:
-            most: at most so many.
+            most: the most that are taken at once.
             ended: nothing is published any more, so a record that is not whole now never will be: it is lost.
         """
         ring, taken = self._ring, list[bytes]()
