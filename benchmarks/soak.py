@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -34,6 +36,8 @@ from dmh_edge.errors import DmhEdgeError
 
 #: More than this share of the memory after the warm-up is growth.
 GROWTH = 0.01
+#: Longest wait for the end of a run whose helpers have ended.
+_END_S = 10
 #: Module of the recorder's process.
 RECORDER = "mcap_process"
 #: The recorder lets garbage gather before it is collected.
@@ -75,11 +79,27 @@ def watch(
             run.check()
             shm = os.statvfs("/dev/shm")
             used = (shm.f_blocks - shm.f_bfree) * shm.f_frsize
-            looks.append(Look(at_s, {name: Sample.of(process) for name, process in names.items()}, used))
+            looks.append(Look(at_s, samples(run, names), used))
             next_s += every_s
         told(at_s)
         time.sleep(min(every_s, 0.5))
     run.check()
+
+
+def samples(run: LiveRun, names: dict[str, int]) -> dict[str, Sample]:
+    """What the processes of a run have now.
+
+    Raises:
+        DmhEdgeError: the run has ended.
+        OSError: one of its processes has ended alone.
+    """
+    try:
+        return {name: Sample.of(process) for name, process in names.items()}
+    except OSError:  # helpers end a moment before the loop, which says more
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait(_END_S)
+        run.check()
+        raise
 
 
 def complaints(looks: Sequence[Look]) -> list[str]:

@@ -64,7 +64,8 @@ class SharedMemory:
 
     def __reduce__(self) -> tuple[object, tuple[int, int, str]]:
         """It is opened anew on the other side, as long as this process lives."""
-        return _attach, (os.getpid(), self._descriptor, self._name)
+        process = int(Path("/proc/self").readlink().name)  # by the number that it has in /proc
+        return _attach, (process, self._descriptor, self._name)
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):  # the mapping lives as long as somebody looks at it
@@ -207,7 +208,7 @@ class Cursor:
         """The next records, oldest first, one behind the other: copies, whole, each once. Empty when there is none.
 
         Args:
-            most: at most so many.
+            most: the most that are taken at once.
             ended: nothing is published any more, so a record that is not whole now never will be: it is lost.
         """
         ring, taken = self._ring, list[bytes]()

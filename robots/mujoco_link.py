@@ -1,4 +1,4 @@
-"""What the driver of a simulated arm and its physics process share, and how anybody stops the arm through it.
+"""What the driver of a simulated arm and its physics process share, and how any process stops the arm through it.
 
     driver  -> physics   commands; words: armed, stopped, reset asked for, quit
     physics -> driver    samples, events; words: started, stepped, reset done, at rest
@@ -35,7 +35,7 @@ class PhysicsConfig:
     Attributes:
         environment: name of the task.
         hidden: number of the hidden task; None to draw one.
-        seed: of what is drawn.
+        seed: seed of what is drawn.
         command_timeout_s: longest silence.
         actuator_delay_s: from writing a command until it acts.
         driver: process id of the parent.
@@ -61,13 +61,13 @@ class Word(IntEnum):
     STOPPED = 3
     """When it was told to stop; 0 while it was not."""
     RESET_ASKED = 4
-    """How many episodes were asked for ..."""
+    """How many episodes were asked for."""
     RESET_DONE = 5
-    """... and were begun."""
+    """How many episodes were begun."""
     AT_REST = 6
     """1 while the brakes are on and nothing moves."""
     QUIT = 7
-    """1: the physics process shall end."""
+    """1: the physics process has to end."""
 
 
 class Event(IntEnum):
@@ -169,7 +169,7 @@ class StopPath:
     """Stops the arm, from whatever process holds it.
 
     Args:
-        memory: of the `Link`.
+        memory: the link's.
     """
 
     def __init__(self, memory: SharedMemory) -> None:

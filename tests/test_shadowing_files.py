@@ -56,7 +56,7 @@ if __name__ == "__main__":
 
 
 def names() -> set[str]:
-    """Every module that any process could import by its first name: of Python, and of all that is installed."""
+    """First names of all modules that come with Python or are installed."""
     installed = set(importlib.metadata.packages_distributions())
     assert {"dmh_edge", "mcap", "rich", "numpy", "google", "pydantic", "mujoco", "gymnasium", "torch"} <= installed
     return {name for name in sys.stdlib_module_names | installed | {"sitecustomize"} if name.isidentifier()}

@@ -1,7 +1,7 @@
 """The live view: a process that shows on the terminal how a run goes, a few times a second.
 
-It reads the shared memory like any other reader. However slow the terminal is, the loop knows nothing of it: what the
-view has no time for, it leaves out.
+It reads the shared memory like any other reader. A slow terminal does not delay the loop: the view leaves out what
+it has no time for.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class View:
     """What is shown.
 
     Args:
-        title: of the run.
-        rate_hz: of the loop.
+        title: what stands above it.
+        rate_hz: rate of the loop.
     """
 
     def __init__(self, title: str, rate_hz: float) -> None:

@@ -21,7 +21,7 @@ class Recorder(Protocol):
 
     @property
     def unrecorded(self) -> int:
-        """Ticks that are not kept."""
+        """Ticks that it did not keep."""
         ...
 
     def begin(self, session: Session) -> None:

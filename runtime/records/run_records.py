@@ -64,7 +64,7 @@ class RunRecords:
         contract: the policy's.
         policy_sha256: its identity.
         backend: what computes it.
-        rate_hz: of the loop.
+        rate_hz: rate of the loop.
         most_ticks: how many ticks the run can have; may be infinite.
         clock: the loop's.
         keeping: what to keep.

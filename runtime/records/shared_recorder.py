@@ -35,7 +35,7 @@ class SharedRecorder:
 
     Args:
         contract: tells what a step consists of.
-        rate_hz: of the loop; how much memory the readers' patience takes.
+        rate_hz: rate of the loop; the ring of slots holds the records of some seconds.
         clock: the loop's.
 
     Attributes:
@@ -78,7 +78,7 @@ class SharedRecorder:
 
     @property
     def unrecorded(self) -> int:
-        """Ticks that the keeper did not keep; right once it has ended. 0 where nobody was to keep any."""
+        """Ticks that the keeper did not keep; right once it has ended. 0 without a keeper."""
         return 0 if self.keeper is None else self._ticks - self._kept
 
     def start(self, name: str, module: str, settings: dict[str, Any]) -> Reader:

@@ -1,7 +1,7 @@
 """The loop's side of the watchdog: who stops this robot when the loop cannot, and the signs of life that it is told by.
 
 the robot                       what stops it when the loop falls silent
-in lockstep                     nothing needs to: its time stands still while nobody writes
+in lockstep                     nothing needs to: its time stands still until the next action
 has a stop path                 the watchdog process, which calls it
 has a command timeout alone     the robot itself
 has neither                     a person who stands by: it is refused without ``attended``
@@ -35,10 +35,10 @@ class WatchdogFired(Exception):
 
 
 class Supervision:
-    """Of one run. Without a watchdog, its calls do nothing.
+    """The supervision of one run. Without a watchdog, its calls do nothing.
 
     Args:
-        period_ns: of the control loop.
+        period_ns: period of the control loop.
         clock: the loop's.
         reset_timeout_s: longest reset.
         attended: whether a person stands by who can stop a robot that nothing else would stop.

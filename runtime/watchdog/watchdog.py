@@ -29,7 +29,7 @@ from dmh_edge import processes
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 
 MS = 1_000_000
-#: Of the 3 periods + 50 ms within which the robot shall be stopped, what is left for waking up and for the stop path.
+#: The robot has to stand still 3 periods + 50 ms after the last sign of life: this much is for waking up and stopping.
 REACTION_NS = 20 * MS
 MARGIN_NS = 50 * MS - REACTION_NS
 SILENT_PERIODS = 3
@@ -42,8 +42,9 @@ RESET_MARGIN_NS = 1_000 * MS
 
 #: It looks at least so often, so that the loop can tell whether it lives.
 _LOOK_NS = 250 * MS
-#: A stop path that failed is tried again after this; when the loop is gone, for so long.
+#: A stop path that failed is tried again after this.
 _AGAIN_S = 0.05
+#: It goes on trying for so long after the loop has ended.
 LAST_TRIES_S = 10.0
 
 READY = b"ready"
@@ -54,9 +55,9 @@ class WatchdogConfig:
     """What the process is given beside the stop path.
 
     Attributes:
-        heartbeat: of the loop.
+        heartbeat: the loop's.
         loop: its process id.
-        period_ns: of the control loop.
+        period_ns: period of the control loop.
         reset_timeout_ns: longest reset.
     """
 
@@ -153,8 +154,7 @@ def main() -> None:
 
 
 def _run_before(loop: int) -> None:
-    """A loop in real time does not give up its core, and hands its priority on to nobody; this process takes one more,
-    lest it have to wait for what it watches."""
+    """Take a priority above that of a loop in real time, which does not give up its core and hands no priority on."""
     with contextlib.suppress(ProcessLookupError):
         policy = os.sched_getscheduler(loop) & ~os.SCHED_RESET_ON_FORK
         if policy not in (os.SCHED_FIFO, os.SCHED_RR):

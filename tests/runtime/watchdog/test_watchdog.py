@@ -267,7 +267,7 @@ def test_neither_the_watchdog_nor_the_stop_path_of_an_arm_imports_anything_heavy
 
 @pytest.mark.realtime
 def test_the_watchdog_of_a_loop_in_real_time_runs_before_it(counted_stop: ModuleType) -> None:
-    """Although the loop hands its priority on to nobody."""
+    """Although the loop hands no priority on to its children."""
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(7))
     try:
         made = Watched(counted_stop)
