@@ -32,7 +32,7 @@ _TABLE = TOLERANCES["float32"]
 
 
 class Measured(NamedTuple):
-    """Of one policy, as the head of this file has them."""
+    """Figures of one policy; the head of this file says what they are."""
 
     rounding: float
     apart: float

@@ -13,9 +13,9 @@ def policy_for(given: Path | None, folder: Path, rate_hz: float, patience_s: flo
 
     Args:
         given: a policy's folder; None to make one, which takes torch and half a minute.
-        folder: where.
-        rate_hz: control rate of the one that is made ...
-        patience_s: ... its longest hold, and greatest age of an observation.
+        folder: where a policy is made.
+        rate_hz: control rate of a policy that is made.
+        patience_s: longest hold and greatest age of an observation of a policy that is made.
     """
     if given:
         return Policy.load(given)

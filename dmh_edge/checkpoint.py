@@ -77,7 +77,7 @@ class Checkpoint:
     def untrained(cls, config: ModelConfig, spec: TaskSpec) -> Checkpoint:
         """Weights that training would start from: what does not depend on them can be measured with these.
 
-        Torch's generator is seeded anew, so that they are the same every time.
+        Torch's generator is seeded, so that they are the same every time.
         """
         torch.manual_seed(0)
         run = RunConfig(task=spec.name, model=config, data=DataConfig(), training=TrainingConfig())

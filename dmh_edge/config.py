@@ -55,26 +55,26 @@ class TrainingConfig(Spec):
     updates: int = Field(default=100_000, ge=1)
     """Gradient steps."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """AdamW's, at its highest."""
+    """AdamW's learning rate at its highest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: stay, or fall along half a cosine to a tenth."""
     warm_up: int = Field(default=1_000, ge=0)
     """Updates over which the learning rate rises linearly."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """AdamW's."""
+    """AdamW's weight decay."""
     beta2: float = Field(default=0.999, gt=0, lt=1)
     """AdamW's memory of squared gradients. Where one step in a thousand matters, those of the first updates must be
     forgotten soon."""
     clip_norm: float = Field(default=0.25, gt=0)
     """Largest norm of the gradient; a larger one is scaled down."""
     seed: int = Field(default=0, ge=0)
-    """Of initial weights, batches, dropout and noise."""
+    """Seed of initial weights, batches, dropout and noise."""
     log_every: int = Field(default=10, ge=1)
     """Updates per row of the logs; a row holds means over them."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Updates between checkpoints; a multiple of ``log_every``."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; ``auto`` takes a CUDA device where there is one."""
+    """Device to train on; ``auto`` takes a CUDA device where there is one."""
     autocast: Literal["auto", "off", "bfloat16"] = "auto"
     """Matrix products in bfloat16, all that is delicate in float32; ``auto`` does so on CUDA."""
 

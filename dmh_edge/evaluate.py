@@ -46,11 +46,11 @@ class Curve(Spec):
     returns: list[list[list[float]]]
     """Return by seed, task and episode."""
     per_episode: list[Interval]
-    """Of each episode."""
+    """Mean return of each episode."""
     first: Interval
-    """Of the first three episodes, or fewer: `edge_of`."""
+    """Mean return of the first three episodes, or fewer: `edge_of`."""
     last: Interval
-    """Of as many at the end."""
+    """Mean return of as many at the end."""
     improvement: Interval
     """Last minus first."""
 
@@ -81,7 +81,7 @@ class Evaluation(Spec):
     backend: str
     """What computed it."""
     hidden: list[int]
-    """Hidden tasks."""
+    """Numbers of the hidden tasks."""
     seeds: list[int]
     """Seeds of noise and environments."""
     curves: list[Curve] = Field(min_length=1)
@@ -104,7 +104,7 @@ def evaluate(
         open_session: opens the policy for a number of robots.
         task: the family of tasks.
         hidden: which of them.
-        episodes: of each task, in a row.
+        episodes: how many of each task, in a row.
         seeds: one pass over all tasks each.
         deterministic: without noise.
         progress: told after every episode.
@@ -186,7 +186,7 @@ def roll_out(
         environments: N of them, with autoreset disabled.
         choose: the agent.
         episodes: how many of each environment count.
-        seed: of the environments.
+        seed: seed of the environments.
     """
     count = environments.num_envs
     returns, finished = np.zeros((count, episodes)), np.zeros(count, np.int64)

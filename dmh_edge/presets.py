@@ -58,7 +58,7 @@ _ARM = _Task(
     data=DataConfig(batch=8, episodes_per_context=20),
     training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
 )
-#: Of a task that data bring along, whatever it is.
+#: For a task that data bring along, whatever it is.
 _OWN = _Task(chunk=5, data=DataConfig(batch=8, episodes_per_context=8), training=_SMALL)
 #: By family: `load` takes ``tmaze-1000`` for a ``tmaze``.
 _TASKS = {

@@ -5,7 +5,7 @@
     stderr          a bar with loss, speed and time left; where it is no terminal, a line now and then
 
 A run that was killed has rows behind its last checkpoint. Going on, it drops them and writes them again: the file ends
-up byte for byte as if nobody had killed it.
+up byte for byte as if the run had not been killed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TrainingLog:
     """Writes both logs of a run.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         columns: names of the numbers in a row, beside ``update``.
         step: where the run goes on from; later rows are dropped.
 

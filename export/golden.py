@@ -1,4 +1,4 @@
-"""The golden trace: what the reference computes on a random world, for everybody else to replay."""
+"""The golden trace: what the reference computes on a random world, for every backend to replay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS
 from dmh_edge.runtime.sessions.schedule import TICKS
 from dmh_edge.trace import Trace
 
-#: Of one robot, like the session that replays it before arming.
+#: One robot, as in the session that replays the trace before arming.
 _BATCH = 1
 
 

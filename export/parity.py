@@ -74,7 +74,7 @@ def check_backend(
 
     Args:
         model: float32.
-        contract: of the exported policy; its precision and rounding decide what is allowed.
+        contract: the contract of the exported policy; its precision and rounding decide what is allowed.
         open_session: opens the backend for a number of robots.
         ticks: length of the rollout.
         progress: told after every tick.

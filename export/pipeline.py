@@ -40,7 +40,7 @@ def export_policy(
     Args:
         run: folder of a run, or a checkpoint file.
         out: the policy's folder; what was there before is replaced as a whole.
-        precision: of the matrix products.
+        precision: element type of the matrix products.
         trt: whether to build TensorRT plans too.
         targets: GPU architectures for the plans; see `build_plans`.
         say: told what is being done.
@@ -142,7 +142,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
         checkpoint: the trained policy.
         run: what to call the checkpoint.
         name: what to call the policy.
-        precision: of the matrix products; in float16 the actor's cache is too.
+        precision: element type of the matrix products and of cached keys and values.
     """
     header = checkpoint.header
     return PolicyContract(

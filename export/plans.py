@@ -18,7 +18,7 @@ from dmh_edge.runtime.sessions.policy import NOTE_NAME, EngineNote, Policy
 
 #: Robots in one session: smallest, the number that is tuned for, largest.
 BATCH_PROFILE = (1, 1, 16)
-#: What an ahead-of-time build is for when nobody says: desktop Ampere, Ada and Blackwell.
+#: What an ahead-of-time build is for by default: desktop Ampere, Ada and Blackwell.
 DEFAULT_TARGETS = ("sm86", "sm89", "sm120")
 
 
@@ -26,7 +26,7 @@ def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet)
     """Build an engine beside every ONNX file of a policy, and the note that goes with them.
 
     The old note goes before the first new engine comes and the new note comes last, so that an interrupted build leaves
-    engines that nobody accepts. A build that fails leaves the old engines as they were.
+    engines that no session accepts. A build that fails leaves the old engines as they were.
 
     Args:
         policy: the checked folder.

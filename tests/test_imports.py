@@ -27,7 +27,7 @@ RANKS = (
     ("data", "robots"),
     ("runtime", "config"),
     ("faults", "checkpoint", "training_log", "presets"),
-    ("export", "evaluate"),
+    ("export", "evaluate", "learner"),
     ("train", "plots"),
     ("bench",),
     ("console", "studies"),
@@ -40,7 +40,18 @@ RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 IMPORT_TORCH_LATE = ("cli", "api")
 
 # Everything else imports, and in part runs, where torch is not installed.
-NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "train", "bench", "export", "studies")
+NEEDS_TORCH = (
+    "models",
+    "data.batches",
+    "config",
+    "presets",
+    "checkpoint",
+    "learner",
+    "train",
+    "bench",
+    "export",
+    "studies",
+)
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",

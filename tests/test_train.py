@@ -14,15 +14,14 @@ import torch
 from dmh_edge import config, presets
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.data.contexts import ContextSampler
-from dmh_edge.data.episodes import Episodes
-from dmh_edge.data.generate import generate, generated
+from dmh_edge.data.generate import generate
 from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ArtifactError, ConfigError, DataError
 from dmh_edge.files import TEMPORARY_PREFIX
+from dmh_edge.learner import Learner
 from dmh_edge.models import mamba
-from dmh_edge.task import Element
 from dmh_edge.tasks import darkroom
-from dmh_edge.train import Learner, learning_rate, train
+from dmh_edge.train import train
 from dmh_edge.training_log import EVENTS_NAME, LOG_NAME, TrainingLog
 from waiting import PATIENCE_S
 
@@ -60,7 +59,7 @@ def _one_thread():
 
 def make_data(folder, seed=0):
     task = dataclasses.replace(darkroom.TASK, train_ids=darkroom.TRAIN_IDS[:4])
-    generate(task, folder, 1, 3, seed=seed, progress=lambda done, total: None)
+    generate(task, folder, 1, 3, seed=seed)
     return folder
 
 
@@ -289,19 +288,12 @@ def test_a_run_goes_on_with_another_number_of_workers(reference, data, tmp_path)
 
 def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
     on_disk, in_memory = tmp_path / "on-disk", tmp_path / "in-memory"
-    generate(darkroom.TASK, tmp_path / "data", None, None, 0, lambda done, total: None)
+    generate(darkroom.TASK, tmp_path / "data", None, None, 0)
     for folder, source in ((on_disk, tmp_path / "data"), (in_memory, None)):
         train(tiny("training.updates=2"), source, folder)
     one, other = (Checkpoint.load(folder) for folder in (on_disk, in_memory))
     assert one.header.data_sha256 == other.header.data_sha256
     assert one.weights_sha256 == other.weights_sha256
-
-
-def test_an_episode_that_is_longer_than_the_task_allows_is_refused(tmp_path):
-    data = generated(darkroom.TASK, 1, 2)
-    short = dataclasses.replace(data, spec=data.spec.model_copy(update={"horizon": 19}))
-    with pytest.raises(DataError, match="an episode of the data has 20 steps, but the horizon of 'darkroom' is 19"):
-        Learner(tiny(), short, darkroom.TRAIN_IDS, torch.device("cpu"))
 
 
 def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_are(tmp_path, monkeypatch):
@@ -313,7 +305,7 @@ def test_tasks_that_are_held_out_change_what_is_learned_and_not_which_data_they_
         original(self, episodes, **settings)
 
     monkeypatch.setattr(ContextSampler, "__init__", watched)
-    generate(darkroom.TASK, tmp_path / "data", 1, 2, 0, lambda done, total: None)
+    generate(darkroom.TASK, tmp_path / "data", 1, 2, 0)
     of_all = train(tiny("training.updates=1"), tmp_path / "data", tmp_path / "all")
     assert re.fullmatch(r"1 updates in \d+ s: .+ per second, of which .+% waiting for data; loss [\d.]+", str(of_all))
     summary = train(tiny("training.updates=1", "data.hold_out=20"), tmp_path / "data", tmp_path / "few")
@@ -369,28 +361,6 @@ def test_without_the_second_branch_no_sub_goal_is_logged(data, tmp_path):
     (row,) = rows(tmp_path)
     assert "subgoal" not in row
     assert row["loss"] == row["memory"]
-
-
-def test_continuous_observations_are_normalised_with_the_mean_and_deviation_of_the_data(data):
-    episodes = Episodes.load(data)
-    plain = tuple(Element(name=name, low=0, high=8) for name in "xy")
-    spec = darkroom.SPEC.model_copy(update={"observation": plain})
-    learner = Learner(tiny(), dataclasses.replace(episodes, spec=spec), darkroom.TASK.train_ids, torch.device("cpu"))
-    features = learner.model.encoder(torch.from_numpy(episodes.observation))
-    torch.testing.assert_close(features.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(features.std(0), torch.ones(2), atol=1e-5, rtol=0)
-
-
-def test_the_learning_rate_rises_then_stays_or_falls_to_a_tenth():
-    constant = tiny(
-        "training.updates=100", "training.warm_up=10", "training.learning_rate=1", "training.schedule=constant"
-    ).training
-    cosine = constant.model_copy(update={"schedule": "cosine"})
-    for schedule in (constant, cosine):
-        assert [learning_rate(schedule, update) for update in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1, 1])
-    assert learning_rate(constant, 99) == 1
-    assert learning_rate(cosine, 55) == pytest.approx(0.55)
-    assert learning_rate(cosine, 100) == pytest.approx(0.1)
 
 
 NURSERY = """

@@ -54,8 +54,8 @@ class MambaTimes:
     """Seconds of each side at some sizes.
 
     Attributes:
-        sizes: at which.
-        threads: PyTorch's.
+        sizes: sizes of block and input.
+        threads: threads of PyTorch.
         seconds: forward and backward pass of every turn, by side.
     """
 
@@ -69,7 +69,7 @@ class MambaTimes:
         return theirs / ours
 
     def table(self) -> Table:
-        """For people."""
+        """A table for people."""
         turns = len(self.seconds[OURS])
         title = f"one Mamba block, {self.sizes}, threads: {self.threads}, turns: {turns}"
         table = Table(title=title, title_justify="left")
@@ -114,7 +114,7 @@ def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress)
     """Time ours and the rivals at some sizes.
 
     Args:
-        sizes: of block and input.
+        sizes: sizes of block and input.
         rivals: names from `RIVALS`.
         turns: forward and backward passes of each side.
         progress: called with what runs, and how far it is.

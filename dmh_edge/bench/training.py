@@ -24,13 +24,13 @@ from torch.utils.hooks import RemovableHandle
 
 from dmh_edge.config import RunConfig
 from dmh_edge.data.generate import generated
+from dmh_edge.learner import Learner
 from dmh_edge.models import mamba
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.models.sequence import SequencePolicy
 from dmh_edge.progress import Progress
 from dmh_edge.tasks.family import Task
-from dmh_edge.train import Learner
 
 SCAN, MEMORY, ACTOR, LOSS = "scan", "rest of the memory", "actor", "heads and loss"
 BACKBONE = "rest of the backbone"
@@ -47,7 +47,7 @@ def parts(model: PolicyModel) -> tuple[tuple[str, nn.Module], ...]:
 
 
 def rows(model: PolicyModel) -> tuple[Row, ...]:
-    """Of the table: a part, and which pass of it; some have no backward pass."""
+    """Rows of the table: a part, and which pass of it; some have no backward pass."""
     charged = dict.fromkeys((SCAN, *(part for part, _ in parts(model))))
     return (
         *((part, way) for part in charged for way in ("forward", "backward")),
@@ -61,9 +61,9 @@ class StepProfile:
 
     Attributes:
         updates: how many were measured.
-        threads: PyTorch's.
+        threads: threads of PyTorch.
         batch, tokens: contexts in an update, and tokens of the longest scan in each.
-        seconds: of each row, the median over updates.
+        seconds: by row, the median over updates.
         slowdown: median time of an update with the clock over that of one without it.
     """
 
@@ -80,7 +80,7 @@ class StepProfile:
         return {row: seconds / whole for row, seconds in self.seconds.items()}
 
     def table(self) -> Table:
-        """For people."""
+        """A table for people."""
         title = (
             f"a training step, {sum(self.seconds.values()) * 1e3:.1f} ms: batch {self.batch}, {self.tokens:,} tokens, "
             f"threads: {self.threads}, updates: {self.updates}"
@@ -138,7 +138,7 @@ class _Clock:
 
     Attributes:
         seconds: by row.
-        tokens: of the longest sequence that the scan has seen.
+        tokens: tokens of the longest sequence that the scan has seen.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class _Clock:
     def claim(self, part: str, inputs: Iterable[Tensor], output: Tensor) -> None:
         """The nodes between inputs and output, if no part within has claimed them, are this part's backward pass.
 
-        Nobody is charged for the search. Nodes that add up a parameter's gradient go with the node before them.
+        The search is charged to no part. Nodes that add up a parameter's gradient go with the node before them.
         """
         began = time.perf_counter()
         row, visited = (part, "backward"), {tensor.grad_fn for tensor in inputs}

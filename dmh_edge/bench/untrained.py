@@ -22,8 +22,8 @@ def untrained(name: str, sizes: DMHConfig, folder: Path) -> tuple[DMH, Policy]:
     """A DM-H on Darkroom, as a model and as ONNX files; there is neither a golden trace nor a hash.
 
     Args:
-        name: of the policy.
-        sizes: of the model.
+        name: name of the policy.
+        sizes: sizes of the model.
         folder: for the files; made if need be.
     """
     checkpoint = Checkpoint.untrained(sizes, find("darkroom").spec)
@@ -35,7 +35,7 @@ def exported(sizes: DMHConfig, folder: Path, rate_hz: float, patience_s: float) 
     """A DM-H on Darkroom as `dmh-edge export` makes it, proof of parity and golden trace included: `run` takes it.
 
     Args:
-        sizes: of the model.
+        sizes: sizes of the model.
         folder: for the policy; its checkpoint comes to lie beside it.
         rate_hz: control rate, in place of Darkroom's.
         patience_s: longest hold and greatest age of an observation, in place of Darkroom's.

@@ -50,7 +50,7 @@ def data(
 
     found = tasks.find(task)
     with console.bars() as told:
-        generate(found, out, histories, episodes, seed, lambda done, total: told("episodes", done, total))
+        generate(found, out, histories, episodes, seed, told)
     console.say(f"wrote {out}")
 
 

@@ -1,21 +1,22 @@
 """Learning histories without a learner: an expert whose doubts are annealed away over the episodes of a history.
 
-The behaviour follows the expert towards what it believes to be hidden, and anew decides every so often what to believe:
-with probability ``noise`` some training task drawn at random, else the truth. ``noise`` falls from 1 in the first
-episode of a history to 0 in the last, so that an agent seems to learn. Beside each action taken stands the expert's.
+The behaviour follows the expert towards what it believes to be hidden. Every so often it decides again what to
+believe: with probability ``noise`` some training task drawn at random, else the truth. ``noise`` falls from 1 in the
+first episode of a history to 0 in the last, so that an agent seems to learn. Beside each action taken stands the
+expert's.
 
 Why not random actions: an agent that learns in context goes, like this one, straight to wrong places. Where histories
 stumble at random until they know, going straight betrays what is hidden, and who imitates them believes its own steps.
 Random torques, besides, spin an arm at 60 rad/s.
 
 What a wrong belief does is the task's: it goes to another cell, takes one action for another, turns into the wrong arm
-of a maze, or lets an arm sag. Nobody is wrong about how many stages of an episode are done.
+of a maze, or lets an arm sag. No belief is wrong about how many stages of an episode are done.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from dmh_edge.data import minari_files
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.errors import ConfigError, MissingExtraError
+from dmh_edge.progress import Progress, silent
 from dmh_edge.task import DiscreteAction
 from dmh_edge.tasks.family import Task, phase_of
 
@@ -42,7 +44,7 @@ def generate(
     histories_per_task: int | None,
     episodes_per_history: int | None,
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress = silent,
 ) -> None:
     """Write learning histories of all training tasks as a Minari data set, whole or not at all.
 
@@ -52,7 +54,7 @@ def generate(
         histories_per_task: independent histories per hidden task; None for as many as the task says are enough.
         episodes_per_history: episodes from random to expert; None likewise.
         seed: equal seeds make equal data.
-        progress: called with the number of episodes written and their total.
+        progress: told how many episodes are written.
 
     Raises:
         ConfigError: a number that cannot be used.
@@ -65,7 +67,7 @@ def generate(
         def parts() -> Iterator[list[EpisodeBuffer]]:
             for number, columns in enumerate(_histories(task, environments, plan)):
                 yield _buffers(columns, plan, number)
-                progress((number + 1) * len(plan.hidden), plan.episodes * len(plan.hidden))
+                progress("episodes", (number + 1) * len(plan.hidden), plan.episodes * len(plan.hidden))
 
         generation = {"seed": seed, "histories_per_task": plan.histories, "episodes_per_history": plan.episodes}
         algorithm = "scripted expert, noise annealed over each history"
@@ -119,7 +121,7 @@ class _Plan:
         history: ``[N]``: number of the history among those of the same hidden task.
         histories: per hidden task.
         episodes: per history.
-        seed: of everything.
+        seed: seed of every random generator.
     """
 
     hidden: NDArray[np.int64]

@@ -82,7 +82,7 @@ def write(
 
 
 def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
-    """Of one observation and of one action, as gymnasium has them."""
+    """Spaces of one observation and one action, as gymnasium has them."""
     from gymnasium.spaces import Box, Discrete
 
     def box(elements: Sequence[Element]) -> Box:

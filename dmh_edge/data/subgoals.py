@@ -9,7 +9,8 @@ from dmh_edge.data.episodes import Episodes
 
 
 def valuable_subgoals(episodes: Episodes, chunk: int) -> NDArray[np.int64]:
-    """For a chunk that starts at step i, the j in i < j <= T that maximises (r_i + ... + r_{j-1}) / (j - i).
+    """The valuable sub-goal of every chunk: for one that starts at step i, the j in i < j <= T that maximises
+    (r_i + ... + r_{j-1}) / (j - i).
 
     The earliest j on ties. T is the episode's length, so the sub-goal may be its final observation.
 
@@ -30,7 +31,7 @@ def valuable_subgoals(episodes: Episodes, chunk: int) -> NDArray[np.int64]:
     first_chunk = np.cumsum(count) - count
     for index, start in enumerate(range(0, longest, chunk)):
         rows = np.flatnonzero(length > start)
-        # Summed anew from each start and not as a difference of two running sums: equal averages stay equal.
+        # Summed from each start again and not as a difference of two running sums: equal averages stay equal.
         average = np.cumsum(reward[rows, start:], axis=1) / (1 + steps[: longest - start])
         average[~inside[rows, start:]] = -np.inf
         best[first_chunk[rows] + index] = start + 1 + average.argmax(axis=1)

@@ -164,7 +164,7 @@ class Attentive(Backbone):
         )
 
     def _rotation(self, place: Tensor) -> Rotation:
-        """Of the G tokens of each step, which share its place: ``[B, T] -> [B, 1, TG, d/H/2]`` each."""
+        """Cosine and sine for the G tokens of each step, which share a place: ``[B, T] -> [B, 1, TG, d/H/2]``."""
         place = place.repeat_interleave(self.tokens, 1)
         return self.cosine[place].unsqueeze(1), self.sine[place].unsqueeze(1)
 

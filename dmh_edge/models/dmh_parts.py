@@ -37,7 +37,7 @@ class DMHConfig(MambaSizes):
     heads: int = Field(default=4, ge=1)
     """Attention heads; the paper's 3 do not divide its width of 128."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """In the actor."""
+    """Dropout in the actor."""
     return_conditioned: bool = True
     """Whether the memory reads the return-to-go: the paper's equation 2 has none, its table and code do."""
     subgoal_weight: float = Field(default=0.5, ge=0)
@@ -172,7 +172,8 @@ class Actor(nn.Module):
         Args:
             subgoal: ``[B, Z]``.
             features: ``[B, E]``.
-            action, reward: of the step before, ``[B, A]`` or ``[B]``, and ``[B]``.
+            action: action of the step before, ``[B, A]`` or ``[B]``.
+            reward: reward of the step before, ``[B]``.
             place: int64 ``[B]``, which step of the chunk this is. Where it is 0 there is no step before: its tokens go
                 to the last two slots, which no query reads.
             key, value: caches of `Transformer.step` with 4c slots.
@@ -200,8 +201,8 @@ class Actor(nn.Module):
 
 
 def _places(chunk: int) -> tuple[Tensor, Tensor]:
-    """For each of c places in a chunk: the slots ``[c, 4]`` of the new tokens a, r, z, s, and what each sees, bool
-    ``[c, 4, 4c + 4]``: the cache, then the new tokens."""
+    """Slots ``[c, 4]`` of the new tokens a, r, z, s, by place in a chunk, and what each token sees, bool
+    ``[c, 4, 4c + 4]``: first of the cache, then of the new tokens."""
     first = 4 * torch.arange(chunk)[:, None] - 2  # [c, 1]: slot of the first new token, below 0 where a chunk begins
     offsets = torch.arange(4)
     slots = torch.remainder(first + offsets, 4 * chunk)

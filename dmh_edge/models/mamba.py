@@ -169,7 +169,7 @@ class Mamba(nn.Module):
 
     Args:
         layers: number of blocks.
-        sizes: of each `MambaBlock`.
+        sizes: sizes of each `MambaBlock`.
     """
 
     def __init__(self, layers: int, sizes: MambaSizes) -> None:

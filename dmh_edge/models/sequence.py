@@ -58,7 +58,7 @@ class SequenceConfig(Spec):
     layers: int = Field(default=3, ge=1)
     """Blocks of the backbone."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Of the tokens, and within attention and perceptrons."""
+    """Dropout on the tokens, and within attention and perceptrons."""
     levels: Levels = "one-hot"
     """How whole-number observations are read."""
 
@@ -251,7 +251,7 @@ class SequencePolicy(PolicyModel):
         )
 
     def _before(self, action: Tensor, start: Tensor) -> Tensor:
-        """The action before, as features ``[..., A]``: none where an episode starts from nothing."""
+        """The action before, as features ``[..., A]``: zeros where an episode starts from nothing."""
         return action if self.config.across_episodes else action * (~start).unsqueeze(-1)
 
     def _group(self, seen: Tensors) -> Tensor:

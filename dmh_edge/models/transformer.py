@@ -58,7 +58,7 @@ class TransformerBlock(nn.Module):
             visible: which of T keys each of Q queries sees, bool ``[Q, T]`` or ``[B, 1, Q, T]``; None where Q = T and
                 each sees itself and all before it.
             answers: which Q of the T tokens go on to the next layer.
-            rotation: of queries and keys.
+            rotation: turns queries and keys; None leaves them.
 
         Returns:
             output ``[B * Q, d]``.
@@ -84,10 +84,10 @@ class TransformerBlock(nn.Module):
 
         Args:
             x: ``[B * G, d]``.
-            penalty: ``[B, 1, G, S + G]``: of the cache, then of the new tokens.
+            penalty: ``[B, 1, G, S + G]``, added to scores: first for the cache, then for the new tokens.
             key, value: cache ``[B, H, S, d/H]``.
             answers: how many of the new tokens, from the last backwards, go on to the next layer.
-            rotation: of the new tokens; the cached keys have theirs.
+            rotation: turns the new tokens; the cached keys are turned already.
 
         Returns:
             output ``[B * answers, d]``, and the new keys and values ``[B, H, G, d/H]``.
@@ -132,7 +132,7 @@ class Transformer(nn.Module):
 
     Args:
         layers: number of blocks.
-        width, heads, dropout: of each `TransformerBlock`.
+        width, heads, dropout: as in `TransformerBlock`.
     """
 
     def __init__(self, layers: int, width: int, heads: int, dropout: float) -> None:
@@ -156,7 +156,7 @@ class Transformer(nn.Module):
             x: ``[B, T, d]``.
             answers: which tokens.
             visible: which tokens each one sees, bool ``[T, T]`` or ``[B, 1, T, T]``; None for itself and all before.
-            rotation: of the tokens' positions.
+            rotation: turns the tokens by their positions.
         """
         batch, length, width = x.shape
         last = visible
@@ -192,7 +192,7 @@ class Transformer(nn.Module):
             penalty: ``[B, G, S + G]``: for slots of the cache and for the new tokens, 0 where a new token sees them.
             slots: where the new tokens go, int64 ``[B, G]``.
             key, value: caches ``[layers, B, H, S, d/H]``.
-            rotation: of the new tokens' positions.
+            rotation: turns the new tokens by their positions.
 
         Returns:
             output ``[B, d]``, and both caches with the new tokens in them.

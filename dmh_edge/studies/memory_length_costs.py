@@ -14,6 +14,7 @@ import torch
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.data.generate import generated
+from dmh_edge.learner import Learner
 from dmh_edge.models.build import build
 from dmh_edge.presets import load
 from dmh_edge.runtime.sessions.ort import OrtSession
@@ -23,7 +24,6 @@ from dmh_edge.studies.memory_length_plan import CONSTANT, LENGTHS, SYSTEMS, want
 from dmh_edge.studies.stopwatch import Side, Times, endless_episode, in_turns
 from dmh_edge.studies.study import Budget
 from dmh_edge.studies.workers import spawning
-from dmh_edge.train import Learner
 
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
 #: Steps of a turn, and the length from which those of dt are few, as each of them is long.

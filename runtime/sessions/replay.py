@@ -152,7 +152,7 @@ def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparis
     """Run a trace's inputs through a session from the trace's own initial state, and compare what comes out.
 
     Args:
-        trace: of as many robots as the session has.
+        trace: a trace of as many robots as the session has.
         session: its state is overwritten.
         ticks: how many from the start; None for all, after which the final state is compared as well.
 

@@ -1,7 +1,7 @@
 """A session: one policy, its state and its buffers, on one backend.
 
 ``step`` proposes: it computes outputs and a next state, and changes nothing that a second ``step`` would notice.
-``commit`` adopts the proposal. A proposal that nobody commits is simply forgotten.
+``commit`` adopts the proposal. A proposal that is not committed is simply forgotten.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dmh_edge.tasks import find
 def darkroom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """65 hidden tasks, one history of 4 episodes each."""
     folder = tmp_path_factory.mktemp("data") / "darkroom-v0"
-    generate(find("darkroom"), folder, 1, 4, seed=0, progress=lambda done, total: None)
+    generate(find("darkroom"), folder, 1, 4, seed=0)
     return folder
 
 

@@ -23,10 +23,6 @@ from dmh_edge.tasks.family import Task
 DARKROOM = find("darkroom")
 
 
-def ignore(done: int, total: int) -> None:
-    pass
-
-
 def few(task: Task, count: int) -> Task:
     return dataclasses.replace(task, train_ids=task.train_ids[:count])
 
@@ -83,7 +79,7 @@ def test_equal_seeds_make_equal_data_and_others_do_not(tmp_path: Path) -> None:
     for name, task, seed in [
         (a, t, s) for t in ("darkroom", "dark-reacher") for a, s in (("a", 5), ("b", 5), ("c", 6))
     ]:
-        generate(few(find(task), 3), tmp_path / name, 2, 2, seed=seed, progress=ignore)
+        generate(few(find(task), 3), tmp_path / name, 2, 2, seed=seed)
         digests.append(Episodes.load(tmp_path / name).sha256)
     assert digests[0] == digests[1] != digests[2]
     assert digests[3] == digests[4] != digests[5]
@@ -92,7 +88,7 @@ def test_equal_seeds_make_equal_data_and_others_do_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["darkroom", "key-to-door", "tmaze-30", "dark-payload"])
 def test_what_is_made_in_memory_is_what_would_be_read_from_a_file(name: str, tmp_path: Path) -> None:
     task = dataclasses.replace(few(find(name), 3), histories_per_task=2, episodes_per_history=3)
-    generate(task, tmp_path / "data", None, None, seed=4, progress=ignore)
+    generate(task, tmp_path / "data", None, None, seed=4)
     made, read = generated(task, seed=4), Episodes.load(tmp_path / "data", task.spec)
     for field in dataclasses.fields(Episodes):
         ours, theirs = getattr(made, field.name), getattr(read, field.name)
@@ -171,7 +167,7 @@ def test_episodes_of_different_lengths_end_where_each_ends() -> None:
 
 
 def test_histories_of_one_task_differ(tmp_path: Path) -> None:
-    generate(few(DARKROOM, 5), tmp_path / "data", 2, 3, seed=0, progress=ignore)
+    generate(few(DARKROOM, 5), tmp_path / "data", 2, 3, seed=0)
     data = Episodes.load(tmp_path / "data")
     assert data.history.tolist() == ([0] * 5 + [1] * 5) * 3
     assert data.hidden[:5].tolist() == data.hidden[5:10].tolist()
@@ -180,7 +176,7 @@ def test_histories_of_one_task_differ(tmp_path: Path) -> None:
 
 def test_continuous_actions_and_observations_survive_unchanged(tmp_path: Path) -> None:
     task = few(find("dark-reacher"), 2)
-    generate(task, tmp_path / "data", 1, 2, seed=0, progress=ignore)
+    generate(task, tmp_path / "data", 1, 2, seed=0)
     data = Episodes.load(tmp_path / "data", task.spec)
     assert data.action.shape == (200, 2)
     assert data.action.dtype == data.observation.dtype == np.float32
@@ -192,34 +188,34 @@ def test_continuous_actions_and_observations_survive_unchanged(tmp_path: Path) -
 
 def test_without_numbers_the_task_says_how_much_is_enough(tmp_path: Path) -> None:
     task = dataclasses.replace(few(DARKROOM, 2), histories_per_task=3, episodes_per_history=2)
-    generate(task, tmp_path / "data", None, None, seed=0, progress=ignore)
+    generate(task, tmp_path / "data", None, None, seed=0)
     assert Episodes.load(tmp_path / "data").history.tolist() == [0, 0, 1, 1, 2, 2] * 2
 
 
 def test_a_relative_folder_lies_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    generate(few(find("darkroom"), 1), Path("data/relative"), 1, 2, 0, ignore)
+    generate(few(find("darkroom"), 1), Path("data/relative"), 1, 2, 0)
     assert len(Episodes.load(Path("data/relative"), None).length) == 2
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     generate(few(DARKROOM, 2), tmp_path / "data", 1, 3, seed=0, progress=lambda *now: told.append(now))
-    assert told == [(2, 6), (4, 6), (6, 6)]
+    assert told == [("episodes", 2, 6), ("episodes", 4, 6), ("episodes", 6, 6)]
 
 
 @pytest.mark.parametrize("numbers", [(0, 3), (3, 0)])
 def test_a_number_below_one_is_refused_by_name(tmp_path: Path, numbers: tuple[int, int]) -> None:
     with pytest.raises(ConfigError, match=r"per_(task|history): got 0, expected at least 1"):
-        generate(DARKROOM, tmp_path / "data", *numbers, seed=0, progress=ignore)
+        generate(DARKROOM, tmp_path / "data", *numbers, seed=0)
 
 
 def test_a_failure_on_the_way_leaves_the_old_data_set_and_nothing_else(tmp_path: Path) -> None:
-    def fail(done: int, total: int) -> None:
+    def fail(name: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     out = tmp_path / "data"
-    generate(few(DARKROOM, 2), out, 1, 2, seed=0, progress=ignore)
+    generate(few(DARKROOM, 2), out, 1, 2, seed=0)
     before = Episodes.load(out).sha256
     with pytest.raises(KeyboardInterrupt):
         generate(few(DARKROOM, 2), out, 1, 2, seed=1, progress=fail)
@@ -232,7 +228,7 @@ import sys
 from pathlib import Path
 from dmh_edge.data.generate import generate, generated
 from dmh_edge.tasks import find
-generate(find("darkroom"), Path(sys.argv[1]), 1, 30, seed=0, progress=lambda done, total: print(done, flush=True))
+generate(find("darkroom"), Path(sys.argv[1]), 1, 30, seed=0, progress=lambda *now: print(*now, flush=True))
 """
 
 
