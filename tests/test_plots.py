@@ -63,3 +63,19 @@ def test_places_on_x_are_marked_and_x_begins_where_the_lines_do(tmp_path, monkey
     assert axes.get_xlim() == (0, 40)
     assert axes.lines[1].get_xdata() == [20, 20]
     assert [text.get_text() for text in axes.texts] == ["control period"]
+
+
+def test_lines_of_the_same_colour_differ_and_many_bands_are_faint(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    few, many = (
+        plots.Panel("t", "x", "y", [plots.Line(str(k), [1, 2], [k, k], [k, k], [k, k + 1]) for k in range(count)])
+        for count in (6, 14)
+    )
+    plots.draw([few, many], tmp_path / "many.png")
+    left, right = drawn[0].axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in right.lines}) == 14
+    assert max(band.get_alpha() for band in right.collections) < min(band.get_alpha() for band in left.collections)
