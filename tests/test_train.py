@@ -286,7 +286,9 @@ def test_a_run_goes_on_with_another_number_of_workers(reference, data, tmp_path)
         train(tiny("data.batch=3"), data, tmp_path, resume=True)
 
 
-def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path):
+def test_without_a_data_set_the_task_makes_one_in_memory(tmp_path, monkeypatch):
+    for name, count in (("histories_per_task", 2), ("episodes_per_history", 3)):
+        monkeypatch.setitem(vars(darkroom.TASK), name, count)  # less than is enough to learn from
     on_disk, in_memory = tmp_path / "on-disk", tmp_path / "in-memory"
     generate(darkroom.TASK, tmp_path / "data", None, None, 0)
     for folder, source in ((on_disk, tmp_path / "data"), (in_memory, None)):

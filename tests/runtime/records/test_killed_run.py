@@ -20,14 +20,15 @@ from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 from waiting import PATIENCE_S
 
+TICKS = 300
 CONTRACT = fake_contract(TWO_JOINTS)
 
 
 def run(out: Path, state: Path) -> None:
-    """A thousand ticks, from what was learned before."""
+    """Some ticks, from what was learned before."""
     clock = FakeClock()
     options = Run(
-        limits=Limits(ticks=1_000),
+        limits=Limits(ticks=TICKS),
         timing=Timing(clock=clock),
         learned=Learned(state),
         keeping=Keeping(out),
@@ -56,7 +57,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
         finished += process.exitcode == 0
         load_state(state, FakeSession(CONTRACT, 1), "policy")  # the old one or the new one, and whole
         if (out / TRACE_NAME).exists():
-            assert Trace.load(out / TRACE_NAME).ticks == 1_000
+            assert Trace.load(out / TRACE_NAME).ticks == TICKS
         if (out / SUMMARY_NAME).exists():
-            assert parse(Summary, (out / SUMMARY_NAME).read_text(), "summary").ticks == 1_000
+            assert parse(Summary, (out / SUMMARY_NAME).read_text(), "summary").ticks == TICKS
     assert finished < 20

@@ -1,11 +1,12 @@
 """A committed policy on the fake robot, which watches what the loop's thread costs once it is warm.
 
-    steady_loop.py POLICY TICKS HORIZON CLOCK REALTIME NOISE
+    steady_loop.py POLICY TICKS HORIZON CLOCK REALTIME NOISE [traced]
 
 CLOCK is ``machine`` (500 Hz in real time) or ``fake`` (as fast as it goes). NOISE is what the robot does in each write
 beside what it should: ``quiet`` nothing, ``calls`` a system call, ``keeps`` 16 bytes for good, ``maps`` a page that was
-never touched. The warm-up, 2,600 ticks, and the rest are set apart by `os.getsid`, which nothing else calls. Prints one
-line of JSON: page faults of the loop's thread per 500 ticks, and growth of traced memory.
+never touched. With ``traced`` memory is traced, from here on: imports take much longer under it. The warm-up, 2,600
+ticks, and the rest are set apart by `os.getsid`, which nothing else calls. Prints one line of JSON: page faults of the
+loop's thread per 500 ticks, and growth of traced memory.
 """
 
 from __future__ import annotations
@@ -70,13 +71,15 @@ class Robot(FakeRobot):
 
 
 def main() -> None:
-    folder, ticks, horizon, which, realtime, noise = sys.argv[1:]
+    folder, ticks, horizon, which, realtime, noise, *traced = sys.argv[1:]
     policy = Policy.load(Path(folder))
     patience = {"max_hold_s": PATIENCE_S, "max_observation_age_s": PATIENCE_S}
     task = policy.contract.task.model_copy(update={"rate_hz": RATE_HZ, "horizon": int(horizon), **patience})
     policy = Policy(policy.folder, policy.contract.model_copy(update={"task": task}), policy.sha256)
     clock: Clock = FakeClock(NS_PER_S) if which == "fake" else MonotonicClock()
     robot = Robot(task, clock, int(ticks), noise)
+    if traced:
+        tracemalloc.start()
     with tempfile.TemporaryDirectory() as records:
         run = Run(
             limits=Limits(ticks=WARM_UP + int(ticks) + 1),
