@@ -1,4 +1,4 @@
-"""What the commands show: progress on stderr, results on stdout."""
+"""What the commands show: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dmh_edge.contract import ParityFigure
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness
 
-if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
+if TYPE_CHECKING:  # it imports gymnasium, which a robot need not have
     from dmh_edge.evaluate import Evaluation
 
-#: Columns of a table where there is no terminal: SHA-256 and tensor names should not be cut.
+#: Columns of a table where there is no terminal, so that no SHA-256 and no tensor name is cut.
 _WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else _WIDTH)
@@ -26,13 +26,13 @@ err = Console(stderr=True, soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """One line of what is going on."""
+    """Print one line about what is being done."""
     err.print(message, style="dim", highlight=False, markup=False)
 
 
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars, one per name, for ``told(name, done, total)``; nothing where stderr is no terminal."""
+    """Show a progress bar for each name that ``told(name, done, total)`` gets; none where stderr is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         ids = {}
@@ -46,7 +46,7 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def parity_table(figures: Sequence[ParityFigure]) -> Table:
-    """One row per link."""
+    """Make a table of parity figures, one row per link."""
     table = Table(title="parity: |reference - candidate| / max(1, max|reference|)", title_justify="left")
     for heading in ("reference", "candidate"):
         table.add_column(heading)
@@ -60,7 +60,7 @@ def parity_table(figures: Sequence[ParityFigure]) -> Table:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """One row per agent."""
+    """Make a table of returns, one row per agent."""
     from dmh_edge.evaluate import edge_of
 
     tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
@@ -79,7 +79,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def policy_tables(policy: Policy) -> Iterator[Table]:
-    """All that an operator should know before arming: task, tensors, files, provenance, parity."""
+    """Make the tables that an operator reads before arming: task, tensors, files, provenance and parity."""
     contract = policy.contract
     task, provenance = contract.task, contract.provenance
 
