@@ -30,8 +30,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-# One thread for each of the two workers: more would only wait for each other. One test opens a page in Chromium, which
-# .ci/run installs and pip cannot.
+# One thread for each of the two workers: more would only wait for each other. Tests that need what this machine lacks (a
+# GPU, Chromium, real-time priority) are not run, and the summary says so.
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
 

@@ -2,10 +2,10 @@
 
     python benchmarks/inject_faults.py --count 200
 
-Every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as long as
-it takes. A stop by signal is asked for from another process, at a moment that has nothing to do with the loop's slots.
-Exit code 1 when the monitor found anything. A silence can also be the machine's, when it does not let the process run
-for longer than the robot waits (0.1 s): each is printed with what the loop made of it, to be judged on a quiet machine.
+Injects every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as
+long as it takes. A signal is sent from another process, at a moment that has nothing to do with the loop's slots. The
+exit code is 1 when the monitor found a violation. A silence can also come from the machine, when it does not let the
+process run for longer than the robot waits (0.1 s): judge a silence on a quiet machine.
 """
 
 from __future__ import annotations
@@ -22,24 +22,29 @@ from rich.progress import track
 from rich.table import Table
 
 from dmh_edge.faults.injection import MODES, Outcome, faults_of, inject
+from dmh_edge.faults.when import When
 
-#: Where a fault begins, and how long it lasts, in steps.
-WAYS = ({"at": 7, "lasts": 1, "ticks": 20}, {"at": 9, "lasts": 1, "horizon": 8, "ticks": 20}, {"at": 7, "lasts": None})
+#: When a fault shows, and in a run of how many steps and of what horizon.
+WAYS = (
+    (When(at=7, lasts=1), {"ticks": 20}),
+    (When(at=9, lasts=1), {"ticks": 20, "horizon": 8}),
+    (When(at=7), {}),
+)
 
 
 def main() -> None:
     """Inject, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="injections in all")
-    parser.add_argument("--seed", type=int, default=0, help="of their order, and of the policy's noise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of their order and of the policy's noise")
     arguments = parser.parse_args()
 
-    cases = [(fault, mode, way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
+    cases = [(fault, mode, *way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
     random.Random(arguments.seed).shuffle(cases)
     by_fault: dict[str, list[Outcome]] = collections.defaultdict(list)
     chosen = list(itertools.islice(itertools.cycle(cases), arguments.count))
-    for number, (fault, mode, way) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
-        by_fault[fault].append(inject(fault, mode, seed=arguments.seed + number, **way))
+    for number, (fault, mode, when, run) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
+        by_fault[fault].append(inject(fault, mode, when, seed=arguments.seed + number, **run))
 
     table = Table(
         title=f"{arguments.count} injections at 50 Hz, as the monitor in the robot saw them", title_justify="left"

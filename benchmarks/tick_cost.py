@@ -38,6 +38,7 @@ from some_policy import policy_for
 from dmh_edge import console
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.errors import DmhEdgeError
+from dmh_edge.intervals import intervals
 from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.runtime import operate as runtime_operate
 from dmh_edge.runtime.guard.guard import Guard
@@ -63,7 +64,6 @@ _PATIENT = GuardSettings(late_window=1000, late_slots=1000)
 _ENDLESS = 10**9
 #: The first ticks of a run fill its caches.
 _WARM_UP = 50
-_RESAMPLES = 4000
 
 
 class Stopwatch:
@@ -207,10 +207,8 @@ def _silenced() -> Iterator[None]:
 
 def difference(ones: Sequence[float], others: Sequence[float]) -> str:
     """Mean of others minus ones, round by round, with its interval."""
-    differences = np.subtract(others, ones)
-    picked = np.random.default_rng(0).integers(len(differences), size=(_RESAMPLES, len(differences)))
-    low, high = np.percentile(differences[picked].mean(axis=1), (2.5, 97.5))
-    return f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    (found,) = intervals(np.subtract(others, ones)[None, :, None])
+    return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def tables(found: dict[str, list[NDArray[np.float64]]], guard: Sequence[NDArray[np.float64]]) -> Iterator[Table]:

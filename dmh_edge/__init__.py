@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmh_edge.api import LoadedPolicy, PolicyAgent, evaluate_policy, export_policy, load, train_policy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "LoadedPolicy",
     "PolicyAgent",

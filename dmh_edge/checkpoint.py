@@ -14,15 +14,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
+from dmh_edge.config import DataConfig, RunConfig, TrainingConfig, without_dead_settings
 from dmh_edge.errors import ArtifactError, ContractError
 from dmh_edge.files import write_bytes
 from dmh_edge.models.build import ModelConfig, build
@@ -50,6 +50,11 @@ class Header(Spec):
     """The task as it was when the run started."""
     data_sha256: str
     """Digest of the data set."""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _without_dead_settings(cls, config: Any) -> Any:
+        return without_dead_settings(config)
 
 
 @dataclass(frozen=True)

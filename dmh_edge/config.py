@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,18 @@ from dmh_edge.schema import Spec
 
 #: Name of the settings' file in the folder of a run.
 CONFIG_NAME = "config.json"
+
+
+def without_dead_settings(content: Any) -> Any:
+    """Settings as an earlier version wrote them, without those that have done nothing: ``reward_scale`` of ``bc``.
+
+    Args:
+        content: a run's settings, parsed from JSON but not yet checked. Other content passes as it is.
+    """
+    model = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(model, dict) or model.get("kind") != "bc":
+        return content
+    return {**content, "model": {name: value for name, value in model.items() if name != "reward_scale"}}
 
 
 class DataConfig(Spec):

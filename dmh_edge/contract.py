@@ -26,7 +26,7 @@ CONTRACT_NAME = "model.json"
 GOLDEN_TRACE_NAME = "model.trace.npz"
 
 DType = Literal["float32", "float16", "int64", "bool"]
-#: Element type of the matrix products; everything delicate stays float32.
+#: Element type of the matrix products; everything delicate stays float32. See ``export/precision.py``.
 Precision = Literal["float32", "float16"]
 Dimension = int | Literal["batch"]
 

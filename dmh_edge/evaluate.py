@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dmh_edge.intervals import Interval, intervals
+from dmh_edge.progress import Progress, silent
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
@@ -24,32 +26,16 @@ Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 #: Chooses actions from observations [N, S]; told which rows start an episode [N], their last rewards [N], and their
 #: phases [N], which are not for a policy to know.
 Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
-Progress = Callable[[str, int, int], None]  # (what runs, episodes done, episodes in all)
 
 #: What the curve of the policy's forgetful twin is called.
 FORGETFUL = "memory zeroed at each episode"
 
-_RESAMPLES = 10_000
 _EDGE = 3  # episodes at either end that "first" and "last" mean, or fewer so that they never overlap
 
 
 def edge_of(episodes: int) -> int:
     """How many of so many episodes are the first ones, and as many the last ones."""
     return max(1, min(_EDGE, episodes // 2))
-
-
-class Interval(Spec):
-    """A mean and its 95% bootstrap interval."""
-
-    mean: float
-    """Over seeds and tasks."""
-    low: float
-    """2.5% of the resamples lie below."""
-    high: float
-    """2.5% of the resamples lie above."""
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 class Curve(Spec):
@@ -109,7 +95,7 @@ def evaluate(
     episodes: int,
     seeds: Sequence[int],
     deterministic: bool = False,
-    progress: Progress = lambda name, done, total: None,  # noqa: ARG005
+    progress: Progress = silent,
     alone: bool = False,
 ) -> Evaluation:
     """Run a policy and its rivals on hidden tasks.
@@ -218,25 +204,3 @@ def roll_out(
         if start.any():
             observation, info = environments.reset(options={"reset_mask": start})
     return returns
-
-
-def intervals(values: NDArray[np.float64], seed: int = 0) -> list[Interval]:
-    """Mean and 95% interval of each column of ``[seeds, tasks, K]``, resampling seeds and tasks alike."""
-    random = np.random.default_rng(seed)
-    seeds, tasks, _ = values.shape
-    by_seed = random.integers(seeds, size=(_RESAMPLES, seeds))
-    by_task = random.integers(tasks, size=(_RESAMPLES, tasks))
-    # How often each seed and each task was drawn: the mean of a resample is a weighted mean, and needs no copy of it.
-    seed_weight = _frequencies(by_seed, seeds)  # [R, seeds]
-    task_weight = _frequencies(by_task, tasks)  # [R, tasks]
-    means = np.einsum("rs,stk,rt->rk", seed_weight, values, task_weight, optimize=True)
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    mean = values.mean((0, 1))
-    return [Interval(mean=m, low=a, high=b) for m, a, b in zip(mean, low, high, strict=True)]
-
-
-def _frequencies(drawn: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    resamples = len(drawn)
-    flat = drawn + size * np.arange(resamples)[:, None]
-    frequencies: NDArray[np.float64] = np.bincount(flat.ravel(), minlength=resamples * size) / drawn.shape[1]
-    return frequencies.reshape(resamples, size)

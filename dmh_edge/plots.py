@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmh_edge.errors import MissingExtraError
-from dmh_edge.evaluate import Evaluation, Interval
+from dmh_edge.evaluate import Evaluation
 from dmh_edge.files import replacing
+from dmh_edge.intervals import Interval
 
 _STYLES = {"expert": ("0.35", "--", "."), "random": ("0.6", ":", ".")}
 _MARKS = ".sv^D*"
+_STROKES, _COLORS = ("-", "-."), 10
+#: Lines of a panel from which on the bands around them are fainter: more of them would hide each other.
+_MANY = 7
 _ACROSS = 4
 
 
@@ -21,8 +25,8 @@ class Line:
 
     Attributes:
         name: the same name has the same colour in all panels of a picture.
-        x: where.
-        y, low, high: how much, and the band around it.
+        x: places of the points.
+        y, low, high: value at each point, and the band around it.
     """
 
     name: str
@@ -47,8 +51,8 @@ class Panel:
         x_label, y_label: what the axes count, with the unit.
         lines: what is compared.
         log: whether both axes are logarithmic.
-        log_x: whether x alone is; where neither is, x counts.
-        marks: places on x that mean something, each with what.
+        log_x: whether x alone is logarithmic; where neither is, x counts.
+        marks: places on x where a vertical line is drawn, each with its label.
     """
 
     title: str
@@ -79,7 +83,7 @@ def per_episode(title: str, curves: dict[str, list[Interval]]) -> Panel:
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Panels side by side, so many to a row, with one legend for all, as a PNG.
+    """Panels side by side, at most four to a row, with one legend for all, as a PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -98,12 +102,13 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         axes.set_axis_off()
     styles, handles = _styles(panels), {}
     for axes, panel in zip(grid, panels, strict=False):
+        faint = 0.15 if len(panel.lines) < _MANY else 0.05
         for line in panel.lines:
             color, style, mark = styles[line.name]
             (handles[line.name],) = axes.plot(
                 line.x, line.y, color=color, linestyle=style, marker=mark, markersize=5, label=line.name
             )
-            axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
+            axes.fill_between(line.x, line.low, line.high, color=color, alpha=faint, linewidth=0)
         for place, meaning in panel.marks:
             axes.axvline(place, color="0.5", linestyle="-.", linewidth=1)
             axes.annotate(
@@ -137,7 +142,13 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
 
 def _styles(panels: Sequence[Panel]) -> dict[str, tuple[str, str, str]]:
-    """Colour, stroke and mark by name: those of the yardsticks are fixed, the others are dealt out in turn."""
+    """Colour, stroke and mark by name: those of the yardsticks are fixed, the others are dealt out in turn.
+
+    A colour that comes a second time has another stroke.
+    """
     names = dict.fromkeys(line.name for panel in panels for line in panel.lines if line.name not in _STYLES)
-    dealt = {name: (f"C{k % 10}", "-", _MARKS[k % len(_MARKS)]) for k, name in enumerate(names)}
+    dealt = {
+        name: (f"C{k % _COLORS}", _STROKES[k // _COLORS % len(_STROKES)], _MARKS[k % len(_MARKS)])
+        for k, name in enumerate(names)
+    }
     return _STYLES | dealt

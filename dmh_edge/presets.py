@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dmh_edge.config import DataConfig, RunConfig, TrainingConfig
+from dmh_edge.config import DataConfig, RunConfig, TrainingConfig, without_dead_settings
 from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.encoding import Levels
@@ -83,7 +83,8 @@ _TASKS = {
 
 
 def _preset(task: str, of: _Task, kind: str) -> RunConfig:
-    common: dict[str, Any] = {"width": of.width, "dropout": 0, "reward_scale": of.reward_scale, "levels": of.levels}
+    common: dict[str, Any] = {"width": of.width, "dropout": 0, "levels": of.levels}
+    rewarded = common | {"reward_scale": of.reward_scale}
     selective = {"state_size": of.state_size, "selection_gain": of.selection_gain}
     mamba, attention = {"layers": 2, **selective}, {"layers": 2}
     model: Any
@@ -97,20 +98,20 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
                 **selective,
                 actor_layers=1,
                 return_conditioned=of.return_conditioned,
-                **common,
+                **rewarded,
             )
         case "dm":
-            model, data = DMConfig(**mamba, **common), data.model_copy(update={"target_return": "episode"})
+            model, data = DMConfig(**mamba, **rewarded), data.model_copy(update={"target_return": "episode"})
         case "dt":
             window = 1_000_000 if task == "tmaze" else 20  # there the whole episode must be seen
             model, data = (
-                DTConfig(window=window, **attention, **common),
+                DTConfig(window=window, **attention, **rewarded),
                 data.model_copy(update={"target_return": "episode"}),
             )
         case "ad-mamba":
-            model = ADMambaConfig(**mamba, **common)
+            model = ADMambaConfig(**mamba, **rewarded)
         case "ad-transformer":
-            model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **common)
+            model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **rewarded)
         case "bc":
             model, data = BCConfig(layers=2, **common), data.model_copy(update={"label": "behaviour"})
     return RunConfig(task=task, model=model, data=data, training=of.training)
@@ -136,7 +137,7 @@ def load(
     Raises:
         ConfigError: there is no such model, field or file, or a value cannot be used.
     """
-    change = {} if config_file is None else read_settings(config_file)
+    change = {} if config_file is None else without_dead_settings(read_settings(config_file))
     of_file = part.get("kind") if isinstance(part := change.get("model"), dict) else None
     if None not in (model, of_file) and model != of_file:
         raise ConfigError(f"{config_file} is for model {of_file!r}, but {model!r} was asked for")

@@ -16,16 +16,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
 from dmh_edge.config import CONFIG_NAME, RunConfig, TrainingConfig
 from dmh_edge.data import batches
-from dmh_edge.data.contexts import ContextSampler, LabelledChunks
+from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generated
 from dmh_edge.data.prefetch import prefetched
@@ -33,6 +35,7 @@ from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import ConfigError, DataError
 from dmh_edge.files import write_text
 from dmh_edge.models.build import build
+from dmh_edge.models.chunks import LabelledChunks
 from dmh_edge.presets import load
 from dmh_edge.schema import differences
 from dmh_edge.task import DiscreteAction
@@ -173,11 +176,11 @@ class Learner:
         )
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
 
-    def draw(self, update: int) -> LabelledChunks:
+    def draw(self, update: int) -> LabelledChunks[NDArray[Any]]:
         """The contexts of an update: a pure function of its number."""
         return self._sampler.draw(self.config.training.seed, update, self.config.data.batch)
 
-    def update(self, arrays: LabelledChunks) -> dict[str, float]:
+    def update(self, arrays: LabelledChunks[NDArray[Any]]) -> dict[str, float]:
         """One gradient step on a batch of contexts.
 
         Returns:
@@ -187,9 +190,10 @@ class Learner:
             ConfigError: the loss or its gradient is not finite. The weights are as they were.
         """
         training = self.config.training
-        chunks, lesson = batches.lessons(arrays, self.model.chunk_noise, self.device)
+        noise = batches.draw_noise(arrays, self.model.chunk_noise, self.device)
+        chunks = batches.tensors(arrays, self.device, noise.dtype)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            parts = self.model.loss(chunks, lesson)
+            parts = self.model.loss(chunks, noise)
         self._optimizer.zero_grad()
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)

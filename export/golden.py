@@ -9,25 +9,24 @@ from dmh_edge.export.rollout import random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.runtime.sessions.replay import SELF_TEST_TICKS
+from dmh_edge.runtime.sessions.schedule import TICKS
 from dmh_edge.trace import Trace
 
 #: Of one robot, like the session that replays it before arming.
 _BATCH = 1
 
 
-def golden_trace(model: PolicyModel, contract: PolicyContract, seed: int = 0) -> Trace:
+def golden_trace(model: PolicyModel, contract: PolicyContract) -> Trace:
     """Twice as many ticks as the self-test replays, computed by PyTorch in float32.
 
     Args:
         model: float32.
         contract: its tensors.
-        seed: of the random world.
     """
     ticks = 2 * SELF_TEST_TICKS
-    world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, _BATCH, seed)
+    world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, _BATCH)
     session = TorchSession(model, contract, _BATCH)
-    ticks_in_episode = session.state()["ticks_in_episode"]
-    initial = {spec.name: spec.zeros(_BATCH) for spec in contract.model.state} | {"ticks_in_episode": ticks_in_episode}
+    initial = {spec.name: spec.zeros(_BATCH) for spec in contract.model.state} | {TICKS: session.state()[TICKS]}
     outputs = []
     for tick in range(ticks):
         outputs.append(session.step({name: column[tick] for name, column in world.items()}))

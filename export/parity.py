@@ -6,7 +6,7 @@
 
 All are free-running: each side lives on its own state over the whole rollout, for one robot and for three whose
 episodes are out of phase. The last two compare every state tensor and every output at every tick. Where the second
-finds that a tensor rounds more coarsely than the table of tolerances bears, the third asks for ten times that.
+finds that a tensor rounds more coarsely than the table of tolerances allows for, the third allows ten times that.
 """
 
 from __future__ import annotations
@@ -17,26 +17,22 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dmh_edge.contract import MOST_ROUNDING, ParityFigure, PolicyContract
-from dmh_edge.data.batches import chunks
+from dmh_edge.contract import ParityFigure, PolicyContract
+from dmh_edge.data import batches
 from dmh_edge.data.ticks import chunks_of_ticks, longest_episode
-from dmh_edge.errors import ParityError
+from dmh_edge.export.precision import require_fine, rounding_of_float32
 from dmh_edge.export.rollout import World, random_world
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.progress import Progress, silent
 from dmh_edge.runtime.sessions.replay import TOLERANCES, Comparison
 from dmh_edge.runtime.sessions.session import Arrays, Session
 
 BATCHES = (1, 3)
-Progress = Callable[[str, int, int], None]  # (what is compared, ticks done, ticks in all)
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
 
 
 def check_step(
-    model: PolicyModel, contract: PolicyContract, ticks: int, seed: int = 0, progress: Progress = silent
+    model: PolicyModel, contract: PolicyContract, ticks: int, progress: Progress = silent
 ) -> tuple[list[ParityFigure], dict[str, float]]:
     """forward = step in float64 = step in float32, over ``ticks`` ticks, for each of `BATCHES`.
 
@@ -50,11 +46,11 @@ def check_step(
     figures: list[ParityFigure] = []
     worst: dict[str, float] = {}
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch)
         expected = _forward(double, world)
         step, single = TorchSession(double, contract, batch), TorchSession(model, contract, batch)
         forms = Comparison(f"torch forward float64, B={batch}", "torch step float64", TOLERANCES["float64"])
-        rounding = Comparison(f"torch step float64, B={batch}", "torch step float32", MOST_ROUNDING)
+        rounding = rounding_of_float32(batch)
         for tick in range(ticks):
             inputs = {name: column[tick] for name, column in world.items()}
             exact, rounded = _turn(step, inputs), _turn(single, inputs)
@@ -62,12 +58,7 @@ def check_step(
             rounding.tick(tick, exact, rounded, inputs.get("noise"))
             progress(forms.reference, tick + 1, ticks)
         figures.append(forms.require())
-        try:
-            figures.append(rounding.require())
-        except ParityError as error:
-            raise ParityError(
-                f"float32 is too coarse for this policy; train it with another seed or a lower learning rate: {error}"
-            ) from None
+        figures.append(require_fine(rounding))
         worst = {name: max(error, worst.get(name, 0.0)) for name, error in rounding.errors.items()}
     return figures, worst
 
@@ -77,7 +68,6 @@ def check_backend(
     contract: PolicyContract,
     open_session: Callable[[int], Session],
     ticks: int,
-    seed: int = 0,
     progress: Progress = silent,
 ) -> list[ParityFigure]:
     """step by PyTorch in float32 = a backend, over ``ticks`` ticks, for each of `BATCHES`.
@@ -87,7 +77,6 @@ def check_backend(
         contract: of the exported policy; its precision and rounding decide what is allowed.
         open_session: opens the backend for a number of robots.
         ticks: length of the rollout.
-        seed: of the rollout.
         progress: told after every tick.
 
     Raises:
@@ -95,14 +84,11 @@ def check_backend(
     """
     figures = []
     for batch in BATCHES:
-        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch, seed)
+        world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, batch)
         reference = TorchSession(model, contract, batch)
         candidate = open_session(batch)
-        comparison = Comparison(
-            f"torch step float32, B={batch}",
-            f"{candidate.backend} {contract.precision}",
-            TOLERANCES[contract.precision],
-            contract.rounding,
+        comparison = Comparison.of_backend(
+            contract, f"torch step float32, B={batch}", f"{candidate.backend} {contract.precision}"
         )
         try:
             for tick in range(ticks):
@@ -128,8 +114,9 @@ def _forward(model: PolicyModel, world: World) -> World:
     laid_out = chunks_of_ticks(world, model.chunk_steps(longest_episode(starts)))
     count = model.chunk_noise
     drawn = laid_out.noise[..., :count] if count else np.zeros((*laid_out.chunks.valid.shape[:2], 0))
+    chunks = batches.tensors(laid_out.chunks, torch.device("cpu"), torch.float64)
     with torch.inference_mode():
-        read = model(chunks(laid_out.chunks, torch.from_numpy(drawn).double()))
+        read = model(chunks, torch.from_numpy(drawn).double())
         answer = read.pop("answer")  # [B, J, c, A]
         answer = answer if model.codec.discrete else model.codec.decode(answer)
     row = np.arange(starts.shape[1])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
@@ -14,11 +11,12 @@ from dmh_edge.contract import CONTRACT_NAME, GOLDEN_TRACE_NAME, PolicyContract, 
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
 from dmh_edge.export.golden import golden_trace
 from dmh_edge.export.onnx_files import write_onnx
-from dmh_edge.export.parity import Progress, check_backend, check_step, silent
-from dmh_edge.export.plans import Say, build_plans, quiet
+from dmh_edge.export.parity import check_backend, check_step
+from dmh_edge.export.plans import build_plans
+from dmh_edge.export.precision import with_products_in
 from dmh_edge.files import replacing_folder, sha256
-from dmh_edge.models.layers import set_product_dtype
 from dmh_edge.models.policy_model import PolicyModel
+from dmh_edge.progress import Progress, Say, quiet, silent
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness, replay
@@ -166,10 +164,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
 
 def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> Policy:
     """Everything but the proof and ``model.json``, which comes last: without it the folder is no policy."""
-    deployed = copy.deepcopy(model)
-    if contract.precision == "float16":
-        set_product_dtype(deployed, torch.float16)
-    files = _write_graphs(folder, deployed, contract, say)
+    files = _write_graphs(folder, with_products_in(contract.precision, model), contract, say)
     say(f"recording {GOLDEN_TRACE_NAME}")
     golden_trace(model, contract).save(folder / GOLDEN_TRACE_NAME)
     files.append(GOLDEN_TRACE_NAME)

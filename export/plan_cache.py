@@ -11,8 +11,9 @@ from pathlib import Path
 
 from dmh_edge.contract import CONTRACT_NAME
 from dmh_edge.errors import ArtifactError
-from dmh_edge.export.plans import Say, build_plans, targets_here
+from dmh_edge.export.plans import build_plans, targets_here
 from dmh_edge.files import replacing_folder
+from dmh_edge.progress import Say
 from dmh_edge.runtime.sessions import tensorrt_library
 from dmh_edge.runtime.sessions.engine import locate
 from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy

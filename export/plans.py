@@ -7,25 +7,19 @@ which TensorRT allows by default, is off.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dmh_edge.errors import ConfigError, ExportError
 from dmh_edge.files import replacing, sha256, write_bytes
+from dmh_edge.progress import Say, quiet
 from dmh_edge.runtime.sessions import tensorrt_library
 from dmh_edge.runtime.sessions.policy import NOTE_NAME, EngineNote, Policy
-
-Say = Callable[[str], None]  # told, in a sentence, what is being done
 
 #: Robots in one session: smallest, the number that is tuned for, largest.
 BATCH_PROFILE = (1, 1, 16)
 #: What an ahead-of-time build is for when nobody says: desktop Ampere, Ada and Blackwell.
 DEFAULT_TARGETS = ("sm86", "sm89", "sm120")
-
-
-def quiet(message: str) -> None:
-    """A `Say` that says nothing."""
 
 
 def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet) -> EngineNote:

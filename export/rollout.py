@@ -17,10 +17,8 @@ from dmh_edge.task import ContinuousAction, Element, TaskSpec
 World = dict[str, NDArray[Any]]
 
 
-def random_world(
-    task: TaskSpec, model: ModelSpec, longest_episode: int, ticks: int, batch: int, seed: int = 0
-) -> World:
-    """World tensors ``[T, B, ...]`` by name.
+def random_world(task: TaskSpec, model: ModelSpec, longest_episode: int, ticks: int, batch: int) -> World:
+    """World tensors ``[T, B, ...]`` by name, the same ones for the same arguments.
 
     The first tick of every row starts an episode with reward 0.
 
@@ -30,9 +28,8 @@ def random_world(
         longest_episode: episodes last 1 tick to so many.
         ticks: T.
         batch: B.
-        seed: of everything random.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     types: dict[str, DType] = {spec.name: spec.dtype for spec in model.world}
     world: World = {
         "observation": np.stack([_draw(random, element, (ticks, batch)) for element in task.observation], -1),

@@ -1,7 +1,7 @@
 """``fake``: a small simulated robot in real time, with a monitor that judges what reaches it.
 
-It moves while the clock runs, keeps doing what it was told last, and stops by itself when nobody tells it anything for
-too long - so lateness and silence have consequences, as on a machine.
+It moves while the clock runs, keeps doing what it was told last, and stops by itself when no action comes for too long.
+So lateness and silence have consequences, as on a machine.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class FakeRobot:
     the task's bounds for it.
 
     Args:
-        task: what it shows and takes.
-        seed: of the hidden pose.
+        task: task that it shows and takes actions for.
+        seed: seed of the hidden pose.
         command_timeout_s: silence after which it stops by itself; None for five control periods.
-        clock: its own and its monitor's; None for the machine's.
+        clock: clock of the robot and its monitor; None for the machine's.
 
     Attributes:
         monitor: what it made of the actions that arrived.

@@ -26,7 +26,7 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
         name: ``fake``; ``gym:`` and the id of a gymnasium environment; ``mujoco:`` and the name of a task with an arm;
             or ``package.module:Class`` for a class of the user's own, which is called with the options alone.
         task: the policy's; ``fake`` becomes a robot for it, a foreign environment has to fit it.
-        options: of the robot or the environment.
+        options: options of the robot or the environment.
         seed: seed of what a simulated robot hides.
 
     Raises:
@@ -84,7 +84,7 @@ def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: di
 
 
 def _make_ours(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
-    """As `_call`, for a class of ours: what it cannot take is the options' fault."""
+    """As `_call`, for a class of this package: what it raises while being made is an error of the options."""
     try:
         return _call(make, name, ours, options)
     except (TypeError, ValueError) as error:

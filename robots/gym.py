@@ -27,7 +27,8 @@ class GymRobot:
 
     Args:
         environment_id: as for ``gymnasium.make``: ``darkroom``, ``Reacher-v5``, ``package.module:MyEnv-v0``.
-        task: what a foreign environment has to fit; None to derive it from the spaces. Our own tasks bring theirs.
+        task: task that a foreign environment has to fit; None to derive it from the spaces. The tasks of this package
+            bring their own.
         options: further arguments of ``gymnasium.make``, e.g. ``hidden=3``.
         seed: seed of the first reset.
         clock: stamps the readings; None for the machine's.
@@ -114,7 +115,7 @@ class GymRobot:
         return np.array(action)
 
     def stop(self) -> None:
-        """Take no more steps: an environment that nobody steps stands still."""
+        """Take no more steps: an environment that is not stepped stands still."""
         self._life.stop()
 
     def close(self) -> None:

@@ -22,9 +22,9 @@ class Violation:
     """One thing that must never reach a robot.
 
     Attributes:
-        at_ns: when, on the monitor's clock.
-        rule: which rule it broke.
-        detail: what it was, in words.
+        at_ns: time on the monitor's clock.
+        rule: the rule that was broken.
+        detail: what happened, in words.
     """
 
     at_ns: int
@@ -36,8 +36,8 @@ class Monitor:
     """Told of everything that happens to a robot, it writes down what should not have.
 
     Args:
-        task: bounds, slew limits and rate.
-        clock: its own; the time between two actions is judged by it.
+        task: gives bounds, slew limits and rate.
+        clock: clock by which the time between two actions is judged.
         command_timeout_s: longest silence between two actions.
 
     Attributes:
@@ -53,7 +53,7 @@ class Monitor:
         self._stopped = False
         self._before: Action | None = None  # None: the robot stands at its safe action
         self._first = True  # whether the next action is an episode's first, which has a whole period
-        self._before_ns: int | None = None  # None: nobody owes the robot an action
+        self._before_ns: int | None = None  # None: the robot expects no action
 
     def armed(self) -> None:
         """The robot may move from now on."""

@@ -1,18 +1,18 @@
-"""``mujoco:<id>``: an arm of `dmh_edge.tasks` in real time, whose physics waits for nobody.
+"""``mujoco:<id>``: an arm of `dmh_edge.tasks` in real time, whose physics does not wait for its driver.
 
 The same environment, task and reward as ``gym:<id>`` has in lockstep, but here a late action is late: the physics runs
-in a process of its own (`robots.mujoco_physics`), keeps doing what it was told last, and brakes when nobody tells it
-anything. What comes between an arm and its driver can be added: noise, latency, jitter, drop-out, a slow actuator.
+in a process of its own (`robots.mujoco_physics`), keeps doing what it was told last, and brakes when it is told nothing
+for the command timeout. What comes between an arm and its driver can be added (`robots.mujoco_sensors`).
 """
 
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
@@ -22,7 +22,8 @@ from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import ConfigError, MissingExtraError, RobotError, unknown
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Rule
-from dmh_edge.robots.mujoco_link import STEP_NS, Event, Link, PhysicsConfig, StopPath, Word
+from dmh_edge.robots.mujoco_link import Event, Link, PhysicsConfig, StopPath, Word
+from dmh_edge.robots.mujoco_sensors import Between, Sensors, is_number
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
@@ -31,13 +32,10 @@ _CONNECT_S = 60.0
 _RESET_S = 5.0
 _CLOSE_S = 5.0
 _POLL_S = 0.001
-#: Physics that has not stepped for so long is asked whether it lives ...
+#: Physics that has not stepped for so long is asked whether it lives.
 _SILENT_NS = 100_000_000
-#: ... and after this it counts as dead, whatever it says.
+#: Physics that has not stepped for so long counts as dead.
 _DEAD_NS = 2 * NS_PER_S
-#: Latency and jitter together reach back no further than samples are kept.
-_LONGEST_LATENCY_S = 0.9
-
 _ARMS = ("dark-reacher", "dark-payload")
 
 
@@ -47,13 +45,9 @@ class MujocoRobot:
     Args:
         environment_id: ``dark-reacher`` or ``dark-payload``.
         hidden: number of the hidden task; None to draw one that no data set holds.
-        noise: standard deviation of each observed element, as a share of its range.
-        latency_s: age of what is observed; at most 0.9.
-        jitter_s: an observation is older by up to so much more, uniformly; at most 0.9.
-        dropout: probability that nothing new arrives: the reading before comes again, under its old stamp.
-        actuator_delay_s: from writing an action until it acts.
         command_timeout_s: silence after which it brakes by itself; None for five control periods.
-        seed: of everything that is drawn.
+        seed: seed of every random generator.
+        between: what comes between the arm and its driver, by the names of `Between`.
 
     Raises:
         ConfigError: there is no such arm, or an option cannot be used.
@@ -69,40 +63,26 @@ class MujocoRobot:
         environment_id: str,
         *,
         hidden: int | None = None,
-        noise: float = 0.0,
-        latency_s: float = 0.0,
-        jitter_s: float = 0.0,
-        dropout: float = 0.0,
-        actuator_delay_s: float = 0.0,
         command_timeout_s: float | None = None,
         seed: int = 0,
+        **between: float,
     ) -> None:
         self._name = f"mujoco:{environment_id}"
         self.task, self._action = _find(self._name, environment_id)
         self.command_timeout_s = 5 / self.task.rate_hz if command_timeout_s is None else command_timeout_s
-        _refuse_odd_options(
-            self._name,
-            noise=(noise, 1.0),
-            dropout=(dropout, 1.0),
-            latency_s=(latency_s, _LONGEST_LATENCY_S),
-            jitter_s=(jitter_s, _LONGEST_LATENCY_S),
-            actuator_delay_s=(actuator_delay_s, _LONGEST_LATENCY_S),
-            command_timeout_s=(self.command_timeout_s, math.inf),
-        )
+        if not is_number(self.command_timeout_s) or self.command_timeout_s <= 0:
+            got = f"command_timeout_s = {self.command_timeout_s!r}"
+            raise ConfigError(f"{self._name}: got {got}, expected a number above 0")
+        self._between = _between(self._name, between)
         _refuse_odd_hidden(self._name, hidden)
         self._environment_id, self._hidden, self._seed = environment_id, hidden, seed
-        self._noise, self._dropout, self._actuator_delay_s = noise, dropout, actuator_delay_s
-        self._latency_ns, self._jitter_ns = round(latency_s * NS_PER_S), round(jitter_s * NS_PER_S)
-        self._low, self._high = bounds_of(self.task.observation)
         self._action_low, self._action_high = bounds_of(self._action.elements)
-        self._random = np.random.default_rng(seed)
+        self._sensors = Sensors(self._name, self.task.observation, self._between, seed)
         self._life = Lifecycle(self._name)
         self._link: Link | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stop: StopPath | None = None
         self._episode = 0
-        self._shown = -1  # number of the sample that the last reading was made of
-        self._last: Reading | None = None
         self._rewarded = False
 
     @property
@@ -115,12 +95,14 @@ class MujocoRobot:
         """What the monitor in the physics saw that must never reach a robot, and when, in nanoseconds."""
         events = [] if self._link is None else [self._link.events.read(n) for n in range(self._link.events.count)]
         return [
-            (get_args(Rule)[int(event[2])], int(event[1])) for event in events if event and event[0] == Event.VIOLATION
+            (get_args(Rule)[int(rule)], int(at_ns))
+            for kind, at_ns, rule in filter(None, events)
+            if kind == Event.VIOLATION
         ]
 
     @property
     def reward_now(self) -> float:
-        """Of where the arm is now, however old what `read` shows: for a judge, not for a policy.
+        """Reward of where the arm is now, however old what `read` shows: for a judge, not for a policy.
 
         Raises:
             RobotError: it is not connected, or the physics is dead.
@@ -129,7 +111,8 @@ class MujocoRobot:
         newest = samples.read(samples.count - 1)
         if newest is None:
             raise RobotError(f"{self._name}: the newest sample of the physics cannot be read")
-        return float(newest[2])
+        _, _, reward, *_ = newest
+        return float(reward)
 
     def connect(self) -> None:
         """Start the physics.
@@ -144,12 +127,13 @@ class MujocoRobot:
             hidden=self._hidden,
             seed=self._seed,
             command_timeout_s=self.command_timeout_s,
-            actuator_delay_s=self._actuator_delay_s,
+            actuator_delay_s=self._between.actuator_delay_s,
             driver=os.getpid(),
         )
         self._process = processes.start("dmh_edge.robots.mujoco_physics", config, self._link)
         self._stop = StopPath(self._link.memory)
-        self._episode, self._shown, self._last = 0, -1, None
+        self._episode = 0
+        self._sensors.connect()
         words = self._link.words
         self._wait_for(lambda: words[Word.STARTED] != 0, _CONNECT_S, "did not come up")
         self._life.connect()
@@ -172,8 +156,9 @@ class MujocoRobot:
         self._refuse_stopped(link, "reset")
         self._episode += 1
         link.words[Word.RESET_ASKED] = self._episode
-        self._wait_for(lambda: self._is_visible(link), _RESET_S, "did not reset")
-        self._rewarded, self._last = False, None
+        self._wait_for(lambda: self._has_begun(link), _RESET_S, "did not reset")
+        self._rewarded = False
+        self._sensors.reset()
         self._life.reset()
 
     def read(self) -> Reading:
@@ -183,26 +168,7 @@ class MujocoRobot:
             RobotError: it is not connected, or the physics is dead.
         """
         self._life.check_read()
-        link = self._running()
-        if self._last is not None and self._dropout and self._random.random() < self._dropout:
-            return self._again(self._last)
-        late_ns = self._latency_ns + (int(self._random.uniform(0, self._jitter_ns)) if self._jitter_ns else 0)
-        number = max(self._newest(link, late_ns), self._shown, 0)
-        sample = link.samples.read(number)
-        if sample is None:  # overwritten meanwhile: this process has been standing still for two seconds
-            number = link.samples.count - 1
-            sample = link.samples.read(number)
-        if sample is None:
-            raise RobotError(f"{self._name}: a sample of the physics cannot be read; nothing is seen")
-        stamp_ns, _, reward, *elements = sample
-        observation = np.array(elements)
-        if self._noise:
-            spread = self._noise * (self._high - self._low)
-            observation = observation + self._random.standard_normal(len(observation)) * spread
-        observation = np.clip(observation, self._low, self._high).astype(np.float32)
-        self._shown = number
-        self._last = Reading(int(stamp_ns), observation, float(reward) if self._rewarded else 0.0)
-        return self._again(self._last)
+        return self._sensors.read(self._running(), rewarded=self._rewarded)
 
     def write(self, action: Action) -> Action:
         """Send a pair of torques. Never waits.
@@ -219,7 +185,7 @@ class MujocoRobot:
             if not np.isfinite(action).all():
                 raise RobotError(f"{self._name} refuses write: {action} is not finite")
         except RobotError:
-            self._send(action, accepted=0)  # the monitor shall know of it
+            self._send(action, accepted=0)  # for the monitor
             raise
         self._send(action, accepted=1)
         self._rewarded = True
@@ -250,22 +216,9 @@ class MujocoRobot:
         if self._link is not None:
             self._link.commands.append(time.monotonic_ns(), self._episode, accepted, *action.tolist())
 
-    def _again(self, reading: Reading) -> Reading:
-        return Reading(reading.stamp_ns, reading.observation.copy(), reading.reward)
-
-    def _newest(self, link: Link, late_ns: int) -> int:
-        """Number of the newest sample that is so old."""
-        newest = link.samples.count - 1
-        if not late_ns:
-            return newest
-        return min(newest, (time.monotonic_ns() - late_ns - link.words[Word.STARTED]) // STEP_NS)
-
-    def _is_visible(self, link: Link) -> bool:
-        """Whether the episode has begun, as far as the slowest observation tells."""
-        if link.words[Word.RESET_DONE] != self._episode:
-            return False
-        sample = link.samples.read(max(0, self._newest(link, self._latency_ns + self._jitter_ns)))
-        return sample is not None and sample[1] == self._episode
+    def _has_begun(self, link: Link) -> bool:
+        """Whether the physics has begun the episode, and all that `read` may show is of it."""
+        return link.words[Word.RESET_DONE] == self._episode and self._sensors.show(link, self._episode)
 
     def _running(self) -> Link:
         """The link to a process that is known to live.
@@ -311,14 +264,14 @@ def _find(name: str, environment_id: str) -> tuple[TaskSpec, ContinuousAction]:
     return task, task.action
 
 
-def _refuse_odd_options(name: str, **options: tuple[Any, float]) -> None:
-    """Each has a value and the most that it may be."""
-    for option, (value, most) in options.items():
-        lowest = "above 0" if option == "command_timeout_s" else "0 or more"
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not 0 <= value <= most or (value == 0 and lowest == "above 0"):
-            limit = f"a number from 0 to {most:g}" if math.isfinite(most) else f"a number {lowest}"
-            raise ConfigError(f"{name}: got {option} = {value!r}, expected {limit}")
+def _between(name: str, options: dict[str, float]) -> Between:
+    known = [field.name for field in fields(Between)]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"robot {name}: {unknown('option', option, [*known, 'hidden', 'command_timeout_s'])}")
+    between = Between(**options)
+    between.require(name)
+    return between
 
 
 def _refuse_odd_hidden(name: str, hidden: Any) -> None:

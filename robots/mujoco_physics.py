@@ -19,7 +19,7 @@ import math
 import signal
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -40,6 +40,14 @@ _LOST_NS = NS_PER_S
 _ORPHAN_NS = NS_PER_S
 
 RULES = get_args(Rule)
+
+
+class Waiting(NamedTuple):
+    """A command that does not act yet."""
+
+    acts_ns: int
+    written_ns: int
+    action: np.ndarray[Any, Any]
 
 
 class Physics:
@@ -72,7 +80,7 @@ class Physics:
         self._reported = 0
         self._low, self._high = bounds_of(task.action.elements)  # type: ignore[union-attr]
         self._taken = 0  # commands read from the ring
-        self._waiting: deque[tuple[int, int, np.ndarray[Any, Any]]] = deque()  # (acts from, written at, action)
+        self._waiting: deque[Waiting] = deque()
         self._acting: np.ndarray[Any, Any] | None = None  # None: the brakes are on
         self._acting_ns = 0
         self._still = False
@@ -86,7 +94,7 @@ class Physics:
     def step(self) -> None:
         """One step of the physics, from `now_ns` on; then what the sensors see at its end."""
         self._listen()
-        while self._waiting and self._waiting[0][0] <= self.now_ns:
+        while self._waiting and self._waiting[0].acts_ns <= self.now_ns:
             self._acting_ns, written_ns, self._acting = self._waiting.popleft()
             self._note(Event.COMMAND, self.now_ns, written_ns)
         if self._acting is not None and self.now_ns - self._acting_ns > self._timeout_ns:
@@ -146,13 +154,13 @@ class Physics:
                 return
             self._taken += 1
             self._written.sleep_until_ns(int(written_ns))
-            if accepted and self._expects_first:  # until now the brakes held the arm, and nobody owed it an action
+            if accepted and self._expects_first:  # until now the brakes held the arm, and no action was due
                 self._monitor.reset()
                 self._expects_first = False
             self._monitor.wrote(np.array(action, np.float32))
             if accepted and episode == self._episode and not self._stopped_ns:
                 limited = np.clip(action, self._low, self._high)
-                self._waiting.append((int(written_ns) + self._delay_ns, int(written_ns), limited))
+                self._waiting.append(Waiting(int(written_ns) + self._delay_ns, int(written_ns), limited))
 
     def _brake(self, why: Event, detail: int) -> None:
         self._acting, self._still = None, False

@@ -64,7 +64,7 @@ class Robot(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """Whether it can hurt nobody: it may then be armed without an operator."""
+        """Whether it cannot hurt anybody; it may then be armed without an operator."""
         ...
 
     @property

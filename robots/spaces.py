@@ -1,4 +1,4 @@
-"""Gymnasium's spaces and a `TaskSpec`: derive the one from the other, or say element by element what does not fit.
+"""Gymnasium's spaces and a `TaskSpec`: derive one from the other, or say element by element what does not fit.
 
 A foreign environment has spaces and no names. A policy's task fits it when the vectors are equally long, every action
 that the policy may take is one that the environment accepts, and every observation that the environment may make is
@@ -17,7 +17,7 @@ from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, Tas
 if TYPE_CHECKING:
     import gymnasium
 
-#: Stands for a bound that nobody knows: the largest number that a policy can be shown.
+#: Stands for an unknown bound: the largest number that a policy can be shown.
 _UNKNOWN = float(np.finfo(np.float32).max)
 #: Stands for no limit on the length of an episode.
 _ENDLESS = 2**31 - 1
@@ -26,10 +26,10 @@ _ROUNDING = 1e-6
 
 
 def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
-    """The task of an environment that nobody has described, with numbers for names.
+    """The task of an environment without a description, with numbers for names.
 
     Raises:
-        RobotError: its spaces are none that a policy can use, or its control rate cannot be found.
+        RobotError: no policy here can use its spaces, or its control rate cannot be found.
     """
     _refuse_other_spaces(name, environment)
     rate_hz = known_rate_hz(environment) or environment.metadata.get("render_fps")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from dmh_edge import presets
 from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint, Header
-from dmh_edge.errors import ArtifactError, ContractError
+from dmh_edge.errors import ArtifactError, ConfigError, ContractError
 from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.models.dmh import DMH
 from dmh_edge.tasks import darkroom
@@ -50,6 +50,18 @@ def test_a_checkpoint_comes_back_as_it_was_from_its_file_or_its_folder(checkpoin
             assert before.keys() == after.keys()
             assert all(torch.equal(before[name], after[name]) for name in before)
         assert loaded.weights_sha256 == checkpoint.weights_sha256
+
+
+def test_a_bc_that_was_saved_with_a_reward_scale_is_read_without_it(tmp_path):
+    run = presets.load("darkroom", "bc")
+    told = json.loads(Header(step=1, config=run, task=darkroom.SPEC, data_sha256="").model_dump_json())
+    told["config"]["model"]["reward_scale"] = 2.0
+    assert Header.model_validate_json(json.dumps(told)).config == run
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(told["config"]))
+    assert presets.load("darkroom", config_file=file) == run
+    with pytest.raises(ConfigError, match=r"model\.reward_scale: unknown field"):
+        presets.load("darkroom", "bc", settings=["model.reward_scale=2"])
 
 
 def test_the_policy_is_built_with_its_weights_and_ready_for_use(checkpoint, path):

@@ -19,8 +19,8 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # them all; it holds the version, and hands on the names of `api` when they are asked for.
 RANKS = (
     ("errors", "names"),
-    ("schema", "files", "clock", "processes", "shared_memory", "settings", "extras"),
-    ("task",),
+    ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings", "extras"),
+    ("intervals", "task"),
     ("contract",),
     ("trace",),
     ("models", "tasks"),
@@ -44,6 +44,7 @@ NEEDS_TORCH = ("models", "data.batches", "config", "presets", "checkpoint", "tra
 # The packages' own docstrings, the TensorRT builder, and what a page is made of.
 NEEDS_NO_TORCH = (
     "models",
+    "models.chunks",
     "bench",
     "bench.steadiness",
     "bench.cyclictest",
@@ -53,6 +54,7 @@ NEEDS_NO_TORCH = (
     "studies",
     "studies.paper",
     "studies.study_page",
+    "studies.results",
     "studies.rehearsal",
     "studies.workers",
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +14,40 @@ from matplotlib.image import imread
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.records.run_records import PAGE_NAME
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import PAGE_NAME, Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from waiting import PATIENCE_S
+
+pytestmark = pytest.mark.browser
 
 _WIDTH, _HEIGHT = 820, 2400
 BLUE, RED = (0x3B, 0x6F, 0xB6), (0xB3, 0x26, 0x1E)
 
 
-def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("this test opens a page in Chromium, and there is none: apt-get install chromium")
+Show = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def show(chromium: str, tmp_path: Path) -> Show:
+    """Chromium without a screen, called with the arguments that it is given."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root otherwise
-    common = [program, "--headless", "--disable-gpu", f"--user-data-dir={profile}", "--enable-logging=stderr", *sandbox]
-    return subprocess.run([*common, *arguments], capture_output=True, text=True, timeout=120, check=True)
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    common = [chromium, "--headless", "--disable-gpu", profile, "--enable-logging=stderr", *sandbox]
+
+    def show(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*common, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+
+    return show
 
 
 @pytest.fixture(scope="module")
 def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That of a run on a fake clock, in a folder with an odd name."""
+    """The page of a run on a fake clock, in a folder with an odd name."""
     out, clock = tmp_path_factory.mktemp("a run") / "of <today>", FakeClock(NS_PER_S)
-    operate(
-        FakeSession(fake_contract(TWO_JOINTS)),
-        FakeRobot(clock=clock),
-        policy_sha256="a" * 64,
-        self_test=lambda: None,
-        limits=Limits(ticks=300),
-        noise_seed=1,
-        out=out,
-        clock=clock,
-    )
+    run = Run(limits=Limits(ticks=300), timing=Timing(clock=clock), keeping=Keeping(out), noise_seed=1)
+    operate(FakePolicy("a" * 64), FakeSession(fake_contract(TWO_JOINTS)), FakeRobot(clock=clock), run)
     return out / PAGE_NAME
 
 
@@ -53,11 +55,9 @@ def is_near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return np.abs(picture[..., :3].astype(int) - colour).max(-1) < 12
 
 
-def test_chromium_draws_every_chart_and_has_nothing_to_complain_of(run_page, tmp_path):
+def test_chromium_draws_every_chart_and_has_nothing_to_complain_of(show, run_page, tmp_path):
     picture_file = tmp_path / "page.png"
-    done = chromium(
-        tmp_path / "profile", f"--window-size={_WIDTH},{_HEIGHT}", f"--screenshot={picture_file}", run_page.as_uri()
-    )
+    done = show(f"--window-size={_WIDTH},{_HEIGHT}", f"--screenshot={picture_file}", run_page.as_uri())
     assert "CONSOLE" not in done.stderr  # scripts, styles or pictures that were refused, or could not be found
     picture = (255 * imread(picture_file)).astype(np.uint8)
     assert picture.shape[:2] == (_HEIGHT, _WIDTH)
@@ -67,7 +67,7 @@ def test_chromium_draws_every_chart_and_has_nothing_to_complain_of(run_page, tmp
     assert is_near(picture, RED).sum() > 300  # the limits
 
 
-def test_chromium_finds_the_elements_that_were_written(run_page, tmp_path):
-    shown = chromium(tmp_path / "profile", "--dump-dom", run_page.as_uri()).stdout
+def test_chromium_finds_the_elements_that_were_written(show, run_page):
+    shown = show("--dump-dom", run_page.as_uri()).stdout
     for tag in ("<svg", "<rect", "<polygon", "<polyline", "<td"):
         assert shown.count(tag) == run_page.read_text().count(tag) > 0

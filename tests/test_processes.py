@@ -12,8 +12,8 @@ import pytest
 
 from dmh_edge import processes
 from dmh_edge.errors import RobotError
+from waiting import PATIENCE_S
 
-PATIENCE_S = 60
 HELPER = """
 import os, sys
 from dmh_edge import processes

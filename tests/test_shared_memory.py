@@ -17,6 +17,7 @@ import pytest
 
 from dmh_edge.errors import RobotError
 from dmh_edge.shared_memory import READERS, Cursor, Ring, SharedMemory
+from waiting import PATIENCE_S
 
 RECORD = struct.Struct("<q2d")
 READ_RING = Path(__file__).parent / "programs" / "read_ring.py"
@@ -180,7 +181,7 @@ def test_another_process_reads_and_writes_it():
         "import pickle, sys\nmemory = pickle.loads(bytes.fromhex(sys.argv[1]))\nmemory.words[0] = memory.words[0] * 2\n"
     )
     memory.words[0] = 21
-    subprocess.run([sys.executable, "-c", code, pickle.dumps(memory).hex()], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, pickle.dumps(memory).hex()], check=True, timeout=PATIENCE_S)
     assert memory.words[0] == 42
 
 
@@ -222,7 +223,7 @@ def test_a_record_is_never_half_of_one_and_half_of_another_even_when_its_writer_
         f"    ring.publish(struct.pack({RECORD.format!r}, number, number / 2, -number))\n    number += 1\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, pickle.dumps(ring).hex()])
-    seen, until = 0, time.monotonic() + 60
+    seen, until = 0, time.monotonic() + PATIENCE_S
     while seen < 2_000 and time.monotonic() < until:
         newest = ring.count - 1
         found = ring.read(newest)
@@ -230,7 +231,7 @@ def test_a_record_is_never_half_of_one_and_half_of_another_even_when_its_writer_
             assert found == record(newest)
             seen += 1
     writer.send_signal(signal.SIGKILL)
-    writer.wait(60)
+    writer.wait(PATIENCE_S)
     assert seen == 2_000
     newest = ring.count - 1
     assert ring.read(newest) == record(newest)
@@ -251,7 +252,7 @@ def test_another_process_that_is_lapped_again_and_again_never_sees_a_torn_record
     while ring.progress(0) < 20_000 and reader.poll() is None:  # the reader says how many it has read
         ring.publish(number.to_bytes(8, "little") * 512)
         number += 1
-    out, _ = reader.communicate(timeout=60)
+    out, _ = reader.communicate(timeout=PATIENCE_S)
     read, torn, lost = map(int, out.split())
     assert torn == 0
     assert read >= 20_000

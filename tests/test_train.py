@@ -24,6 +24,7 @@ from dmh_edge.task import Element
 from dmh_edge.tasks import darkroom
 from dmh_edge.train import Learner, learning_rate, train
 from dmh_edge.training_log import EVENTS_NAME, LOG_NAME, TrainingLog
+from waiting import PATIENCE_S
 
 TINY = (
     "model.width=8",
@@ -434,7 +435,7 @@ def test_twenty_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_
     many = [*TINY, "training.updates=60", "training.checkpoint_every=2"]
     arguments = json.dumps([many, str(data), str(tmp_path), 20])
     command = [sys.executable, "-c", NURSERY, arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 10  # the others came after the end
     assert contents(tmp_path / "killed") == contents(tmp_path / "reference")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from dmh_edge.errors import ConfigError, DmhEdgeError, MissingExtraError, unknown
 from dmh_edge.models.mamba import MambaBlock, MambaSizes
+from dmh_edge.progress import Progress
 from dmh_edge.schema import Spec
 
 OURS = "dmh-edge"
@@ -29,8 +30,6 @@ RIVALS = ("mambapy", "transformers")
 
 #: Largest difference of an output or a gradient that rounding explains, as part of the largest number in it.
 TOLERANCE = 1e-3
-
-Progress = Callable[[str, int, int], None]  # (what runs, how many done, how many in all)
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,18 @@ class Sizes:
     name: str
     batch: int
     tokens: int
-    width: int
-    expand: int
-    conv_size: int
-    state_size: int
+    block: MambaSizes
 
     def __str__(self) -> str:
+        block = self.block
         return (
-            f"{self.name}: batch {self.batch}, {self.tokens:,} tokens, width {self.width}, expand {self.expand}, "
-            f"conv {self.conv_size}, state {self.state_size}"
+            f"{self.name}: batch {self.batch}, {self.tokens:,} tokens, width {block.width}, expand {block.expand}, "
+            f"conv {block.conv_size}, state {block.state_size}"
         )
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MambaTimes:
     """Seconds of each side at some sizes.
 
     Attributes:
@@ -108,11 +105,12 @@ def sizes(model: Spec, batch: int, tokens: int) -> tuple[Sizes, ...]:
     of: dict[str, MambaSizes] = {"the paper's sizes": MambaSizes()}
     if isinstance(model, MambaSizes):
         of["the model's sizes"] = model
-    found = {(config.width, config.expand, config.conv_size, config.state_size): name for name, config in of.items()}
-    return tuple(Sizes(name, batch, tokens, *block) for block, name in reversed(found.items()))
+    timed = {"width", "expand", "conv_size", "state_size"}
+    found = {MambaSizes(**config.model_dump(include=timed)): name for name, config in of.items()}
+    return tuple(Sizes(name, batch, tokens, block) for block, name in reversed(found.items()))
 
 
-def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress) -> Comparison:
+def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress) -> MambaTimes:
     """Time ours and the rivals at some sizes.
 
     Args:
@@ -125,11 +123,11 @@ def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress)
         DmhEdgeError: a rival with our weights computes something else.
     """
     torch.manual_seed(0)
-    ours = MambaBlock(sizes.width, sizes.expand, sizes.conv_size, sizes.state_size)
-    sides: dict[str, nn.Module] = {OURS: ours} | {name: _BUILD[name](sizes) for name in rivals}
+    ours = MambaBlock(sizes.block)
+    sides: dict[str, nn.Module] = {OURS: ours} | {name: _BUILD[name](sizes.block) for name in rivals}
     for side in sides.values():
         side.load_state_dict(ours.state_dict())
-    u = torch.randn(sizes.batch, sizes.tokens, sizes.width, requires_grad=True)
+    u = torch.randn(sizes.batch, sizes.tokens, sizes.block.width, requires_grad=True)
     weight = torch.randn(u.shape)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for turn in range(1 + turns):  # the first one warms up and checks
@@ -149,7 +147,7 @@ def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress)
                 _require_equal(name, sizes, [y.detach(), *gradients], expected)
             del y, gradients  # before the next side asks for memory
         progress(f"turns, {sizes.name}", turn, turns)
-    return Comparison(sizes, torch.get_num_threads(), seconds)
+    return MambaTimes(sizes, torch.get_num_threads(), seconds)
 
 
 def _require_equal(name: str, sizes: Sizes, theirs: list[Tensor], ours: list[Tensor]) -> None:
@@ -161,7 +159,7 @@ def _require_equal(name: str, sizes: Sizes, theirs: list[Tensor], ours: list[Ten
         )
 
 
-def _mambapy(sizes: Sizes) -> nn.Module:
+def _mambapy(sizes: MambaSizes) -> nn.Module:
     from mambapy.mamba import MambaBlock as Block
     from mambapy.mamba import MambaConfig
 
@@ -176,7 +174,7 @@ def _mambapy(sizes: Sizes) -> nn.Module:
     return block
 
 
-def _transformers(sizes: Sizes) -> nn.Module:
+def _transformers(sizes: MambaSizes) -> nn.Module:
     import transformers
     from transformers.models.mamba.modeling_mamba import MambaMixer
 
@@ -192,4 +190,4 @@ def _transformers(sizes: Sizes) -> nn.Module:
     return block
 
 
-_BUILD: dict[str, Callable[[Sizes], nn.Module]] = {"mambapy": _mambapy, "transformers": _transformers}
+_BUILD: dict[str, Callable[[MambaSizes], nn.Module]] = {"mambapy": _mambapy, "transformers": _transformers}

@@ -28,10 +28,9 @@ from dmh_edge.models import mamba
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.policy_model import PolicyModel
 from dmh_edge.models.sequence import SequencePolicy
+from dmh_edge.progress import Progress
 from dmh_edge.tasks.family import Task
 from dmh_edge.train import Learner
-
-Progress = Callable[[str, int, int], None]  # (what runs, how many done, how many in all)
 
 SCAN, MEMORY, ACTOR, LOSS = "scan", "rest of the memory", "actor", "heads and loss"
 BACKBONE = "rest of the backbone"

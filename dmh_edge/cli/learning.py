@@ -182,7 +182,7 @@ def study(
     require("a study", "train", "torch", "safetensors", "minari", "tensorboard", "matplotlib")
     require("a study", "export", "onnx", "onnxscript", "onnxruntime")
     from dmh_edge import console
-    from dmh_edge.studies.find import conduct, find
+    from dmh_edge.studies.conduct import conduct, find
 
     if out is None:  # a page that proves nothing takes no other's place
         out = work / "smoke" if budget == "smoke" else Path("docs", "results")

@@ -1,37 +1,40 @@
-"""Contexts as tensors: from numpy to what a policy's ``loss`` reads."""
+"""From numpy to torch: contexts as tensors, and the noise that goes with them."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any, overload
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dmh_edge.data.contexts import ChunkArrays, LabelledChunks
-from dmh_edge.models.policy_model import Chunks, Lesson
+from dmh_edge.models.chunks import Chunks, LabelledChunks
 
 
-def chunks(arrays: ChunkArrays, noise: Tensor) -> Chunks:
-    """What a policy's ``forward`` reads, on the device of ``noise`` ``[B, J, Z]`` and with its type of numbers."""
+@overload
+def tensors(
+    arrays: LabelledChunks[NDArray[Any]], device: torch.device, dtype: torch.dtype
+) -> LabelledChunks[Tensor]: ...
+@overload
+def tensors(arrays: Chunks[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> Chunks[Tensor]: ...
+def tensors(arrays: Chunks[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> Chunks[Tensor]:
+    """The same chunks as tensors on a device.
 
-    def moved(name: str) -> Tensor:
-        tensor = torch.from_numpy(getattr(arrays, name)).to(noise.device, non_blocking=True)
-        return tensor.to(noise.dtype) if tensor.is_floating_point() else tensor
+    Args:
+        arrays: the contexts.
+        device: where the model is.
+        dtype: element type of the floating-point columns; the others keep theirs.
+    """
 
-    return Chunks(
-        observation=moved("observation"),
-        action=moved("action"),
-        reward=moved("reward"),
-        valid=moved("valid"),
-        episode_start=moved("episode_start"),
-        target_return=moved("target_return"),
-        noise=noise,
-    )
+    def moved(array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array).to(device, non_blocking=True)
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    kind: type[Chunks[Any]] = type(arrays)
+    return kind(**{field.name: moved(getattr(arrays, field.name)) for field in fields(arrays)})
 
 
-def lessons(arrays: LabelledChunks, chunk_noise: int, device: torch.device) -> tuple[Chunks, Lesson]:
-    """What a policy's ``loss`` reads, with one draw of noise per chunk from torch's generator of the CPU."""
-    noise = torch.randn(*arrays.valid.shape[:2], chunk_noise).to(device, non_blocking=True)  # [B, J, Z]
-    lesson = {
-        name: torch.from_numpy(getattr(arrays, name)).to(device, non_blocking=True)
-        for name in ("label", "weight", "subgoal_observation")
-    }
-    return chunks(arrays, noise), Lesson(**lesson)
+def draw_noise(arrays: Chunks[NDArray[Any]], size: int, device: torch.device) -> Tensor:
+    """One standard normal draw per chunk, ``[B, J, size]``, from torch's generator of the CPU."""
+    return torch.randn(*arrays.valid.shape[:2], size).to(device, non_blocking=True)

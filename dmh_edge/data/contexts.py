@@ -6,7 +6,6 @@ chunks of one behind those of the other. Steps and chunks that only fill the rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,50 +14,15 @@ from numpy.typing import NDArray
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.subgoals import valuable_subgoals
 from dmh_edge.errors import DataError
-
-
-@dataclass(frozen=True)
-class ChunkArrays:
-    """What a model's ``forward`` reads.
-
-    Attributes:
-        observation: ``[B, J, c, S]`` float32.
-        action: ``[B, J, c, A]`` float32 or ``[B, J, c]`` int64.
-        reward: ``[B, J, c]`` float32; r_t follows a_t.
-        valid: ``[B, J, c]`` bool: there is such a step.
-        episode_start: ``[B, J]`` bool: this chunk starts an episode.
-        target_return: ``[B, J]`` float32: the return asked of the chunk's episode.
-    """
-
-    observation: NDArray[np.float32]
-    action: NDArray[Any]
-    reward: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    episode_start: NDArray[np.bool_]
-    target_return: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class LabelledChunks(ChunkArrays):
-    """What training reads beside it.
-
-    Attributes:
-        label: the action to be predicted, shaped like ``action``.
-        weight: ``[B, J, c]`` float32: how much a step counts; 1 on average over the data.
-        subgoal_observation: ``[B, J, S]`` float32: the valuable sub-goal of each chunk.
-    """
-
-    label: NDArray[Any]
-    weight: NDArray[np.float32]
-    subgoal_observation: NDArray[np.float32]
+from dmh_edge.models.chunks import LabelledChunks
 
 
 class ContextSampler:
     """Draws across-episodic contexts from a data set.
 
     All chunks of the data are laid out once; a draw only gathers them. Where episodes differ much in length, the
-    contexts of one draw are about equally long, lest most of what is computed be padding: those of tasks whose longest
-    episodes share a power of two.
+    contexts of one draw are about equally long, so that little of what is computed is padding: all are of tasks whose
+    longest episodes share a power of two.
 
     Args:
         episodes: the data.
@@ -102,13 +66,13 @@ class ContextSampler:
         self._first = np.cumsum(self._count) - self._count
         self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels, balance)
 
-    def draw(self, seed: int, update: int, batch: int) -> LabelledChunks:
+    def draw(self, seed: int, update: int, batch: int) -> LabelledChunks[NDArray[Any]]:
         """The contexts of one update: a pure function of its arguments.
 
         Args:
-            seed: of the whole training.
+            seed: seed of the whole training.
             update: number of the gradient update.
-            batch: contexts, B. Each draws its hidden task and n of its episodes, ordered ascending by return.
+            batch: number of contexts, B. Each draws a hidden task and n of its episodes, ascending by return.
         """
         rng = np.random.default_rng((seed, update))
         alike = self._alike[rng.choice(len(self._alike), p=self._share)] if len(self._alike) > 1 else self._alike[0]
@@ -119,7 +83,7 @@ class ContextSampler:
         target = self._returns[chosen[:, -1:] if self._target == "best" else chosen]
         return self._lay_out(chosen, np.broadcast_to(target, chosen.shape))
 
-    def _lay_out(self, chosen: NDArray[np.int64], target: NDArray[np.float64]) -> LabelledChunks:
+    def _lay_out(self, chosen: NDArray[np.int64], target: NDArray[np.float64]) -> LabelledChunks[NDArray[Any]]:
         count = self._count[chosen]  # [B, n]
         ends = np.cumsum(count, axis=1)
         total = ends[:, -1]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.data.contexts import ChunkArrays
+from dmh_edge.models.chunks import Chunks
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class TickChunks:
     Attributes:
         chunks: the sequences, ``[B, J, ...]``.
         noise: ``[B, J, K]`` float32: the noise of each chunk's first tick; K = 0 for a policy that reads none.
-        chunk: ``[T, B]`` int64: in which chunk each tick lies ...
-        slot: ``[T, B]`` int64: ... and at which of its steps.
+        chunk: ``[T, B]`` int64: the chunk in which each tick lies.
+        slot: ``[T, B]`` int64: the step of its chunk that each tick is.
     """
 
-    chunks: ChunkArrays
+    chunks: Chunks[NDArray[Any]]
     noise: NDArray[np.float32]
     chunk: NDArray[np.int64]
     slot: NDArray[np.int64]
@@ -41,8 +41,8 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
 
     Args:
         world: ``observation [T, B, S]``, ``reward [T, B]``, ``previous_action [T, B, A]`` or ``[T, B]``,
-            ``episode_start [T, B]``, and, for a policy that
-            reads them, ``noise [T, B, K]`` and ``target_return [T, B]``.
+            ``episode_start [T, B]``, and, for a policy that reads them, ``noise [T, B, K]`` and
+            ``target_return [T, B]``.
         chunk: ticks per chunk, c.
     """
     starts = world["episode_start"]
@@ -70,7 +70,7 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
 
     asked = world.get("target_return", np.zeros(starts.shape, np.float32))
     target = asked[episode_began, robot]
-    chunks = ChunkArrays(
+    chunks = Chunks(
         observation=per_tick(world["observation"]),
         action=per_tick(following(world["previous_action"])),
         reward=per_tick(following(world["reward"])),

@@ -1,6 +1,6 @@
 """A robot that fails on purpose: any robot, with a named fault from a chosen reading on.
 
-    FaultyRobot(Arm(address="simulated"), "stale", at=20)
+    FaultyRobot(Arm(address="simulated"), "stale", When(at=20))
 
 What reaches the robot inside is what the guard let through, so its monitor can judge how the fault was met.
 """
@@ -11,83 +11,38 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dmh_edge.clock import NS_PER_S, Clock, MonotonicClock
 from dmh_edge.errors import ConfigError, unknown
+from dmh_edge.faults.catalogue import ROBOT_FAULTS
+from dmh_edge.faults.when import ALWAYS, When
 from dmh_edge.robots.protocol import Action, Reading, Robot
 
-#: What can go wrong in a robot, by name.
-ROBOT_FAULTS = MappingProxyType(
-    {
-        "observation-nan": "an element is not a number",
-        "observation-inf": "an element is infinite",
-        "observation-shape": "an element is missing",
-        "observation-bounds": "an element is outside what is physical",
-        "stale": "the stamp says that it is old",
-        "future": "the stamp lies in the future",
-        "stamp-back": "the clock of the stamps runs backwards",
-        "frozen": "the values stay the same under fresh stamps",
-        "stuck": "the robot stays where it is, whatever it is told",
-        "reward-nan": "the reward is not a number",
-        "reward-missing": "there is no reward",
-        "reward-bounds": "the reward is larger than any can be",
-        "read-late": "reading takes one and a half periods",
-        "write-late": "writing takes one and a half periods",
-        "read-raises": "reading raises",
-        "write-raises": "writing raises",
-        "applied-nan": "it says that it applied what is not a number",
-        "disconnects": "whatever is asked of it raises, stop too",
-        "reset-blocks": "the next reset takes a minute",
-        "call": "at that reading a function of the caller's is called",
-    }
-)
-
-#: Those that show when it is not read.
-_ELSEWHERE = ("write-late", "write-raises", "applied-nan", "reset-blocks")
-
-
-@dataclass(frozen=True)
-class When:
-    """When a fault shows.
-
-    Attributes:
-        at: number, from 0, at which it begins.
-        lasts: for so many; None for ever.
-        every: it shows in every so many of them.
-    """
-
-    at: int = 0
-    lasts: int | None = None
-    every: int = 1
-
-    def includes(self, number: int) -> bool:
-        """Whether it shows at that number."""
-        since = number - self.at
-        return since >= 0 and (self.lasts is None or since < self.lasts) and since % self.every == 0
+#: At its readings a function of the caller's is called, and nothing is wrong with the robot.
+CALL = "call"
+#: Faults that do not show in what is read.
+_NOT_IN_READINGS = ("write-late", "write-raises", "applied-nan", "reset-blocks")
 
 
 class FaultyRobot:
     """A robot with a fault.
 
     Args:
-        robot: the one inside.
-        fault: one of `ROBOT_FAULTS`.
-        at: number of the reading, from 0, at which the fault begins.
-        lasts: readings for which it lasts; None for ever.
-        every: it shows in every so many of them.
-        clock: stamps what is kept here; None for the machine's.
+        robot: the robot inside.
+        fault: one of `ROBOT_FAULTS`, or `CALL`.
+        when: the readings in which the fault shows.
+        clock: stamps the attributes; None for the machine's clock.
         pause: lets seconds pass.
-        call: for the fault ``call``.
+        call: function that is called under `CALL`.
 
     Attributes:
         injected_ns: when the fault showed first; None before.
         stopped_ns: when ``stop`` was first asked for after that; None before.
-        readings: how many there were.
+        readings: number of readings so far.
 
     Raises:
         ConfigError: there is no such fault.
@@ -97,17 +52,15 @@ class FaultyRobot:
         self,
         robot: Robot,
         fault: str,
+        when: When = ALWAYS,
         *,
-        at: int = 0,
-        lasts: int | None = None,
-        every: int = 1,
         clock: Clock | None = None,
         pause: Callable[[float], None] = time.sleep,
         call: Callable[[], None] = lambda: None,
     ) -> None:
-        if fault not in ROBOT_FAULTS:
-            raise ConfigError(unknown("fault", fault, ROBOT_FAULTS))
-        self._robot, self._fault, self._when = robot, fault, When(at, lasts, every)
+        if fault not in (known := (*ROBOT_FAULTS, CALL)):
+            raise ConfigError(unknown("fault", fault, known))
+        self._robot, self._fault, self._when = robot, fault, when
         self._clock = MonotonicClock() if clock is None else clock
         self._pause, self._call = pause, call
         self._period_s = 1 / robot.task.rate_hz
@@ -146,7 +99,7 @@ class FaultyRobot:
     def read(self) -> Reading:
         """As inside, or spoilt."""
         self._fail_if("disconnects", "read-raises")
-        if self._shows("call"):
+        if self._shows(CALL):
             self._call()
         if self._shows("read-late"):
             self._pause(1.5 * self._period_s)
@@ -191,7 +144,7 @@ class FaultyRobot:
             raise OSError("no route to the robot")
 
     def _spoilt(self, reading: Reading) -> Reading:
-        if self._fault in _ELSEWHERE or not self._shows(self._fault):
+        if self._fault in _NOT_IN_READINGS or not self._shows(self._fault):
             return reading
         observation = reading.observation.copy()
         second_ns = NS_PER_S

@@ -1,10 +1,9 @@
-"""A session that fails on purpose: any session, with a named fault from a chosen step on."""
+"""A session that fails on purpose: any session, with a named fault in chosen steps."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,40 +11,25 @@ from numpy.typing import NDArray
 
 from dmh_edge.clock import Clock, MonotonicClock
 from dmh_edge.errors import BackendError, ConfigError, unknown
-from dmh_edge.faults.faulty_robot import When
+from dmh_edge.faults.catalogue import POLICY_FAULTS
+from dmh_edge.faults.when import ALWAYS, When
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.task import ContinuousAction, bounds_of
-
-#: What can go wrong in a policy, by name.
-POLICY_FAULTS = MappingProxyType(
-    {
-        "action-nan": "the proposed action is not a number",
-        "action-inf": "the proposed action is infinite",
-        "action-exploded": "the proposed action is a million times too large",
-        "action-bounds": "the proposed action is a little out of bounds, or no choice",
-        "action-leaps": "the proposed action jumps from bound to bound",
-        "state-nan": "the proposed state is not finite",
-        "compute-late": "computing takes one and a half periods",
-        "engine-raises": "the engine fails",
-    }
-)
 
 
 class FaultySession:
     """A session with a fault.
 
     Args:
-        session: the one inside.
+        session: the session inside.
         fault: one of `POLICY_FAULTS`.
-        at: number of the step, from 0, at which the fault begins.
-        lasts: steps for which it lasts; None for ever.
-        every: it shows in every so many of them.
-        clock: stamps what is kept here; None for the machine's.
+        when: the steps in which the fault shows.
+        clock: stamps the attributes; None for the machine's clock.
         pause: lets seconds pass.
 
     Attributes:
         injected_ns: when the fault showed first; None before.
-        steps: how many were proposed.
+        steps: number of steps proposed so far.
 
     Raises:
         ConfigError: there is no such fault, or the actions are choices, which cannot show it.
@@ -55,23 +39,16 @@ class FaultySession:
         self,
         session: Session,
         fault: str,
+        when: When = ALWAYS,
         *,
-        at: int = 0,
-        lasts: int | None = None,
-        every: int = 1,
         clock: Clock | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        action = session.contract.task.action
-        known = [
-            name
-            for name in POLICY_FAULTS
-            if isinstance(action, ContinuousAction)
-            or name not in ("action-nan", "action-inf", "action-exploded", "action-leaps")
-        ]
+        numbers = isinstance(session.contract.task.action, ContinuousAction)
+        known = [name for name, known in POLICY_FAULTS.items() if numbers or known.shows_with == "all"]
         if fault not in known:
             raise ConfigError(unknown("fault", fault, known))
-        self._session, self._fault, self._when = session, fault, When(at, lasts, every)
+        self._session, self._fault, self._when = session, fault, when
         self._clock = MonotonicClock() if clock is None else clock
         self._pause = pause
         self._shows = False
@@ -93,6 +70,11 @@ class FaultySession:
         if self._fault == "compute-late":
             self._pause(1.5 / self.contract.task.rate_hz)
         return {**outputs, "action": self._spoilt(outputs["action"])}
+
+    @property
+    def ran(self) -> Sequence[bool]:
+        """As inside."""
+        return self._session.ran
 
     def proposal_is_finite(self) -> bool:
         """As inside, or not."""

@@ -19,10 +19,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from dmh_edge.contract import TensorSpec
+from dmh_edge.contract import Precision, TensorSpec
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba
-from dmh_edge.models.policy_model import CacheDType, Tensors
+from dmh_edge.models.policy_model import Tensors
 from dmh_edge.models.transformer import Rotation, Transformer, penalty
 
 
@@ -38,7 +38,7 @@ class Backbone(nn.Module, ABC):
         """One tick: ``[B, G, d]`` and the tensors of world and state to the answer ``[B, d]`` and the next state."""
 
     @abstractmethod
-    def state(self, cache_dtype: CacheDType) -> tuple[TensorSpec, ...]:
+    def state(self, precision: Precision) -> tuple[TensorSpec, ...]:
         """The tensors of the state."""
 
 
@@ -70,7 +70,7 @@ class Recurrent(Backbone):
         read, conv, ssm = self.mamba.step(tokens, conv, ssm)
         return read[:, -1], {"mamba_conv": conv, "mamba_ssm": ssm}
 
-    def state(self, cache_dtype: CacheDType) -> tuple[TensorSpec, ...]:  # noqa: ARG002 (it caches nothing)
+    def state(self, precision: Precision) -> tuple[TensorSpec, ...]:  # noqa: ARG002 (it caches nothing)
         """Inputs of the convolutions, and states of the scans."""
         return self.mamba.state("mamba")
 
@@ -152,15 +152,15 @@ class Attentive(Backbone):
             "value": value,
         }
 
-    def state(self, cache_dtype: CacheDType) -> tuple[TensorSpec, ...]:
+    def state(self, precision: Precision) -> tuple[TensorSpec, ...]:
         """The ring, how long each slot will be seen, and where on the circle the next step lies."""
         transformer = self.transformer
         shape = (len(transformer.blocks), "batch", transformer.heads, self.steps * self.tokens, transformer.head_width)
         return (
             TensorSpec(name="place", dtype="int64", shape=("batch",)),
             TensorSpec(name="life", dtype="int64", shape=("batch", self.steps)),
-            TensorSpec(name="key", dtype=cache_dtype, shape=shape),
-            TensorSpec(name="value", dtype=cache_dtype, shape=shape),
+            TensorSpec(name="key", dtype=precision, shape=shape),
+            TensorSpec(name="value", dtype=precision, shape=shape),
         )
 
     def _rotation(self, place: Tensor) -> Rotation:
@@ -200,7 +200,7 @@ class Memoryless(Backbone):
         """``[B, G, d] -> [B, d]``."""
         return self._read(tokens[:, -1]), {}
 
-    def state(self, cache_dtype: CacheDType) -> tuple[TensorSpec, ...]:  # noqa: ARG002
+    def state(self, precision: Precision) -> tuple[TensorSpec, ...]:  # noqa: ARG002
         """There is none."""
         return ()
 

@@ -21,12 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmh_edge.contract import GraphSpec, ModelSpec, TensorSpec
+from dmh_edge.contract import GraphSpec, ModelSpec, Precision, TensorSpec
+from dmh_edge.models.chunks import Chunks, LabelledChunks
 from dmh_edge.models.dmh_parts import Actor, DMHConfig, Memory
 from dmh_edge.models.policy_model import (
-    CacheDType,
-    Chunks,
-    Lesson,
     PolicyModel,
     Rollout,
     Tensors,
@@ -62,26 +60,26 @@ class DMH(PolicyModel):
         """Some eight episodes, and more wraps of a chunk."""
         return Rollout(longest_episode=round(3.5 * self.config.chunk), ticks=15 * self.config.chunk)
 
-    def forward(self, chunks: Chunks) -> Tensors:
+    def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:
         """``subgoal`` ``[B, J, Z]`` and ``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
         features = self.encoder(chunks.observation)  # [B, J, c, E]
         previous, to_go = chunk_signals(chunks)
-        subgoal = self.memory(features[:, :, 0], previous, chunks.episode_start, to_go, chunks.noise)
+        subgoal = self.memory(features[:, :, 0], previous, chunks.episode_start, to_go, noise)
         return {"subgoal": subgoal, "answer": self._act(subgoal, features, chunks)}
 
-    def loss(self, chunks: Chunks, lesson: Lesson) -> Tensors:
+    def loss(self, chunks: LabelledChunks[Tensor], noise: Tensor) -> Tensors:
         """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist.
 
         Every chunk is learned twice: under the memory's sub-goal z, and under the frozen map of a state that was worth
         reaching. Nothing else aligns the two.
         """
-        read = self(chunks)
-        parts = {"memory": self.imitation(read["answer"], lesson, chunks.valid)}
+        read = self(chunks, noise)
+        parts = {"memory": self.imitation(read["answer"], chunks)}
         parts["loss"] = parts["memory"]
         if self.config.subgoal_weight > 0:
-            valuable = self.goal_map(self.encoder(lesson.subgoal_observation))  # [B, J, Z]
+            valuable = self.goal_map(self.encoder(chunks.subgoal_observation))  # [B, J, Z]
             answer = self._act(valuable.to(read["answer"].dtype), self.encoder(chunks.observation), chunks)
-            parts["subgoal"] = self.imitation(answer, lesson, chunks.valid)
+            parts["subgoal"] = self.imitation(answer, chunks)
             parts["loss"] = parts["loss"] + self.config.subgoal_weight * parts["subgoal"]
         return parts
 
@@ -89,7 +87,7 @@ class DMH(PolicyModel):
         """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
         return self._step_memory(tensors) if graph == "memory" else self._step_actor(tensors)
 
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
         """The tensors and graphs of the step form."""
         config, discrete = self.config, self.codec.discrete
         cache = (config.actor_layers, "batch", config.heads, self.actor.slots, config.width // config.heads)
@@ -104,7 +102,7 @@ class DMH(PolicyModel):
         ]
         actor_state = [
             *counters,
-            *(TensorSpec(name=f"actor_{kind}", dtype=cache_dtype, shape=cache) for kind in _CACHES),
+            *(TensorSpec(name=f"actor_{kind}", dtype=precision, shape=cache) for kind in _CACHES),
         ]
         outputs = self.output_tensors()
 
@@ -141,7 +139,7 @@ class DMH(PolicyModel):
             graphs=(memory, actor),
         )
 
-    def _act(self, subgoal: Tensor, features: Tensor, chunks: Chunks) -> Tensor:
+    def _act(self, subgoal: Tensor, features: Tensor, chunks: Chunks[Tensor]) -> Tensor:
         """The actor on all chunks at once: ``[B, J, c, A]``."""
         batch, count, chunk, _ = features.shape
         answer = self.actor(
@@ -200,7 +198,7 @@ class DMH(PolicyModel):
 _CACHES = ("key", "value")
 
 
-def chunk_signals(chunks: Chunks) -> tuple[Tensor, Tensor]:
+def chunk_signals(chunks: Chunks[Tensor]) -> tuple[Tensor, Tensor]:
     """What the memory is told of rewards at each chunk: r_prev and return-to-go, ``[B, J]`` each.
 
     Summed and subtracted one reward after the other, in the order in which the step form does it, so that both round

@@ -26,20 +26,23 @@ class Linear(nn.Linear):
         return product if bias is None else product + bias
 
 
+#: Keeps the norm of a zero vector finite.
+_EPSILON = 1e-5
+
+
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight, over the last axis, from operators that every runtime knows.
+    """x / sqrt(mean(x^2) + 1e-5) * weight, over the last axis, from operators that every runtime knows.
 
     Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, eq. 4.
     """
 
-    def __init__(self, width: int, eps: float = 1e-5) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., width] -> [..., width]``."""
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + _EPSILON) * self.weight
 
 
 def set_product_dtype(model: nn.Module, dtype: torch.dtype | None) -> None:

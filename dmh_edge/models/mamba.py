@@ -53,28 +53,16 @@ class MambaBlock(nn.Module):
     """One Mamba block.
 
     Args:
-        width: d.
-        expand: D / d.
-        conv_size: K.
-        state_size: N.
-        dt_rank: R; None for ceil(d / 16).
-        selection_gain: B and C begin so many times as large as usual.
+        sizes: d, D / d, K and N; R is ceil(d / 16).
     """
 
-    def __init__(
-        self,
-        width: int,
-        expand: int = 2,
-        conv_size: int = 4,
-        state_size: int = 16,
-        dt_rank: int | None = None,
-        selection_gain: float = 1.0,
-    ) -> None:
+    def __init__(self, sizes: MambaSizes) -> None:
         super().__init__()
-        self.inner = inner = expand * width
+        width, conv_size, state_size = sizes.width, sizes.conv_size, sizes.state_size
+        self.inner = inner = sizes.expand * width
         self.state_size = state_size
         self.conv_size = conv_size
-        self.dt_rank = dt_rank or math.ceil(width / 16)
+        self.dt_rank = math.ceil(width / 16)
         self.in_proj = Linear(width, 2 * inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, conv_size, groups=inner)
         self.x_proj = nn.Linear(inner, self.dt_rank + 2 * state_size, bias=False)
@@ -84,7 +72,7 @@ class MambaBlock(nn.Module):
         self.out_proj = Linear(inner, width, bias=False)
         self._reset_step_size()
         with torch.no_grad():
-            self.x_proj.weight[self.dt_rank :] *= selection_gain
+            self.x_proj.weight[self.dt_rank :] *= sizes.selection_gain
 
     def _reset_step_size(self) -> None:
         """Start with dt log-uniform in [0.001, 0.1], as section 3.6 of the paper recommends."""
@@ -191,16 +179,7 @@ class Mamba(nn.Module):
             (layers, "batch", sizes.conv_size - 1, inner),
             (layers, "batch", inner, sizes.state_size),
         )
-        self.blocks = nn.ModuleList(
-            MambaBlock(
-                sizes.width,
-                sizes.expand,
-                sizes.conv_size,
-                sizes.state_size,
-                selection_gain=sizes.selection_gain,
-            )
-            for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(MambaBlock(sizes) for _ in range(layers))
         self.norms = nn.ModuleList(RMSNorm(sizes.width) for _ in range(layers))
         self.final_norm = RMSNorm(sizes.width)
 

@@ -16,40 +16,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dmh_edge.contract import ModelSpec, TensorSpec
+from dmh_edge.contract import ModelSpec, Precision, TensorSpec
+from dmh_edge.models.chunks import Chunks, LabelledChunks
 from dmh_edge.models.encoding import ActionCodec, Levels, ObservationEncoder
 from dmh_edge.task import TaskSpec
 
 Tensors = dict[str, Tensor]
-CacheDType = Literal["float32", "float16"]
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """Contexts cut into chunks. Steps that do not exist are zeros and ``valid`` is false there."""
-
-    observation: Tensor  # [B, J, c, S]
-    action: Tensor  # [B, J, c, A] or int64 [B, J, c]
-    reward: Tensor  # [B, J, c]; r_t follows a_t
-    valid: Tensor  # bool [B, J, c]
-    episode_start: Tensor  # bool [B, J]
-    target_return: Tensor  # [B, J]; read where episode_start
-    noise: Tensor  # [B, J, Z] standard normal, or zeros
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a chunk should teach, beside the `Chunks` themselves."""
-
-    label: Tensor  # like Chunks.action: the action to imitate
-    weight: Tensor  # [B, J, c]: how much each step counts, relative to the others
-    subgoal_observation: Tensor  # [B, J, S]: the valuable sub-goal of each chunk
 
 
 @dataclass(frozen=True)
@@ -89,20 +66,28 @@ class PolicyModel(nn.Module, ABC):
         """c: how `forward` wants contexts cut, given the longest episode among them."""
 
     @abstractmethod
-    def forward(self, chunks: Chunks) -> Tensors:
-        """``answer`` ``[B, J, c, A]``, logits or tanh outputs; beside it what parity compares, ``[B, J, ...]``."""
+    def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:
+        """Whole contexts.
 
-    def loss(self, chunks: Chunks, lesson: Lesson) -> Tensors:
+        Args:
+            chunks: the contexts.
+            noise: ``[B, J, Z]`` standard normal, or zeros for the mean.
+
+        Returns:
+            ``answer`` ``[B, J, c, A]``, logits or tanh outputs; beside it what parity compares, ``[B, J, ...]``.
+        """
+
+    def loss(self, chunks: LabelledChunks[Tensor], noise: Tensor) -> Tensors:
         """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist."""
-        return {"loss": self.imitation(self(chunks)["answer"], lesson, chunks.valid)}
+        return {"loss": self.imitation(self(chunks, noise)["answer"], chunks)}
 
     @abstractmethod
     def step(self, graph: str, tensors: Tensors) -> Tensors:
         """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
 
     @abstractmethod
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
-        """The tensors and graphs of the step form; ``cache_dtype`` is that of keys and values of attention."""
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
+        """The tensors and graphs of the step form; ``precision`` is also that of cached keys and values."""
 
     @property
     @abstractmethod
@@ -131,9 +116,10 @@ class PolicyModel(nn.Module, ABC):
             return {"action": self.codec.decode(answer)}
         return {"action": self.codec.choose(answer, noise), "logits": answer}
 
-    def imitation(self, answer: Tensor, lesson: Lesson, valid: Tensor) -> Tensor:
+    def imitation(self, answer: Tensor, chunks: LabelledChunks[Tensor]) -> Tensor:
         """Cross-entropy, or mean squared error in units of half the action's range: a weighted mean of valid steps."""
-        label, weight, answer = lesson.label[valid], lesson.weight[valid], answer[valid].float()
+        valid = chunks.valid
+        label, weight, answer = chunks.label[valid], chunks.weight[valid], answer[valid].float()
         if self.codec.discrete:
             losses = functional.cross_entropy(answer, label, reduction="none")
         else:

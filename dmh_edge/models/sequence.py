@@ -24,14 +24,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from dmh_edge.contract import GraphSpec, ModelSpec
+from dmh_edge.contract import GraphSpec, ModelSpec, Precision
 from dmh_edge.models.backbones import Attentive, Backbone, Memoryless, Recurrent
+from dmh_edge.models.chunks import Chunks
 from dmh_edge.models.encoding import Levels
 from dmh_edge.models.layers import Linear
 from dmh_edge.models.mamba import Mamba, MambaSizes
 from dmh_edge.models.policy_model import (
-    CacheDType,
-    Chunks,
     PolicyModel,
     Rollout,
     Tensors,
@@ -60,8 +59,6 @@ class SequenceConfig(Spec):
     """Blocks of the backbone."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the tokens, and within attention and perceptrons."""
-    reward_scale: float = Field(default=1.0, gt=0)
-    """Rewards and return-to-go are divided by this."""
     levels: Levels = "one-hot"
     """How whole-number observations are read."""
 
@@ -70,12 +67,17 @@ class SequenceConfig(Spec):
         """The layers for a task of episodes of at most ``horizon`` steps."""
 
 
-class _MambaConfig(SequenceConfig, MambaSizes):
+class _RewardedConfig(SequenceConfig):
+    reward_scale: float = Field(default=1.0, gt=0)
+    """Rewards and return-to-go are divided by this."""
+
+
+class _MambaConfig(_RewardedConfig, MambaSizes):
     def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has one size)
         return Recurrent(Mamba(self.layers, self), self.across_episodes)
 
 
-class _TransformerConfig(SequenceConfig):
+class _TransformerConfig(_RewardedConfig):
     heads: int = Field(default=4, ge=1)
     """Attention heads."""
 
@@ -159,6 +161,7 @@ class SequencePolicy(PolicyModel):
     def __init__(self, config: DMConfig | DTConfig | ADMambaConfig | ADTransformerConfig | BCConfig, task: TaskSpec):
         super().__init__(task, config.levels)
         self.config = config
+        self.reward_scale = config.reward_scale if isinstance(config, _RewardedConfig) else 1.0
         sizes: dict[Token, int] = {
             "action": self.codec.size,
             "reward": 1,
@@ -188,7 +191,7 @@ class SequencePolicy(PolicyModel):
         longest = 5 * steps if episodes == 1 else max(2, round(1.75 * steps / episodes))
         return Rollout(longest, min(5_000, max(200, 6 * steps if episodes == 1 else round(4.2 * steps))))
 
-    def forward(self, chunks: Chunks) -> Tensors:
+    def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:  # noqa: ARG002 (a DM-H reads it)
         """``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
         batch, count, chunk, size = chunks.observation.shape
         rows = batch if self.config.across_episodes else batch * count
@@ -225,11 +228,11 @@ class SequencePolicy(PolicyModel):
         following |= {f"{name}_next": tensor for name, tensor in state.items()}
         return self.outputs(self._answer(read), tensors["noise"] if self.codec.discrete else None) | following
 
-    def model_spec(self, cache_dtype: CacheDType = "float32") -> ModelSpec:
+    def model_spec(self, precision: Precision = "float32") -> ModelSpec:
         """The tensors and the graph of the step form."""
         conditioned = "return_to_go" in self.config.tokens
         world = world_tensors(self, self.codec.size if self.codec.discrete else 0, conditioned)
-        state = (*([numbers("return_to_go")] if conditioned else []), *self.backbone.state(cache_dtype))
+        state = (*([numbers("return_to_go")] if conditioned else []), *self.backbone.state(precision))
         outputs = self.output_tensors()
         reads = {"observation", "noise"} if self.config.tokens == ("observation",) else None  # None: everything
         graph = GraphSpec(
@@ -257,7 +260,7 @@ class SequencePolicy(PolicyModel):
         for name, embed in self.tokens.items():
             value = seen[name]
             if name in ("reward", "return_to_go"):
-                value = value / self.config.reward_scale
+                value = value / self.reward_scale
             if name not in ("action", "observation"):
                 value = value.unsqueeze(-1)
             tokens.append(embed(value.to(seen["observation"].dtype)))

@@ -104,7 +104,7 @@ class TransformerBlock(nn.Module):
     def _project(self, x: Tensor, batch: int, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         heads = self.qkv(self.attention_norm(x)).view(batch, -1, 3 * self.heads, x.shape[-1] // self.heads)
         q, k, v = heads.transpose(1, 2).chunk(3, 1)  # [B, H, T, d/H] each
-        return (q, k, v) if rotation is None else (_rotate(q, rotation), _rotate(k, rotation), v)
+        return (q, k, v) if rotation is None else (rotate(q, rotation), rotate(k, rotation), v)
 
     def _score(self, q: Tensor, k: Tensor) -> Tensor:
         """How well keys answer queries: ``[B, H, Q, K]``."""
@@ -215,8 +215,8 @@ class Transformer(nn.Module):
         )
 
 
-def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn each pair of features, one of the first half and one of the second, by its angle: ``[B, H, T, d/H]``."""
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn each pair of features, one of the first half and one of the second, by its angle: ``[..., d/H]``."""
     cosine, sine = rotation
     first, second = x.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)

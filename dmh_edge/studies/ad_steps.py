@@ -20,7 +20,7 @@ from torch.nn import functional
 from dmh_edge.models.backbones import Attentive
 from dmh_edge.models.policy_model import Tensors
 from dmh_edge.models.sequence import SequencePolicy
-from dmh_edge.models.transformer import Rotation
+from dmh_edge.models.transformer import rotate
 
 
 class Rereading(Attentive):
@@ -70,12 +70,12 @@ class InPlace(Attentive):
         for layer, block in enumerate(self.transformer.blocks):
             heads = block.qkv(block.attention_norm(x)).view(self.tokens, 3 * self.transformer.heads, -1)  # type: ignore[operator]
             q, k, v = heads.transpose(0, 1).unsqueeze(0).chunk(3, 1)  # [1, H, G, d/H] each
-            self.key[layer, :, :, here], self.value[layer, :, :, here] = _rotate(k, rotation), v
+            self.key[layer, :, :, here], self.value[layer, :, :, here] = rotate(k, rotation), v
             last = layer == len(self.transformer.blocks) - 1
             if last:  # the newest token sees everything
                 q, x = q[:, :, -1:], x[-1:]
             attended = functional.scaled_dot_product_attention(
-                _rotate(q, rotation), self.key[layer], self.value[layer], attn_mask=None if last else self.hidden
+                rotate(q, rotation), self.key[layer], self.value[layer], attn_mask=None if last else self.hidden
             )
             x = x + block.attention_out(attended.transpose(1, 2).reshape(x.shape))  # type: ignore[operator]
             x = x + block.mlp(block.mlp_norm(x))  # type: ignore[operator]
@@ -97,10 +97,3 @@ def standing_in(model: SequencePolicy, kind: type[Rereading | InPlace]) -> Seque
 
 def _width(attentive: Attentive) -> int:
     return attentive.transformer.heads * attentive.transformer.head_width
-
-
-def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """As `transformer` does: ``[..., d/H]``."""
-    cosine, sine = rotation
-    first, second = x.chunk(2, -1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)

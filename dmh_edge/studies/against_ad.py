@@ -6,7 +6,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dmh_edge.presets import load
-from dmh_edge.studies import compare, paper
+from dmh_edge.studies import compare, grid_cells, paper
+from dmh_edge.studies.bootstrap import ABOUT_VERDICTS
+from dmh_edge.studies.cell import Cell
+from dmh_edge.studies.grid_returns import (
+    CORRELATION,
+    LAST,
+    LOSS,
+    MINUTES,
+    YARDSTICKS,
+    ZEROED,
+    GridReturns,
+    episodes_of,
+    results_of,
+    return_rows,
+    value_row,
+    yardstick_rows,
+    zeroed_rows,
+)
+from dmh_edge.studies.results import Results
 from dmh_edge.studies.study import Budget, Study, Workshop, by_name
 from dmh_edge.studies.study_page import Page, table
 
@@ -15,12 +33,12 @@ _RIVALS = {
     "cpu": ("ad-mamba", "ad-transformer"),
     "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
 }
-#: DM-H as its preset is, where the sub-goal is the mean; with a draw for sub-goal, whose noise its actor must bear;
-#: with a memory that reads every step, as those of its rivals do; and with four times the updates, at which it takes
-#: about as long as the slowest of them.
+#: DM-H as its preset is, with the mean for its sub-goal; with a draw for its sub-goal, so that its actor must cope
+#: with noise; with a memory that reads every step, as those of its rivals do; and with four times the updates, which
+#: take about as long as those of its slowest rival.
 _OURS: Mapping[str, Mapping[str, Any]] = {
     "dm-h": {},
-    "dm-h, drawn sub-goal": compare.DRAWN,
+    "dm-h, drawn sub-goal": grid_cells.DRAWN,
     "dm-h, c = 1": {"model.chunk": 1},
     "dm-h, 4,000 updates": {"training.updates": 4_000},
 }
@@ -28,92 +46,127 @@ _OURS_OF = {"smoke": tuple(_OURS)[:2], "cpu": tuple(_OURS), "full": tuple(_OURS)
 
 _ABOUT_RETURNS = (
     "Means and 95% intervals, bootstrapped over training seeds and hidden tasks, in the first episode and in the last "
-    f"{compare.LAST}. *Memory zeroed*: the same policy made to forget at each episode; what it cannot do then, it had "
-    "learned in context. The expert knows what is hidden: the optimum. The paper's figures are read off its plots at "
-    "episode 20. *Loss*: how well the policies imitated at the end of their training, of DM-H prompted by its memory's "
-    "sub-goal; less is better. *Min*: how long a policy took to be trained and tried, the median, by the clock of a "
-    "machine that had other work now and then."
+    f"{LAST}. *Memory zeroed*: the same policy with its memory zeroed at the start of each episode; what it cannot do "
+    "then, it had learned in context. The expert knows what the task hides: its return is the best possible. The "
+    "paper's figures are read off its plots at episode 20. *Loss*: how well the policies imitated at the end of their "
+    "training, for DM-H with the sub-goals of its own memory; less is better. *Min*: minutes to train and try one "
+    "policy, the median, on a machine that also had other work at times."
 )
 _ABOUT_DIFFERENCES = (
-    f"In the last {compare.LAST} episodes, hidden task by hidden task. With so few training seeds a bootstrap is "
-    "narrow: it cannot know what another seed would do."
+    f"In the last {LAST} episodes, hidden task by hidden task. {ABOUT_VERDICTS} With so few training seeds an interval "
+    "is too narrow: the bootstrap cannot know what another training seed would give."
 )
 
 
-def run(budget: Budget, workshop: Workshop) -> Page:
-    """Train each system on each task, and set them side by side."""
-    tasks, rivals = compare.TASKS[budget], _RIVALS[budget]
-    ours = {task: _ours(budget, task) for task in tasks}
-    systems = {task: (*ours[task], *rivals) for task in tasks}
-    cells = [
-        cell
-        for task in tasks
-        for name in systems[task]
-        for cell in compare.cells(budget, task, name.split(",")[0], name, _OURS.get(name))
-    ]
-    outcomes = workshop.finish(cells)
+def find(budget: Budget, workshop: Workshop) -> Results:
+    """Train and try each system on each task."""
+    outcomes = workshop.finish(_cells(budget))
     found = by_name(outcomes)
 
+    def rows() -> Iterator[tuple[object, ...]]:
+        yield from return_rows(outcomes)
+        yield from zeroed_rows(outcomes)
+        yield from yardstick_rows(outcomes)
+        for (task, name), sides in found.items():
+            yield value_row(task, name, LOSS, compare.loss(sides))
+            yield value_row(task, name, MINUTES, compare.minutes(sides))
+        for task in grid_cells.TASKS[budget]:
+            of_task = [one for one in outcomes if one.cell.task == task]
+            yield value_row(task, "", CORRELATION, compare.correlation(of_task))
+
+    return results_of(rows(), episodes_of(outcomes[0]))
+
+
+def page(budget: Budget, results: Results) -> Page:
+    """Put the systems side by side."""
+    found = GridReturns(results)
+    ours = {task: [name for name in found.policies(task) if name in _OURS] for task in found.tasks}
+    rivals = {task: [name for name in found.policies(task) if name not in _OURS] for task in found.tasks}
+
     def returns() -> Iterator[tuple[str, ...]]:
-        for task in tasks:
-            for model in systems[task]:
-                sides = found[task, model]
+        for task in found.tasks:
+            for model in found.policies(task):
+                side = found.returns(task, model)
                 figure = paper.GRID_WORLD.get(task, {}).get(model)
                 yield (
                     task,
                     model,
-                    str(compare.first(sides)),
-                    str(compare.last(sides)),
-                    str(compare.last(sides, 1)),
+                    str(compare.first(side)),
+                    str(compare.last(side)),
+                    str(compare.last(found.returns(task, model, ZEROED))),
                     "-" if figure is None else f"{figure:g}",
-                    f"{compare.loss(sides):.3f}",
-                    f"{compare.minutes(sides):.1f}",
+                    f"{found.value(task, model, LOSS):.3f}",
+                    f"{found.value(task, model, MINUTES):.1f}",
                 )
-            for name, curve in (("expert", 2), ("random", 3)):
-                yield task, name, "", str(compare.last(found[task, "dm-h"], curve)), "", "", "", ""
+            for name in YARDSTICKS:
+                yield task, name, "", str(compare.last(found.yardstick(task, name))), "", "", "", ""
 
     def differences() -> Iterator[tuple[str, ...]]:
-        for task in tasks:
+        for task in found.tasks:
             for one in ours[task]:
-                for rival in rivals:
-                    above = compare.difference(found[task, one], found[task, rival])
-                    yield task, one, rival, str(above), compare.verdict(above)
+                for rival in rivals[task]:
+                    above = compare.difference(found.returns(task, one), found.returns(task, rival))
+                    yield task, one, rival, str(above), above.verdict
 
     verdicts = [
-        compare.sentence(task, "dm-h", rival, compare.difference(found[task, "dm-h"], found[task, rival]))
-        for task in tasks
-        for rival in rivals
+        compare.sentence(
+            task, "dm-h", rival, compare.difference(found.returns(task, "dm-h"), found.returns(task, rival))
+        )
+        for task in found.tasks
+        for rival in rivals[task]
     ]
-    edge = f"last {compare.LAST}"
+    edge = f"last {LAST}"
     headings = ("task", "system", "episode 1", edge, f"{edge}, memory zeroed", "paper", "loss", "min")
-    goes_with = "; ".join(compare.by_loss(task, outcomes) for task in tasks)
+    correlations = "; ".join(_by_loss(found, task) for task in found.tasks)
     panels = [
-        compare.panel(task, {model: found[task, model] for model in systems[task]}, yardsticks=True) for task in tasks
+        compare.panel(
+            task,
+            {model: found.returns(task, model) for model in found.policies(task)}
+            | {name: found.yardstick(task, name) for name in YARDSTICKS},
+        )
+        for task in found.tasks
     ]
     return Page(
         title="Grid World: learning in context",
-        asked=f"Return per episode of DM-H and its rivals: {compare.sample(outcomes)}. All systems of a task have the "
-        f"same data and, where a row does not say otherwise, as many updates: {compare.training(outcomes)}.",
+        asked=f"Return per episode of DM-H and its rivals: {grid_cells.sample(budget, found)}. All systems of a task "
+        "have the same data and, where a row does not say otherwise, as many updates: "
+        f"{grid_cells.training(_cells(budget))}.",
         verdicts=verdicts,
         body=[
             "## Return",
             table(headings, returns()),
             _ABOUT_RETURNS,
-            f"Correlation of loss and return, policy by policy over all systems together: {goes_with}.",
+            f"Correlation of loss and return over all policies of a task: {correlations}.",
             "## DM-H minus rival",
             table(("task", "DM-H", "rival", "difference", "DM-H is"), differences()),
             _ABOUT_DIFFERENCES,
         ],
         pictures={"gridworld": ("Return per episode by task", panels)},
-        columns=compare.CSV_COLUMNS,
-        rows=compare.csv_rows(outcomes),
     )
 
 
+def _cells(budget: Budget) -> list[Cell]:
+    return [
+        cell
+        for task in grid_cells.TASKS[budget]
+        for name in (*_ours(budget, task), *_RIVALS[budget])
+        for cell in grid_cells.cells(budget, task, name.split(",")[0], name, _OURS.get(name))
+    ]
+
+
+def _by_loss(found: GridReturns, task: str) -> str:
+    """Correlation of loss and return over the policies of a task, in words."""
+    value = found.value(task, "", CORRELATION)
+    if value is None:
+        return f"{task}: all alike"
+    return f"{task} {value:.2f} over {sum(len(found.returns(task, name)) for name in found.policies(task))} policies"
+
+
 def _ours(budget: Budget, task: str) -> tuple[str, ...]:
-    """What is tried of DM-H; without the draw for a second time where the preset of a task draws."""
-    draws = load(task).model == load(task, settings=(f"{name}={value}" for name, value in compare.DRAWN.items())).model
-    return tuple(name for name in _OURS_OF[budget] if not (draws and _OURS[name] == compare.DRAWN))
+    """The variants of DM-H that are tried; the drawn sub-goal is left out where the preset of the task draws it."""
+    drawn = load(task, settings=(f"{name}={value}" for name, value in grid_cells.DRAWN.items())).model
+    draws = load(task).model == drawn
+    return tuple(name for name in _OURS_OF[budget] if not (draws and _OURS[name] == grid_cells.DRAWN))
 
 
-STUDY = Study("gridworld", run)
+STUDY = Study("gridworld", find, page)

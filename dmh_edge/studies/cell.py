@@ -41,41 +41,41 @@ from dmh_edge.training_log import LOG_NAME
 
 
 class Trial(Spec):
-    """How a trained policy is tried. Without any update, as always."""
+    """How a trained policy is tried, without any update."""
 
     task: str
-    """Name of the task; of another length, perhaps, than the one trained on."""
+    """Name of the task; its length may differ from that of the task trained on."""
     tasks: int = Field(ge=1)
-    """Of the held-out hidden tasks at most so many."""
+    """Number of held-out hidden tasks, at most."""
     validation: bool = False
-    """Not of those, but of the ones that the run kept from its data to choose settings on."""
+    """Whether the hidden tasks are those that the run kept from its data to choose settings on."""
     episodes: int = Field(ge=1)
-    """On each of them, in a row."""
+    """Episodes in a row on each hidden task."""
     seeds: int = Field(ge=1)
     """Passes over all of them."""
     deterministic: bool = False
-    """Without noise."""
+    """Whether actions are chosen without noise."""
     exported: bool = False
     """Through ONNX Runtime; else stepped by PyTorch."""
     alone: bool = False
-    """Without its forgetful twin, the expert and a random policy beside it."""
+    """Whether the policy is tried without its forgetful twin, the expert and a random policy beside it."""
 
 
 class Cell(Spec):
     """One policy of a study."""
 
     name: str
-    """What the study's page calls it; its seed aside."""
+    """Name on the study's page, the same for all seeds."""
     task: str
     """Name of the task that it is trained on."""
     model: str
     """Kind of model."""
     settings: tuple[str, ...]
-    """Over the preset's, as `dmh-edge train --set` takes them."""
+    """Settings that differ from the preset's, as `dmh-edge train --set` takes them."""
     seed: int = Field(ge=0)
-    """Of its training."""
+    """Seed of its training."""
     trials: tuple[Trial, ...] = Field(min_length=1)
-    """How it is tried."""
+    """Trials of the trained policy."""
 
     def __str__(self) -> str:
         return f"{self.task}, {self.name}, seed {self.seed}"
@@ -86,7 +86,7 @@ class Cell(Spec):
         return load(self.task, self.model, None, (*self.settings, f"training.seed={self.seed}"))
 
     def folder(self, work: Path) -> Path:
-        """Where it lies."""
+        """Folder of its files."""
         return work / self.task / f"{self.model}-{_digest(self.config)}"
 
     def finished(self, work: Path) -> bool:
@@ -98,22 +98,22 @@ class Spent(Spec):
     """What something cost."""
 
     machine: str
-    """Where the last of it was done."""
+    """Machine that did the last part of it."""
     versions: str
-    """Of what did it."""
+    """Versions of what did it."""
     seconds: float = Field(ge=0)
-    """Altogether."""
+    """Seconds of all parts together."""
 
 
 class Outcome(Spec):
     """A cell that is done."""
 
     cell: Cell
-    """Which one."""
+    """The cell."""
     evaluations: tuple[Evaluation, ...]
     """What its trials found, in their order."""
     loss: float
-    """How well it imitated in the last tenth of its training, of DM-H prompted by its memory alone."""
+    """Loss in the last tenth of its training; for DM-H the part with the sub-goals of its own memory."""
     spent: Spent
     """What it cost."""
 
@@ -155,7 +155,7 @@ def outcome(cell: Cell, work: Path) -> Outcome:
 
 
 def _loss(log: Path, updates: int) -> float:
-    """Mean of the loss that all systems have: of a part where a policy learns two things at once."""
+    """Mean of the loss that all systems have; where a policy learns two things at once, only that part of the loss."""
     with named_faults(log), log.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if int(row["update"]) > 0.9 * updates]
     return sum(float(row.get("memory") or row["loss"]) for row in rows) / len(rows)

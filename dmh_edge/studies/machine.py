@@ -25,11 +25,11 @@ def machine() -> str:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def versions() -> str:
-    """Of this package, Python and the engines."""
+    """Versions of this package, Python and the engines."""
     engines = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
     return f"dmh-edge {dmh_edge.__version__}, Python {platform.python_version()}, {engines}"

@@ -1,78 +1,79 @@
-"""How far does a memory reach, and what does reaching cost: in T-maze, a sign must be remembered for L steps."""
+"""How far does a memory reach, and what does it cost: in T-maze, a sign must be remembered for L steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from dmh_edge.evaluate import Interval, intervals
 from dmh_edge.plots import Line, Panel
 from dmh_edge.presets import load
 from dmh_edge.studies import paper
-from dmh_edge.studies.cell import Cell, Outcome
+from dmh_edge.studies.cell import Cell
 from dmh_edge.studies.memory_length_costs import Costs, estimate, measure
-from dmh_edge.studies.memory_length_plan import EPISODES, LENGTHS, SEEDS, SYSTEMS, cells, serves, wanted_settings
-from dmh_edge.studies.stopwatch import Spread, Times
+from dmh_edge.studies.memory_length_plan import EPISODES, SEEDS, SYSTEMS, cells, serves, wanted_settings
+from dmh_edge.studies.memory_length_results import MemoryLengthResults, results_of
+from dmh_edge.studies.results import Results
+from dmh_edge.studies.stopwatch import Spread
 from dmh_edge.studies.study import Budget, Study, Workshop
 from dmh_edge.studies.study_page import Page, table
 
 _ASKED = (
     "Success rate - the share of episodes that end in the arm which the sign showed, L steps before - and, of the "
     "exported graphs, the size of the state and the time per step. Policies run through the exported graphs, without "
-    "noise: among so many steps, one sampled badly is enough to be late."
+    "noise: with noise, one bad action among so many steps would make an episode late."
 )
 _ABOUT_SUCCESS = (
-    "Means and 95% intervals, bootstrapped over training seeds and signs. All are trained on the corridor of the "
-    "length that is said and on its halves, from the expert's actions, with each action weighing as much as any other: "
-    "one step in L decides. A policy whose state has one size is the same at every length: where it was not trained, "
-    "the weights of the longest training serve. The window of dt is the episode, and its positions are fractions of "
-    "it, so that its weights mean something else at another length."
+    "Means and 95% intervals, bootstrapped over training seeds and signs. Each policy is trained on the corridor of "
+    "the given length and on its halves, from the expert's actions. Every action has the same weight in the loss, and "
+    "only one action in L decides. A policy with a state of one size is the same at every length: where it was not "
+    "trained, the weights of the longest training are used. The window of dt is the episode, and its positions are "
+    "fractions of it, so its weights mean something else at another length."
 )
 _ABOUT_TRAINING = (
     "One thread; memory is the most that the process had, with the data set and PyTorch itself. Where dt was not "
-    "trained, the power law through its two rows says what training would take; it is a lower bound, since what grows "
-    "with the square weighs more and more."
+    "trained, a power law through its two rows gives what training would take. This is a lower bound, because the "
+    "part that grows with the square of L weighs more and more."
 )
 _ABOUT_TIMES = (
     "ONNX Runtime, one thread, all systems in turns; medians over rounds, with quartiles. A turn of DM-H is a chunk or "
-    "more, in which its memory's share is due. Weights are those that training would start from."
+    "more, and its memory is due in it. The weights are untrained."
 )
 
 
-def run(budget: Budget, workshop: Workshop) -> Page:
+def find(budget: Budget, workshop: Workshop) -> Results:
     """Train where it is feasible, try at every length, and time a step at every length."""
-    policies = [cell for model in SYSTEMS for cell in cells(budget, model)]
-    outcomes = workshop.finish(policies)
-    costs = workshop.kept(f"tmaze-{budget}", Costs, lambda: measure(budget, workshop.say))
-    lengths = LENGTHS[budget]
-    success = {(model, length): _success(outcomes, model, length) for model in SYSTEMS for length in lengths}
+    outcomes = workshop.finish(_policies(budget))
+    return results_of(outcomes, workshop.kept(f"tmaze-{budget}", Costs, lambda: measure(budget, workshop.say)))
+
+
+def page(budget: Budget, results: Results) -> Page:
+    """Put the systems side by side."""
+    found = MemoryLengthResults(results)
 
     def rates() -> Iterator[tuple[str, ...]]:
-        for length in lengths:
-            yield f"{length:,}", *(_rate(budget, success[model, length], model, length, costs) for model in SYSTEMS)
+        for length in found.lengths:
+            yield f"{length:,}", *(_rate(budget, found, model, length) for model in SYSTEMS)
 
     def papers() -> Iterator[tuple[str, ...]]:
         for length, figures in paper.TMAZE.items():
             yield f"{length:,}", *("out of memory" if figure is None else f"{figure:g}" for figure in figures.values())
 
     def updates() -> Iterator[tuple[str, ...]]:
-        for probe in costs.probes:
+        for probe in found.probes:
             yield probe.system, f"{probe.length:,}", f"{probe.seconds:.2g}", f"{probe.gigabytes:.2g}"
 
     def sizes() -> Iterator[tuple[str, ...]]:
-        for at in costs.steps:
-            yield f"{at.length:,}", *(f"{at.state_bytes[model] / 1e6:,.3f}" for model in SYSTEMS)
+        for length in found.lengths:
+            yield f"{length:,}", *(f"{found.state_bytes(model, length) / 1e6:,.3f}" for model in SYSTEMS)
 
     def times() -> Iterator[tuple[str, ...]]:
-        for at in costs.steps:
-            yield f"{at.length:,}", *(str(_milliseconds(side)) for side in at.sides)
+        for length in found.lengths:
+            yield f"{length:,}", *(str(_milliseconds(found, model, length)) for model in SYSTEMS)
 
     return Page(
         title="T-maze: how far a memory reaches, and what it costs",
         asked=f"{_ASKED} {SEEDS[budget]} training seeds, both signs, {EPISODES[budget]} episodes in a row. "
-        f"{_training(policies)}.",
-        verdicts=list(_verdicts(costs, success)),
+        f"{_training(_policies(budget))}.",
+        verdicts=list(_verdicts(found)),
         body=[
             "## Success rate",
             table(("L", *SYSTEMS), rates()),
@@ -88,12 +89,12 @@ def run(budget: Budget, workshop: Workshop) -> Page:
             table(("L", *SYSTEMS), times()),
             _ABOUT_TIMES,
         ],
-        pictures={
-            "tmaze": ("Success, state and time per step by memory length", list(_panels(costs, success, lengths)))
-        },
-        columns=("length", "system", "quantity", "training_seed", "value"),
-        rows=_csv_rows(outcomes, costs),
+        pictures={"tmaze": ("Success, state and time per step by memory length", list(_panels(found)))},
     )
+
+
+def _policies(budget: Budget) -> list[Cell]:
+    return [cell for model in SYSTEMS for cell in cells(budget, model)]
 
 
 def _training(policies: Sequence[Cell]) -> str:
@@ -105,63 +106,53 @@ def _training(policies: Sequence[Cell]) -> str:
     return f"Episodes seen: {'; '.join(told)}"
 
 
-def _success(outcomes: Sequence[Outcome], model: str, length: int) -> Interval | None:
-    """Over training seeds and signs; None where no policy was tried."""
-    tried = [
-        np.array(found.curves[0].returns)[0] > 0.5  # [signs, episodes]: all but success pays nothing or less
-        for one in outcomes
-        if one.cell.model == model
-        for found in one.evaluations
-        if found.task == f"tmaze-{length}"
-    ]
-    if not tried:
-        return None
-    (interval,) = intervals(np.stack(tried).mean(-1, keepdims=True))
-    return interval
-
-
-def _rate(budget: Budget, found: Interval | None, model: str, length: int, costs: Costs) -> str:
-    trained = serves(budget, model, length)
-    if found is not None:
-        return str(found) if length == trained else f"{found}, trained at {trained:,}"
+def _rate(budget: Budget, found: MemoryLengthResults, model: str, length: int) -> str:
+    success, trained = found.success(model, length), serves(budget, model, length)
+    if success is not None:
+        return str(success) if length == trained else f"{success}, trained at {trained:,}"
     run = load(f"tmaze-{length}", model, None, wanted_settings(budget, model, length))
-    seconds, gigabytes = estimate(costs.of_dt(), length)
+    seconds, gigabytes = estimate([probe for probe in found.probes if probe.system == model], length)
     contexts = run.training.updates * run.data.batch
     return (
         f"not trained: over {seconds * contexts / 3600:,.1f} h for {contexts:,} episodes, {gigabytes:,.1f} GB for one"
     )
 
 
-def _milliseconds(times: Times) -> Spread:
-    return Spread.of([1000 * seconds for seconds in times.seconds])
+def _milliseconds(found: MemoryLengthResults, model: str, length: int) -> Spread:
+    seconds = found.step_s(model, length)
+    return Spread(1000 * seconds.median, 1000 * seconds.low, 1000 * seconds.high)
 
 
-def _verdicts(costs: Costs, success: dict[tuple[str, int], Interval | None]) -> Iterator[str]:
-    first, last = costs.steps[0], costs.steps[-1]
-    for index, model in enumerate(SYSTEMS):
-        reach = [length for (system, length), found in success.items() if system == model and found and found.mean == 1]
-        reached = f"up to L = {max(reach):,} every episode succeeds" if reach else "at no length every episode succeeds"
-        state = last.state_bytes[model] / first.state_bytes[model]
-        time = np.median(last.sides[index].seconds) / np.median(first.sides[index].seconds)
+def _verdicts(found: MemoryLengthResults) -> Iterator[str]:
+    first, last = found.lengths[0], found.lengths[-1]
+    for model in SYSTEMS:
+        success = {length: found.success(model, length) for length in found.lengths}
+        reach = [length for length, share in success.items() if share and share.mean == 1]
+        reached = (
+            f"up to L = {max(reach):,} every episode succeeds" if reach else "at no length does every episode succeed"
+        )
+        state = found.state_bytes(model, last) / found.state_bytes(model, first)
+        time = found.step_s(model, last).median / found.step_s(model, first).median
         yield (
-            f"{model}: {reached}; from L = {first.length:,} to {last.length:,} its state grows {state:.3g}-fold, its "
-            f"time per step {time:.3g}-fold."
+            f"{model}: {reached}; from L = {first:,} to {last:,} the size of its state changes by a factor of "
+            f"{state:.3g}, its time per step by {time:.3g}."
         )
 
 
-def _panels(costs: Costs, success: dict[tuple[str, int], Interval | None], lengths: Sequence[int]) -> Iterator[Panel]:
-    label = "memory length L, steps"
+def _panels(found: MemoryLengthResults) -> Iterator[Panel]:
+    label, lengths = "memory length L, steps", found.lengths
+    success = {model: [(at, share) for at in lengths if (share := found.success(model, at))] for model in SYSTEMS}
     yield Panel(
         "success",
         label,
         "share of episodes",
         [
-            Line.of(model, *zip(*((at, success[model, at]) for at in lengths if success[model, at]), strict=True))
-            for model in SYSTEMS
+            Line.of(model, [length for length, _ in points], [share for _, share in points])
+            for model, points in success.items()
         ],
         log_x=True,
     )
-    megabytes = {model: [at.state_bytes[model] / 1e6 for at in costs.steps] for model in SYSTEMS}
+    megabytes = {model: [found.state_bytes(model, at) / 1e6 for at in lengths] for model in SYSTEMS}
     yield Panel(
         "state of one robot",
         label,
@@ -169,7 +160,7 @@ def _panels(costs: Costs, success: dict[tuple[str, int], Interval | None], lengt
         [Line(model, lengths, sizes, sizes, sizes) for model, sizes in megabytes.items()],
         log=True,
     )
-    times = {model: [_milliseconds(at.sides[index]) for at in costs.steps] for index, model in enumerate(SYSTEMS)}
+    times = {model: [_milliseconds(found, model, at) for at in lengths] for model in SYSTEMS}
     yield Panel(
         "time per step, one thread",
         label,
@@ -182,20 +173,4 @@ def _panels(costs: Costs, success: dict[tuple[str, int], Interval | None], lengt
     )
 
 
-def _csv_rows(outcomes: Sequence[Outcome], costs: Costs) -> Iterator[tuple[object, ...]]:
-    for one in outcomes:
-        for found in one.evaluations:
-            for hidden, row in zip(found.hidden, found.curves[0].returns[0], strict=True):
-                for value in row:
-                    length = found.task.removeprefix("tmaze-")
-                    yield length, one.cell.model, f"return with sign {hidden}", one.cell.seed, round(value, 6)
-    for at in costs.steps:
-        for side in at.sides:
-            yield at.length, side.name, "state_bytes", "", at.state_bytes[side.name]
-            yield at.length, side.name, "seconds_per_step", "", f"{np.median(side.seconds):.4g}"
-    for probe in costs.probes:
-        yield probe.length, probe.system, "seconds_per_update_of_one_episode", "", f"{probe.seconds:.4g}"
-        yield probe.length, probe.system, "gigabytes_per_update_of_one_episode", "", f"{probe.gigabytes:.4g}"
-
-
-STUDY = Study("tmaze", run)
+STUDY = Study("tmaze", find, page)

@@ -28,7 +28,7 @@ from dmh_edge.train import Learner
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
 #: Steps of a turn, and the length from which those of dt are few, as each of them is long.
 _MANY, _FEW, _LONG = 20, 4, 5_000
-#: Lengths at which one update is measured. Those of dt are two: a power law through them tells of longer ones.
+#: Lengths at which one update is measured. dt has two: a power law through them gives estimates for longer ones.
 _PROBED: dict[Budget, dict[str, tuple[int, ...]]] = {
     "smoke": {"dt": (4, 8)},
     "cpu": {"dm-h": (1_000, 20_000, 100_000), "dm": (1_000, 20_000), "dt": (1_000, 5_000)},
@@ -42,9 +42,9 @@ class AtLength(Spec):
     length: int
     """L."""
     state_bytes: dict[str, int]
-    """Of the state of one robot, by system."""
+    """Bytes of the state of one robot, by system."""
     sides: list[Times]
-    """Of a step, by system."""
+    """Times of a step, by system."""
 
 
 class Probe(Spec):
@@ -55,7 +55,7 @@ class Probe(Spec):
     length: int
     """L."""
     seconds: float
-    """Of the update, on one thread."""
+    """Seconds of the update, on one thread."""
     gigabytes: float
     """The most that the process had, with the data set and PyTorch itself."""
 
@@ -64,13 +64,9 @@ class Costs(Spec):
     """What was measured."""
 
     steps: list[AtLength]
-    """By length."""
+    """Times of steps, by length."""
     probes: list[Probe]
-    """Of updates."""
-
-    def of_dt(self) -> list[Probe]:
-        """Two of a transformer, at different lengths."""
-        return [probe for probe in self.probes if probe.system == "dt"]
+    """What updates take."""
 
 
 def measure(budget: Budget, say: Callable[[str], None]) -> Costs:

@@ -8,7 +8,7 @@ from dmh_edge.studies.cell import Cell, Trial
 from dmh_edge.studies.study import FULL, SMOKE, Budget, settings
 
 SYSTEMS = ("dm-h", "dm", "dt")
-#: Those whose state has one size: weights learned at one length are the same policy at another.
+#: Systems with a state of one size: weights learned at one length are the same policy at another.
 CONSTANT = ("dm-h", "dm")
 LENGTHS = {"smoke": (4, 8), "cpu": (1_000, 5_000, 20_000, 100_000), "full": (1_000, 5_000, 20_000, 100_000)}
 #: Lengths that each system is trained at, on that corridor and on its halves.
@@ -58,7 +58,7 @@ def cells(budget: Budget, model: str) -> list[Cell]:
 
 
 def wanted_settings(budget: Budget, model: str, length: int) -> tuple[str, ...]:
-    """Over the preset's, at a memory length."""
+    """Settings that differ from the preset's, at a memory length."""
     changes: dict[str, Any]
     if budget == "smoke":
         changes = SMOKE | {"data.episodes_per_context": 1, "model.chunk": 2}

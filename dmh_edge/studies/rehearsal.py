@@ -1,4 +1,4 @@
-"""Runs of a policy on an arm that waits for nobody, with something added between the two; several at a time.
+"""Runs of a policy on an arm in real time, with something added between the two; several at a time.
 
 Every run is `operate` on ``mujoco:<id>`` in a process of its own, in real time. What a busy machine does to a run says
 nothing of the policy: a run in which it missed too many slots is made again, and what it missed all the same is told.
@@ -44,25 +44,25 @@ class Added(Spec):
     """What is added between policy and arm."""
 
     option: Option
-    """Of the robot."""
+    """Option of the robot."""
     seconds: float
-    """How much; 0 for nothing."""
+    """Amount in seconds; 0 for nothing."""
 
     @property
     def milliseconds(self) -> float:
-        """How much, for people."""
+        """Amount in milliseconds."""
         return round(1000 * self.seconds, 6)
 
 
-class Run(Spec):
+class RehearsedRun(Spec):
     """What came of one run."""
 
     hidden: int
     """Its hidden target."""
     returns: tuple[float, ...]
-    """Of each episode, by where the arm was."""
+    """Return of each episode, by where the arm was."""
     seen: tuple[float, ...]
-    """Of each episode, by what the policy was told: rewards as late as the observations."""
+    """Return of each episode, by what the policy was told: rewards are as late as the observations."""
     stopped_by: str
     """``episodes``, where it came to its end."""
     detail: str
@@ -76,7 +76,7 @@ class Run(Spec):
     skipped_slots: int
     """Slots that passed without a turn."""
     tries: int
-    """The machine left so many runs to be made."""
+    """Runs that were made until one was good."""
 
     @property
     def is_whole(self) -> bool:
@@ -113,7 +113,7 @@ class Rehearsal:
 
 
 class JudgedArm(MujocoRobot):
-    """An arm beside which somebody stands who sees where it is, whatever its driver is shown.
+    """An arm whose returns are summed by where it is, whatever its driver is shown.
 
     Attributes:
         returns: of each episode, the last one so far; a reward counts with the first reading after each action.
@@ -148,14 +148,14 @@ class JudgedArm(MujocoRobot):
         return applied
 
 
-def rehearse(asked: Rehearsal) -> Run:
+def rehearse(asked: Rehearsal) -> RehearsedRun:
     """One run; call it from the main thread.
 
     Raises:
         DmhEdgeError: the machine is too busy for one that comes to its end.
-        KeyboardInterrupt: somebody wanted it to end.
+        KeyboardInterrupt: it was told to end.
     """
-    best: Run | None = None
+    best: RehearsedRun | None = None
     for tries in range(1, _TRIES + 1):
         try:
             run = _once(asked, tries)
@@ -176,7 +176,7 @@ def rehearse(asked: Rehearsal) -> Run:
 
 
 @contextmanager
-def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[Run]]]:
+def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[RehearsedRun]]]:
     """Something that makes runs, so many at once, in processes that stay for all of them."""
     pool = ProcessPoolExecutor(at_once, spawning(), live_and_die_with_the_parent)
     before = set(multiprocessing.active_children())
@@ -190,14 +190,14 @@ def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[Run]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_its_process(asked: Rehearsal) -> Run:
+def _in_its_process(asked: Rehearsal) -> RehearsedRun:
     try:
         return rehearse(asked)
     except (KeyboardInterrupt, SystemExit):  # SIGTERM, in a run or between two: the pool would begin the next one
         os._exit(1)
 
 
-def _once(asked: Rehearsal, tries: int) -> Run:
+def _once(asked: Rehearsal, tries: int) -> RehearsedRun:
     policy = asked.policy if asked.as_exported else _patient(asked.policy)
     robot = JudgedArm(
         asked.environment,
@@ -215,7 +215,7 @@ def _once(asked: Rehearsal, tries: int) -> Run:
         summary = operation.operate(FakePolicy(policy.sha256), session, robot, run)
     if summary.stopped_by == "operator":
         raise KeyboardInterrupt
-    return Run(
+    return RehearsedRun(
         hidden=asked.hidden,
         returns=tuple(robot.returns[: len(summary.returns)]),
         seen=summary.returns,
@@ -230,7 +230,7 @@ def _once(asked: Rehearsal, tries: int) -> Run:
 
 
 def _patient(policy: Policy) -> Policy:
-    """The same policy with a contract that bears whatever is added."""
+    """The same policy with a contract that permits whatever is added."""
     limits = {"max_hold_s": _PATIENCE_S, "max_observation_age_s": _PATIENCE_S}
     task = policy.contract.task.model_copy(update=limits)
     return Policy(policy.folder, policy.contract.model_copy(update={"task": task}), policy.sha256)

@@ -1,4 +1,4 @@
-"""Sides that are timed in turns, so that all of them share the machine's moods; what counts are the ratios."""
+"""Sides that are timed in turns, so that a busy machine slows all of them alike; what counts are the ratios."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dmh_edge.schema import Spec
 
 
 class Times(Spec):
-    """Of one side."""
+    """Times of one side."""
 
     name: str
-    """What it is."""
+    """Name of the side."""
     seconds: list[float]
-    """Per step, in each of its turns."""
+    """Seconds per step in each of its turns."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Side:
 
     Attributes:
         step: one step.
-        steps: how many make a turn.
-        turns: it takes part in so many rounds, from the first on.
-        threads: of PyTorch while it runs.
+        steps: steps of a turn.
+        turns: rounds that it takes part in, from the first on.
+        threads: threads of PyTorch while it runs.
     """
 
     step: Callable[[], object]

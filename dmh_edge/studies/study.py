@@ -1,4 +1,4 @@
-"""What a study is: for a budget, cells to be finished in a workshop, perhaps something to be measured, and a page.
+"""A study: for a budget, it trains and measures what is missing; its page is computed from the results.
 
 smoke   seconds: every step of the way, at sizes that prove nothing; the tests run it
 cpu     what two cores do in well under three hours
@@ -23,6 +23,7 @@ from dmh_edge.presets import load
 from dmh_edge.schema import Spec, parse
 from dmh_edge.studies.cell import Cell, Outcome, Spent, finish, outcome
 from dmh_edge.studies.machine import machine, versions
+from dmh_edge.studies.results import Results
 from dmh_edge.studies.study_page import Page
 from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 
@@ -32,20 +33,22 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class Study:
-    """A claim of the paper, and how it is looked into.
+    """A claim of the paper, and how it is tested.
 
     Attributes:
         name: what the command line calls it.
-        run: does what the budget says in a workshop, and writes up what came of it.
+        find: does in a workshop what the budget says; what it returns is the CSV file.
+        page: computes the page of a budget from these results alone.
     """
 
     name: str
-    run: Callable[[Budget, Workshop], Page]
+    find: Callable[[Budget, Workshop], Results]
+    page: Callable[[Budget, Results], Page]
 
 
 @dataclass
 class Workshop:
-    """Where the parts of a study are made, each of them once.
+    """A place where the parts of a study are made, each of them once.
 
     Attributes:
         work: folder of all cells.

@@ -1,21 +1,20 @@
-"""The page of a study: Markdown with plots, and a CSV file with what the plots show."""
+"""The page of a study: Markdown with plots, and the CSV file that they are computed from."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmh_edge import plots
 from dmh_edge.files import write_text
+from dmh_edge.studies.results import Results
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a study has to say.
+    """What a study says.
 
     Attributes:
         title: of the page.
@@ -23,7 +22,6 @@ class Page:
         verdicts: the answers, one sentence each.
         body: tables and what they mean, as blocks of Markdown.
         pictures: panels by the name of the picture, beside what it shows.
-        columns, rows: of the CSV file.
     """
 
     title: str
@@ -31,8 +29,6 @@ class Page:
     verdicts: Sequence[str]
     body: Sequence[str]
     pictures: Mapping[str, tuple[str, Sequence[plots.Panel]]]
-    columns: Sequence[str]
-    rows: Iterable[Sequence[object]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,10 @@ class Colophon:
     """How a page came about.
 
     Attributes:
-        command: that makes it.
+        command: command that makes the page.
         budget: in words.
-        machines, versions: of everything that is on it.
-        seconds: that it cost, were all of it done one after the other.
+        machines, versions: machines and versions of everything that is on the page.
+        seconds: sum of the times of everything that is on the page.
     """
 
     command: str
@@ -53,7 +49,7 @@ class Colophon:
     seconds: float
 
 
-def write(name: str, page: Page, colophon: Colophon, out: Path) -> list[Path]:
+def write(name: str, page: Page, results: Results, colophon: Colophon, out: Path) -> list[Path]:
     """Write the page's files, each whole or not at all.
 
     Raises:
@@ -64,12 +60,8 @@ def write(name: str, page: Page, colophon: Colophon, out: Path) -> list[Path]:
     for picture, (_, panels) in page.pictures.items():
         written.append(out / f"{picture}.png")
         plots.draw(panels, written[-1])
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(page.columns)
-    table.writerows(page.rows)
     written += [out / f"{name}.csv", out / f"{name}.md"]
-    write_text(written[-2], text.getvalue())
+    write_text(written[-2], results.csv())
     write_text(written[-1], _markdown(name, page, colophon))
     return written
 
@@ -87,7 +79,7 @@ def _markdown(name: str, page: Page, colophon: Colophon) -> str:
         "budget": colophon.budget,
         "machine": "; ".join(colophon.machines),
         "versions": "; ".join(colophon.versions),
-        "time spent": f"{colophon.seconds / 60:.0f} min, were all of it done one after the other",
+        "time spent": f"{colophon.seconds / 60:.0f} min, the sum over all policies and measurements",
         "date": str(date),
     }
     parts = [
@@ -99,6 +91,6 @@ def _markdown(name: str, page: Page, colophon: Colophon) -> str:
         "## How it was made",
         f"    {colophon.command}",
         "\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
-        f"[{name}.csv]({name}.csv) holds what the plots show.",
+        f"[{name}.csv]({name}.csv) holds the figures that this page and its plots are computed from.",
     ]
     return "\n\n".join(parts) + "\n"

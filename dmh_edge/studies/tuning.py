@@ -1,4 +1,4 @@
-"""Which settings are good: each changed alone, on hidden tasks kept for that, as many of the rivals as of DM-H.
+"""Which settings are good: each is changed alone, on hidden tasks kept for that; each system has as many changes.
 
 One training seed tells little. What came out best is therefore tried again with a second seed, alone and together.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dmh_edge.evaluate import intervals
-from dmh_edge.plots import per_episode
-from dmh_edge.studies import compare
+from dmh_edge.studies import compare, grid_cells
+from dmh_edge.studies.bootstrap import ABOUT_VERDICTS
 from dmh_edge.studies.cell import Cell, Outcome, Trial
-from dmh_edge.studies.study import SMOKE, Budget, Study, Workshop, by_name, settings
+from dmh_edge.studies.grid_returns import LAST, GridReturns, episodes_of, results_of, return_rows
+from dmh_edge.studies.results import Results
+from dmh_edge.studies.study import SMOKE, Budget, Study, Workshop, settings
 from dmh_edge.studies.study_page import Page, table
 
 _SYSTEMS = ("dm-h", "ad-mamba", "ad-transformer")
 _TASK = "darkroom"
-#: From where each system sets out. DM-H's preset of today is what was found from there.
+#: The settings that the changes are made to. The preset of DM-H is what was found best from there.
 _START = "the start"
 #: Changes that are tried again, and together.
 _BEST = 2
@@ -47,62 +48,63 @@ _SEEDS = {"smoke": (1, 2), "cpu": (1, 2), "full": (1, 3)}
 _CPU = {"data.batch": 8, "training.updates": 600, "training.device": "cpu"}
 _BASE: Mapping[Budget, Mapping[str, Any]] = {"smoke": SMOKE, "cpu": _CPU, "full": {"training.device": "auto"}}
 _ABOUT = (
-    f"Means over the last {compare.LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden "
-    "tasks; differences are taken hidden task by hidden task. With one training seed an interval does not know what "
-    "another seed would do: differences smaller than those between seeds (see gridworld) say nothing."
+    f"Means over the last {LAST} episodes with 95% intervals, bootstrapped over training seeds and hidden "
+    f"tasks; differences are taken hidden task by hidden task. {ABOUT_VERDICTS} With one training seed an interval "
+    "cannot know what another training seed would give: a difference that is smaller than those between training "
+    "seeds (see gridworld) says nothing."
 )
 
-_CHOSEN = "Those of the first round are among them: they chose the changes, and so speak in their favour."
-_HEADINGS = ("change", f"last {compare.LAST}", "minus the start", "it is")
+_CHOSEN = "The first training seed is the one that the changes were chosen by, so it speaks in their favour."
+_HEADINGS = ("change", f"last {LAST}", "minus the start", "it is")
 
 
-def run(budget: Budget, workshop: Workshop) -> Page:
-    """Train each system with each change, hold it against the start, and try what was best again."""
+def find(budget: Budget, workshop: Workshop) -> Results:
+    """Train each system with each change, and try what was best again."""
     first_seeds, seeds = _SEEDS[budget]
-    changes = {model: {_START: {}, **_changes(budget, model)} for model in _SYSTEMS}
+    changes = _all_changes(budget)
     outcomes = workshop.finish(_cells(budget, changes, first_seeds))
-    found = {name: sides for (_, name), sides in by_name(outcomes).items()}
+    found = GridReturns(_results(outcomes))
     again = {model: _again(changes[model], _ranked(found, model, changes[model])) for model in _SYSTEMS}
     known = {one.cell for one in outcomes}
-    outcomes_again = workshop.finish([cell for cell in _cells(budget, again, seeds) if cell not in known])
-    found_again = {name: sides for (_, name), sides in by_name([*outcomes, *outcomes_again]).items()}
+    return _results([*outcomes, *workshop.finish([cell for cell in _cells(budget, again, seeds) if cell not in known])])
 
-    def rows(of: Mapping[str, Sequence[Outcome]], model: str, names: Iterable[str]) -> Iterator[tuple[str, ...]]:
-        start = of[_named(model, _START)]
+
+def page(budget: Budget, results: Results) -> Page:
+    """Put each change beside the start, in the first round and in the second."""
+    first_seeds, seeds = _SEEDS[budget]
+    found, changes = GridReturns(results), _all_changes(budget)
+    again = {model: _again(changes[model], _ranked(found, model, changes[model], first_seeds)) for model in _SYSTEMS}
+
+    def rows(model: str, names: Iterable[str], of_seeds: int) -> Iterator[tuple[str, ...]]:
+        start = found.returns(_TASK, _named(model, _START))[:of_seeds]
         for name in names:
-            side = of[_named(model, name)]
+            side = found.returns(_TASK, _named(model, name))[:of_seeds]
             above = compare.difference(side, start)
-            compared = ("", "") if name == _START else (str(above), compare.verdict(above))
+            compared = ("", "") if name == _START else (str(above), above.verdict)
             yield name, str(compare.last(side)), *compared
 
     def best(model: str) -> str:
-        name = _ranked(found_again, model, again[model])[0]
-        mean = compare.last(found_again[_named(model, name)])
+        name = _ranked(found, model, again[model])[0]
+        mean = compare.last(found.returns(_TASK, _named(model, name)))
         return f"{model}: of {len(changes[model])} tried, and the best {_BEST} tried again, {name!r} is best, {mean}."
 
     kept, episodes, passes = _TRIALS[budget]
     panels = [
-        per_episode(
-            model,
-            {name: intervals(compare.returns(found[_named(model, name)])) for name in changes[model]},
-        )
+        compare.panel(model, {name: found.returns(_TASK, _named(model, name))[:first_seeds] for name in changes[model]})
         for model in _SYSTEMS
     ]
     return Page(
         title="Tuning: settings changed one at a time",
-        asked=f"Return in {_TASK} on {kept} hidden tasks that training did not see (`data.hold_out`) and that are not "
-        f"those which the other studies try: {passes} passes of {episodes} episodes, training seeds: {first_seeds}. "
-        f"{compare.training(outcomes)}, but for the changes. Each system sets out from settings that work; the "
-        "sub-goal of DM-H is drawn there, as in the paper.",
+        asked=f"Return in {_TASK} on {kept} hidden tasks that training did not see (`data.hold_out`) and that the "
+        f"other studies do not try: {passes} passes of {episodes} episodes, training seeds: {first_seeds}. "
+        f"{grid_cells.training(_cells(budget, changes, 1))}, except where a change says otherwise. *The start* are "
+        "settings with which each system learns; the sub-goal of DM-H is drawn there, as in the paper.",
         verdicts=[best(model) for model in _SYSTEMS],
         body=[
             *(
                 block
                 for model in _SYSTEMS
-                for block in (
-                    f"## {model}",
-                    table(_HEADINGS, rows(found, model, changes[model])),
-                )
+                for block in (f"## {model}", table(_HEADINGS, rows(model, changes[model], first_seeds)))
             ),
             _ABOUT,
             "## What was best, tried again",
@@ -110,13 +112,20 @@ def run(budget: Budget, workshop: Workshop) -> Page:
             *(
                 block
                 for model in _SYSTEMS
-                for block in (f"### {model}", table(_HEADINGS, rows(found_again, model, again[model])))
+                for block in (f"### {model}", table(_HEADINGS, rows(model, again[model], seeds)))
             ),
         ],
         pictures={"tuning": ("Return per episode by change", panels)},
-        columns=compare.CSV_COLUMNS,
-        rows=compare.csv_rows([*outcomes, *outcomes_again]),
     )
+
+
+def _results(outcomes: Sequence[Outcome]) -> Results:
+    return results_of(return_rows(outcomes), episodes_of(outcomes[0]))
+
+
+def _all_changes(budget: Budget) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The start and the changes of the first round, by system."""
+    return {model: {_START: {}, **_changes(budget, model)} for model in _SYSTEMS}
 
 
 def _changes(budget: Budget, model: str) -> dict[str, Mapping[str, Any]]:
@@ -128,9 +137,9 @@ def _named(model: str, name: str) -> str:
     return f"{model}, {name}"
 
 
-def _ranked(found: Mapping[str, Sequence[Outcome]], model: str, names: Iterable[str]) -> list[str]:
-    """The changes, that of the highest return first."""
-    return sorted(names, key=lambda name: -compare.last(found[_named(model, name)]).mean)
+def _ranked(found: GridReturns, model: str, names: Iterable[str], seeds: int | None = None) -> list[str]:
+    """The changes, that of the highest return first; of the first ``seeds`` training seeds, or of all."""
+    return sorted(names, key=lambda name: -compare.last(found.returns(_TASK, _named(model, name))[:seeds]).mean)
 
 
 def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -147,7 +156,7 @@ def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> d
 def _cells(budget: Budget, changes: Mapping[str, Mapping[str, Mapping[str, Any]]], seeds: int) -> list[Cell]:
     kept, episodes, passes = _TRIALS[budget]
     trial = Trial(task=_TASK, tasks=kept, episodes=episodes, seeds=passes, validation=True, alone=True)
-    base = {**_BASE[budget], **compare.DRAWN, "data.hold_out": kept}
+    base = {**_BASE[budget], **grid_cells.DRAWN, "data.hold_out": kept}
     return [
         Cell(
             name=_named(model, name),
@@ -163,4 +172,4 @@ def _cells(budget: Budget, changes: Mapping[str, Mapping[str, Mapping[str, Any]]
     ]
 
 
-STUDY = Study("tuning", run)
+STUDY = Study("tuning", find, page)

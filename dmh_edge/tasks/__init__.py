@@ -1,8 +1,8 @@
 """What is learned: environments, their scripted experts and the `TaskSpec` of each. numpy and gymnasium, no torch.
 
 Importing this registers the environments with gymnasium, so that
-``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere; a T-maze of a length of your own is known to it
-once `find` has made it.
+``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere. Gymnasium knows a T-maze of another length once
+`find` has made it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ TASKS: dict[str, Task] = {
 
 
 def is_known(name: str) -> bool:
-    """Whether `find` finds it.
+    """Whether `find` finds a task of that name.
 
     Raises:
-        ConfigError: a T-maze of a length that cannot be had.
+        ConfigError: the name means a T-maze whose length is out of range.
     """
     return name in TASKS or tmaze.find(name) is not None
 

@@ -1,4 +1,4 @@
-"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something given. Needs MuJoCo.
+"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something hidden. Needs MuJoCo.
 
 An environment is stepped by the control period, as gymnasium has it: `ArmEnv.step`. Or, for a robot in real time, by
 one step of the physics: `ArmEnv.advance` or `ArmEnv.brake`, then `ArmEnv.look`.
@@ -33,10 +33,10 @@ class ArmEnv(ReacherEnv):
     """One arm.
 
     Args:
-        spec: of the task.
+        spec: spec of the task.
         hidden: number of the hidden task. None: drawn on the first reset from those that no data set holds, and kept
             for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` tells which.
-        options: what gymnasium's Reacher takes, e.g. ``render_mode``. A rendered image shows the target.
+        options: options of gymnasium's Reacher, e.g. ``render_mode``. A rendered image shows the target.
 
     Raises:
         ConfigError: there is no such hidden task.
@@ -109,7 +109,7 @@ class ArmEnv(ReacherEnv):
 
 
 class DarkReacherEnv(ArmEnv):
-    """An arm with a target that is given and not shown; see `ArmEnv` for arguments."""
+    """An arm with a target that is not shown; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_reacher.SPEC, hidden, **options)
@@ -121,7 +121,7 @@ class DarkReacherEnv(ArmEnv):
 
 
 class DarkPayloadEnv(ArmEnv):
-    """An upright arm with a payload and motors that are given and not shown; see `ArmEnv` for arguments."""
+    """An upright arm that does not show its payload and the strength of its motors; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_payload.SPEC, hidden, **options)

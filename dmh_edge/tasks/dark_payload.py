@@ -3,15 +3,15 @@
 The arm stands upright, its own links balanced; the payload at its fingertip pulls downwards and makes it slow to turn.
 Targets change with every episode; payload and strengths, which make a hidden task, stay.
 
-What is hidden matters. Mean return over all 96 hidden tasks of the controller below, when it goes by
+What is hidden matters. Mean return over all 96 hidden tasks of the controller below, when it assumes
 
     the truth                                   -3.3
-    the mean of what may be                     -5.4
+    the mean of all possible values             -5.4
     the truth of some other hidden task         -6.0
     no payload and motors as good as new        -9.5
 
-(``pytest tests/tasks/test_dark_payload.py -k matters`` measures it again). The way to the target costs each of them
-about 3; what comes on top is that a controller which errs comes to rest beside it.
+(``pytest tests/tasks/test_dark_payload.py -k matters`` measures it again). The way to the target costs about 3 in each
+row; the rest comes from a controller with wrong assumptions, which comes to rest beside the target.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, UPPER, arm_spec, arm_task, joint_error
 
-#: In m/s^2, along -y.
+#: Acceleration of gravity along -y, in m/s^2.
 GRAVITY = 9.81
-#: Much for an arm of 21 cm, but its motors turn a rotor of 1 kg m^2 with 200 N m: less they would not notice.
+#: Much for an arm of 21 cm, but its motors turn a rotor of 1 kg m^2 with 200 N m: less would make no difference.
 HEAVIEST_KG = 40.0
-#: What the weakest motor has left of its torque: just enough to hold the heaviest payload at the farthest target.
+#: Share of its torque that the weakest motor has left: just enough to hold the heaviest payload at the farthest target.
 WEAKEST = 0.4
 #: Torque in N m per radian of error and per radian per second. Stiffer is better, and what is hidden matters less: with
 #: 200 and 25 the truth earns -2.6 and the mean -3.4.
@@ -34,14 +34,14 @@ STIFFNESS, DAMPING = 80.0, 15.0
 SPEC = arm_spec(
     "dark-payload",
     "minus the distance in metres between fingertip and target",
-    horizon=100,  # two seconds: the first half second goes by on the way, whatever one knows
+    horizon=100,  # two seconds: the way takes the first half second, whatever is known
     target_return=-3.3,
     shown=("target",),
 )
 
 _RNG = np.random.default_rng(0)
 PAYLOAD_KG = _RNG.uniform(0, HEAVIEST_KG, HIDDEN_TASKS)
-#: Of shoulder and elbow, ``[96, 2]``: torque as a fraction of a sound motor's.
+#: Strength of shoulder and elbow, ``[96, 2]``: torque as a share of a sound motor's.
 STRENGTH = _RNG.uniform(WEAKEST, 1, (HIDDEN_TASKS, 2))
 
 

@@ -1,6 +1,6 @@
-"""Dark reacher: an arm whose target nobody sees. It must be found from reward alone.
+"""Dark reacher: an arm whose target is not shown. It must be found from reward alone.
 
-The target of a hidden task stays where it is over many episodes; a stay in three places tells where that is.
+The target of a hidden task stays where it is over many episodes; the rewards in three places tell where that is.
 """
 
 from __future__ import annotations

@@ -22,17 +22,17 @@ class Task:
     """A family of environments that look alike and differ in something hidden, numbered 0, 1, 2, ...
 
     Attributes:
-        spec: what it shows and takes; also the id under which gymnasium knows one environment,
+        spec: what it shows and takes. Its name is also the id under which gymnasium knows one environment:
             ``gymnasium.make(spec.name, hidden=number)``.
         train_ids: hidden tasks to learn from.
-        test_ids: hidden tasks that no data set holds; T-maze, which has but two, says why they are the same.
-        vector: environments for some hidden tasks at once, with autoreset disabled: ``reset(options={"reset_mask":
-            mask})`` starts new episodes where ``mask`` is true. The same hidden task may be there many times. Where
-            episodes differ in length, the environments of those that are over bear to be stepped on.
-        expert: knows what is hidden and, of a task that is done in stages, how many of them are done: the phase, which
-            an observation need not tell.
+        test_ids: hidden tasks that no data set holds. T-maze, which has only two, says why they are the same.
+        vector: makes environments for some hidden tasks at once, with autoreset disabled:
+            ``reset(options={"reset_mask": mask})`` starts new episodes where ``mask`` is true. The same hidden task may
+            be there many times. Where episodes differ in length, one that is over may be stepped on.
+        expert: policy that knows what is hidden and, in a task that is done in stages, the phase: how many stages are
+            done, which an observation need not tell.
         histories_per_task: learning histories per hidden task that are enough to learn from.
-        episodes_per_history: episodes from random to expert in each of them.
+        episodes_per_history: episodes from random to expert in each history.
     """
 
     spec: TaskSpec
@@ -45,10 +45,10 @@ class Task:
 
 
 def require_hidden(task: str, hidden: object, count: int) -> None:
-    """Refuse what is no number of a hidden task.
+    """Refuse a value that is not the number of a hidden task.
 
     Raises:
-        ConfigError: it is no whole number, or there are not so many.
+        ConfigError: it is not a whole number, or is not below the number of hidden tasks.
     """
     if isinstance(hidden, bool) or not isinstance(hidden, int | np.integer):
         raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, 0 to {count - 1}")
@@ -57,6 +57,6 @@ def require_hidden(task: str, hidden: object, count: int) -> None:
 
 
 def phase_of(info: Mapping[str, Any], count: int) -> NDArray[np.int64]:
-    """What ``count`` environments say of their phases in the ``info`` of a reset or step, ``[N]``; silence means 0."""
+    """The phases of ``count`` environments, ``[N]``, by the ``info`` of a reset or step; 0 where it has none."""
     phase: NDArray[np.int64] = info.get("phase", np.zeros(count, np.int64))
     return phase

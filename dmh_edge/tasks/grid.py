@@ -1,4 +1,4 @@
-"""Walkers on a grid: whatever is a place, a phase and a clock, N at once in numpy, as gymnasium's environments.
+"""Walkers on a grid: tasks made of a place, a phase and a clock, N at once in numpy, as gymnasium's environments.
 
 A `Grid` says what a task does as pure functions of arrays; `GridVectorEnv` owns the arrays; `GridEnv` is one row of it.
 
@@ -34,13 +34,13 @@ class Grid:
     """What a task on a grid does.
 
     Attributes:
-        spec: of the task.
-        hidden_tasks: how many there are.
+        spec: spec of the task.
+        hidden_tasks: number of hidden tasks.
         start: the cell where every episode starts.
         move: ``(position, phase, time, action, hidden) -> (position, phase, reward [N])``: one step, the one that takes
             the clock to ``time``.
         show: ``(position, time, hidden) -> observation [N, S]`` float32.
-        horizon: steps of an episode ``[N]`` of hidden tasks ``[N]``, at most the spec's; None where all have the same.
+        horizon: ``hidden -> steps of an episode [N]``, at most the spec's horizon; None where all have that one.
     """
 
     spec: TaskSpec
@@ -55,8 +55,8 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
     """Many walkers in one numpy step, with autoreset disabled.
 
     Args:
-        grid: what they do.
-        hidden: number of the hidden task of each.
+        grid: rules of the task.
+        hidden: number of the hidden task of each walker.
 
     Raises:
         ConfigError: there is no such hidden task.

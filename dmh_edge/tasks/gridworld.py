@@ -1,15 +1,16 @@
-"""Grid World: rooms without light. Something in them is hidden, and an agent, which sees its own cell alone, bumps into
-it. It starts in the centre; what makes these tasks ones for learning in context is that what is hidden stays the same
-over many episodes. Rooms are deterministic. There are four, each in two sizes:
+"""Grid World: dark rooms that hide something, which an agent finds by walking.
+
+An agent sees only its own cell, and starts in the centre. What is hidden stays the same over many episodes, so that it
+can be learned in context. Rooms are deterministic. There are four, each in two sizes:
 
     darkroom            a goal that pays 1 for every step that ends on it
-    darkroom-hard       the same, paid the first time alone
-    darkroom-dynamic    the goal lies in a corner, always; hidden is which action moves which way
+    darkroom-hard       the same goal, paid only the first time
+    darkroom-dynamic    the goal always lies in a corner; which action moves which way is hidden
     key-to-door         a key pays 1 when it is reached, and then, once, a door
 
 9x9 cells and 20 steps (50 with a door), or, with ``large-`` before the name, 40x40 and ten times as many.
 
-A hidden task's number k tells what is hidden by arithmetic, so that nobody needs a table of two million:
+A hidden task's number k tells what is hidden by arithmetic, without a table of two million entries:
 
     a goal      cell k, which is ``(k // size, k % size)``, column and row
     a door      key and door: ``k // (cells - 1)`` is the key's cell, ``k % (cells - 1)`` the door's among the others
@@ -44,8 +45,8 @@ class Room:
 
     Attributes:
         size: cells along either side.
-        hidden: what is.
-        pays_once: reaching a target pays once and ends a stage of the episode; else every step on it pays.
+        hidden: what the room hides: the goal's cell, the cells of key and door, or which action moves which way.
+        pays_once: whether reaching a target pays once and ends a stage of the episode; else every step on it pays.
     """
 
     size: int
@@ -54,7 +55,7 @@ class Room:
 
     @property
     def hidden_tasks(self) -> int:
-        """How many there are."""
+        """Number of hidden tasks."""
         cells = self.size**2
         return {"goal": cells, "door": cells * (cells - 1), "actions": len(_PERMUTATIONS)}[self.hidden]
 
@@ -83,10 +84,10 @@ class Room:
     def expert(self, observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
         """The action ``[N]`` of a shortest path, the axis with less left to go first; on the target, stay.
 
-        All shortest paths pay the same to one who knows the goal; the rule between axes matters to one who imitates
-        without knowing it yet. Who samples from this expert's actions, averaged over the goals still possible, runs
-        straight along one axis or the other, sees most cells, and reaches a return of 14 in darkroom within 20
-        episodes; with "x first" or "longer axis first" it dithers around the centre and reaches 8
+        All shortest paths pay the same to an agent that knows the goal. The rule between axes matters to one that
+        imitates without knowing it yet. An agent that samples from this expert's actions, averaged over the goals
+        still possible, runs straight along one axis or the other, sees most cells, and reaches a return of 14 in
+        darkroom within 20 episodes. With "x first" or "longer axis first" it dithers around the centre and reaches 8
         (`tests/tasks/test_gridworld.py` shows the difference).
         """
         target, _ = self._target(phase, hidden)
@@ -96,7 +97,7 @@ class Room:
         return _WANTED[hidden, move] if self.hidden == "actions" else move
 
     def _target(self, phase: Ints, hidden: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """The cell ``[N, 2]`` of the stage, the last one when all are done, and whether any is left ``[N]``."""
+        """The cell ``[N, 2]`` of the stage under way, and whether there is one ``[N]``; else the last stage's cell."""
         targets = self.targets(hidden)
         last = targets.shape[1] - 1
         return targets[np.arange(len(hidden)), np.minimum(phase, last)], phase <= last
@@ -108,27 +109,32 @@ def _show(position: Ints, time: Ints, hidden: Ints) -> NDArray[np.float32]:
     return position.astype(np.float32)
 
 
-def _task(
-    name: str,
-    room: Room,
-    *,
-    horizon: int,
-    target_return: float,
-    train: int,
-    test: int,
-    histories_per_task: int = 1,
-    episodes_per_history: int,
-) -> Task:
-    """A task with so many hidden tasks to learn from and held out, drawn once and for all."""
-    names = tuple(f"action_{number}" for number in range(len(MOVES)))
+@dataclass(frozen=True)
+class _Data:
+    """How many hidden tasks there are to learn from and to test on, and how much data is enough to learn from.
+
+    Attributes:
+        train: hidden tasks to learn from.
+        test: other ones, that no data set holds.
+        histories: learning histories per hidden task.
+        episodes: episodes per history.
+    """
+
+    train: int
+    test: int
+    histories: int
+    episodes: int
+
+
+def _task(name: str, room: Room, horizon: int, target_return: float, data: _Data) -> Task:
+    """The task of a room. Which hidden tasks are to learn from is drawn once and for all."""
+    actions = tuple(f"action_{number}" for number in range(len(MOVES))) if room.hidden == "actions" else _ACTIONS
     spec = TaskSpec(
         name=name,
         observation=tuple(
             Element(name=axis, low=0, high=room.size - 1, unit="cell", levels=room.size) for axis in "xy"
         ),
-        action=DiscreteAction(
-            names=names if room.hidden == "actions" else ("left", "right", "up", "down", "stay"), safe=STAY
-        ),
+        action=DiscreteAction(names=actions, safe=STAY),
         reward=Reward(meaning=_REWARDS[room.hidden, room.pays_once], low=0, high=1),
         rate_hz=50,
         horizon=horizon,
@@ -138,102 +144,43 @@ def _task(
     shuffled = np.random.default_rng(0).permutation(room.hidden_tasks)
     return grid_task(
         Grid(spec, room.hidden_tasks, (centre, centre), room.move, _show),
-        train_ids=tuple(sorted(shuffled[:train].tolist())),
-        test_ids=tuple(sorted(shuffled[train : train + test].tolist())),
+        train_ids=tuple(sorted(shuffled[: data.train].tolist())),
+        test_ids=tuple(sorted(shuffled[data.train : data.train + data.test].tolist())),
         expert=room.expert,
-        histories_per_task=histories_per_task,
-        episodes_per_history=episodes_per_history,
+        histories_per_task=data.histories,
+        episodes_per_history=data.episodes,
     )
 
 
+_ACTIONS = ("left", "right", "up", "down", "stay")
 _REWARDS = {
     ("goal", False): "1 for every step that ends on the hidden goal, else 0",
     ("goal", True): "1 for the first step that ends on the hidden goal, else 0",
     ("actions", False): "1 for every step that ends on the goal in the corner, else 0",
-    (
-        "door",
-        True,
-    ): "1 for the first step that ends on the hidden key, and 1 for the first one after it that ends on the "
-    "hidden door, else 0",
+    ("door", True): (
+        "1 for the first step that ends on the hidden key, and 1 for the first one after it that ends on the "
+        "hidden door, else 0"
+    ),
 }
 
 SMALL, LARGE = 9, 40
 
-#: Target returns are the paper's, or the most that can be had where it gives none (dynamic) or one that the reward, as
-#: it states it, contradicts: 15 for large-darkroom, where even the farthest goal pays 161.
+_SMALL_GOAL = _Data(train=65, test=16, histories=10, episodes=20)
+_LARGE_GOAL = _Data(train=400, test=64, histories=1, episodes=20)
+_SMALL_ACTIONS = _Data(train=100, test=20, histories=1, episodes=50)
+_LARGE_ACTIONS = _Data(train=100, test=20, histories=1, episodes=20)
+_SMALL_DOOR = _Data(train=1000, test=64, histories=1, episodes=20)
+_LARGE_DOOR = _Data(train=1000, test=64, histories=1, episodes=10)
+
+#: Name, room, horizon, target return, data. Target returns are the paper's, or the highest possible one where it gives
+#: none (dynamic) or one that contradicts its reward: 15 for large-darkroom, where even the farthest goal pays 161.
 TASKS = (
-    _task(
-        "darkroom",
-        Room(SMALL, "goal", pays_once=False),
-        horizon=20,
-        target_return=20,
-        train=65,
-        test=16,
-        histories_per_task=10,
-        episodes_per_history=20,
-    ),
-    _task(
-        "darkroom-hard",
-        Room(SMALL, "goal", pays_once=True),
-        horizon=20,
-        target_return=1,
-        train=65,
-        test=16,
-        histories_per_task=10,
-        episodes_per_history=20,
-    ),
-    _task(
-        "darkroom-dynamic",
-        Room(SMALL, "actions", pays_once=False),
-        horizon=20,
-        target_return=13,
-        train=100,
-        test=20,
-        episodes_per_history=50,
-    ),
-    _task(
-        "key-to-door",
-        Room(SMALL, "door", pays_once=True),
-        horizon=50,
-        target_return=2,
-        train=1000,
-        test=64,
-        episodes_per_history=20,
-    ),
-    _task(
-        "large-darkroom",
-        Room(LARGE, "goal", pays_once=False),
-        horizon=200,
-        target_return=200,
-        train=400,
-        test=64,
-        episodes_per_history=20,
-    ),
-    _task(
-        "large-darkroom-hard",
-        Room(LARGE, "goal", pays_once=True),
-        horizon=200,
-        target_return=1,
-        train=400,
-        test=64,
-        episodes_per_history=20,
-    ),
-    _task(
-        "large-darkroom-dynamic",
-        Room(LARGE, "actions", pays_once=False),
-        horizon=200,
-        target_return=163,
-        train=100,
-        test=20,
-        episodes_per_history=20,
-    ),
-    _task(
-        "large-key-to-door",
-        Room(LARGE, "door", pays_once=True),
-        horizon=500,
-        target_return=2,
-        train=1000,
-        test=64,
-        episodes_per_history=10,
-    ),
+    _task("darkroom", Room(SMALL, "goal", pays_once=False), 20, 20, _SMALL_GOAL),
+    _task("darkroom-hard", Room(SMALL, "goal", pays_once=True), 20, 1, _SMALL_GOAL),
+    _task("darkroom-dynamic", Room(SMALL, "actions", pays_once=False), 20, 13, _SMALL_ACTIONS),
+    _task("key-to-door", Room(SMALL, "door", pays_once=True), 50, 2, _SMALL_DOOR),
+    _task("large-darkroom", Room(LARGE, "goal", pays_once=False), 200, 200, _LARGE_GOAL),
+    _task("large-darkroom-hard", Room(LARGE, "goal", pays_once=True), 200, 1, _LARGE_GOAL),
+    _task("large-darkroom-dynamic", Room(LARGE, "actions", pays_once=False), 200, 163, _LARGE_ACTIONS),
+    _task("large-key-to-door", Room(LARGE, "door", pays_once=True), 500, 2, _LARGE_DOOR),
 )

@@ -7,15 +7,16 @@ It is the passive T-maze of Ni et al. (2023), as DM-H's paper uses it to see how
                             arm (L, -1)
 
 An agent sees two numbers: whether it stands at the far end, x = L; and a side, which is that of the paying arm at the
-first observation of an episode, the arm's own in an arm, and 0 elsewhere. It has L + 1 steps, which suffice exactly.
+first observation of an episode, the arm's own in an arm, and 0 elsewhere. It has exactly the L + 1 steps that it needs.
 
 **Reward** is 1 for ending in the arm that the sign showed, and -1/L for every earlier step after which x is behind the
-step's number: who dawdles cannot arrive in time. The most that can be had is 1; who forgets the sign gets a half.
+step's number: an agent that dawdles cannot arrive in time. The highest return is 1; an agent that forgets the sign gets
+a half on average.
 
 ``tmaze-<L>`` is the task of memory length L, ``tmaze`` that of the shortest in the paper, 1,000. An even hidden task
-pays in the lower arm, an odd one in the upper. Tasks 0 and 1 have the whole corridor, and are those that a policy is
-tested on; the next two have half of it, and so on: of all corridors to learn from, the shortest teach first that the
-sign matters, and the others then that nothing on the way does.
+pays in the lower arm, an odd one in the upper. Tasks 0 and 1 have the whole corridor, and a policy is tested on them;
+the next two have half of it, and so on. The shortest corridors teach first that the sign matters, and the longer ones
+then that nothing on the way does.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ DEFAULT = 1000
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 RIGHT, UP, LEFT, DOWN = range(len(MOVES))
 
-#: Both to learn from and to be tested on: there are no others of that length, and each episode shows which of them it
-#: is. What a test asks is not whether a policy meets something new, but whether it still knows after L steps.
+#: Hidden tasks both to learn from and to be tested on: there are no others of that length, and each episode shows which
+#: one it is. A test asks whether a policy still knows after L steps, not whether it copes with something new.
 WHOLE = (0, 1)
 #: No corridor is halved to less.
 _SHORTEST_HALF = 8
@@ -54,7 +55,7 @@ class Maze:
 
     @property
     def hidden_tasks(self) -> int:
-        """Two of each length."""
+        """Number of hidden tasks: two of each length."""
         return 2 * max(1, (self.length // _SHORTEST_HALF).bit_length())
 
     def far_end(self, hidden: Ints) -> Ints:

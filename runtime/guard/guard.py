@@ -224,7 +224,7 @@ class Guard:
             the action; None where the robot is to damp itself instead.
 
         Raises:
-            SafeStop: there is none, or it has been so for too long.
+            SafeStop: there is no such action, or the policy has taken no step for too long.
         """
         response = self._responses[ROW_OF[fault]]
         if response is Response.STOP or (response is Response.DAMP and not self._damps):

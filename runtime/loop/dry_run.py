@@ -2,13 +2,13 @@
 
 The loop is given this in the robot's place and never holds the robot itself, so that nothing it does can move it:
 
-    robot in real time    never armed and never reset: by the protocol it stands still, wherever it stands, and no
-                          command timeout runs. Episodes follow each other without motion.
+    robot in real time    never armed and never reset: by the protocol it stands still where it is, and no command
+                          timeout runs. Episodes follow each other without motion.
     robot in lockstep     a simulator, armed and reset as always; its time then stands still for want of an action
 
-The policy is told the truth: the task's safe action was applied, in every slot. The guard therefore judges each
-proposal as the first one after standing still, and the policy sees that its actions have no effect. What it learns that
-way is worth nothing, and is never kept.
+The policy is told the truth: what was applied is the task's safe action, in every slot. So the guard judges each
+proposal as the first one after standing still, and the policy sees that its actions have no effect. What it learns is
+therefore worth nothing, and is never kept.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dmh_edge.task import TaskSpec, safe_action
 
 
 class DryRun:
-    """A robot that is looked at and left alone; see `Robot`.
+    """A robot that is read and never written to; see `Robot`.
 
     Args:
-        robot: the one to leave alone.
+        robot: the robot to read.
     """
 
-    command_timeout_s = None  # it waits for no action
+    command_timeout_s = None  # it expects no action
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot

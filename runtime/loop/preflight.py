@@ -48,7 +48,7 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
 
 def _differences(got: TaskSpec, expected: TaskSpec) -> Iterator[str]:
     if got.name != expected.name:  # the same elements, and something else to do with them
-        yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; one task has one name"
+        yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; one task must have one name"
     yield from _elements("observation", got.observation, expected.observation)
     if isinstance(got.action, ContinuousAction) and isinstance(expected.action, ContinuousAction):
         yield from _elements("action", got.action.elements, expected.action.elements)

@@ -12,7 +12,6 @@ from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.report.tally import SlotKind, Tally, TickTiming
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.schedule import Schedule
 from dmh_edge.task import TaskSpec
 
 
@@ -36,7 +35,6 @@ class Steps:
         self._agent, self._session = agent, agent.session
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
-        self._schedule = Schedule(self._graphs, batch=1)
         self._reward_heard = 0.0  # not yet part of a proposal
         self._reward_proposed = 0.0  # part of the proposal under way
         self._reward = np.zeros(1, np.float32)
@@ -96,8 +94,8 @@ class Steps:
         timing = self.timing
         timing.slot, timing.lateness_ns, timing.read_ns = slot.index, slot.lateness_ns, read_ns
         timing.compute_ns = self._clock.now_ns() - begin_ns
-        due = zip(self._schedule.propose(self._episode_start), self._graphs, strict=True)
-        self.kind = "boundary" if any(is_due and graph.every > 1 for is_due, graph in due) else "actor"
+        ran = zip(self._session.ran, self._graphs, strict=True)
+        self.kind = "boundary" if any(ran_now and graph.every > 1 for ran_now, graph in ran) else "actor"
         if self._recorder:
             self._recorder.propose(self._agent.world, outputs, self.kind == "boundary", self._session)
         return self.wished, finite
@@ -123,7 +121,6 @@ class Steps:
             total_ns: from the slot's time until now; None where `timing` has it already.
         """
         self._agent.commit(applied)
-        self._schedule.commit()
         self.pending = False
         if total_ns is not None:
             self.timing.total_ns = total_ns

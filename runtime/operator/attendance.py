@@ -45,10 +45,7 @@ class Attendance:
                 "or start it at a terminal"
             )
         if deadman_s is not None and not (self.terminal or self.operator):
-            raise ConfigError(
-                "guard setting deadman_s: it needs a person who confirms, and there is no terminal; "
-                "start the run at one"
-            )
+            raise ConfigError("a deadman needs a person who confirms, and there is no terminal; start the run at one")
 
     @contextlib.contextmanager
     def listening(self, operator: Operator, signals: StopSignals) -> Iterator[None]:

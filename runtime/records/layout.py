@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract, TensorSpec
 from dmh_edge.runtime.report.tally import FIGURES
-from dmh_edge.runtime.sessions.buffered import TICKS
+from dmh_edge.runtime.sessions.schedule import TICKS
 
 TICK, SLOT, EVENT = range(3)
 #: Totals of the run.

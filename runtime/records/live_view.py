@@ -7,7 +7,7 @@ view has no time for, it leaves out.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from rich.console import Console, Group
@@ -28,6 +28,14 @@ _EPISODES_SHOWN: Final = 12
 _EVENTS_SHOWN: Final = 3
 
 
+class Tick(NamedTuple):
+    """What is kept of a step while it counts, in nanoseconds."""
+
+    time_ns: int
+    lateness_ns: int
+    total_ns: int
+
+
 class View:
     """What is shown.
 
@@ -38,7 +46,7 @@ class View:
 
     def __init__(self, title: str, rate_hz: float) -> None:
         self._title, self._rate_hz = title, rate_hz
-        self._ticks: deque[tuple[int, int, int]] = deque()  # time, lateness, total, in nanoseconds
+        self._ticks: deque[Tick] = deque()
         self._counts = dict.fromkeys(COUNTS, 0)
         self._return = 0.0
         self._ended: deque[str] = deque(maxlen=_EPISODES_SHOWN)
@@ -54,10 +62,10 @@ class View:
             now_ns = int(record["time_ns"])
             if record["kind"] == TICK:
                 figures = record["figures"]
-                self._ticks.append((now_ns, int(figures[lateness]), int(figures[total])))
+                self._ticks.append(Tick(now_ns, int(figures[lateness]), int(figures[total])))
             elif record["kind"] == EVENT:
                 self._happened(record["name"].decode(), record["detail"].decode(errors="ignore"), now_ns)
-            while self._ticks and now_ns - self._ticks[0][0] > _WINDOW_S * NS_PER_S:
+            while self._ticks and now_ns - self._ticks[0].time_ns > _WINDOW_S * NS_PER_S:
                 self._ticks.popleft()
         if len(records):
             last = records[-1]
@@ -79,10 +87,10 @@ class View:
     def frame(self) -> Group:
         """As it is now."""
         period_us = 1e6 / self._rate_hz
-        figures = np.array(self._ticks, np.float64).reshape(-1, 3)
-        seconds = (figures[-1, 0] - figures[0, 0]) / NS_PER_S if len(figures) > 1 else 0.0
-        rate = (len(figures) - 1) / seconds if seconds else 0.0
-        late, total = figures[:, 1] / 1000, figures[:, 2] / 1000
+        time_ns, lateness_ns, total_ns = np.array(self._ticks, np.float64).reshape(-1, 3).T
+        seconds = (time_ns[-1] - time_ns[0]) / NS_PER_S if len(time_ns) else 0.0
+        rate = (len(time_ns) - 1) / seconds if seconds else 0.0
+        late, total = lateness_ns / 1000, total_ns / 1000
         worst = float(total.max()) if len(total) else 0.0
         table = Table.grid(padding=(0, 2))
         table.add_row("rate", f"{rate:.1f} of {self._rate_hz:g} Hz")

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, PolicyContract
 from dmh_edge.errors import ContractError
-from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
 from dmh_edge.runtime.sessions.session import Arrays
 
 #: Which buffer of its tensors each graph reads, graph by graph.
 View = tuple[int, ...]
-TICKS = "ticks_in_episode"
 
 
 class BufferedSession(ABC):
@@ -82,6 +81,11 @@ class BufferedSession(ABC):
                 view[index] = 1 - view[index]
         self._proposed = tuple(view)
         return self._outputs()
+
+    @property
+    def ran(self) -> list[bool]:
+        """Whether the last `step` ran each graph."""
+        return self._schedule.due
 
     def proposal_is_finite(self) -> bool:
         """Whether outputs and proposed state are finite."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec, ModelSpec, PolicyContract, Provenance, TensorSpec
 from dmh_edge.errors import ContractError
-from dmh_edge.runtime.sessions.schedule import Schedule
+from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
-_TICKS = "ticks_in_episode"
+_EVERY = 5  # ticks between two runs of the slow graph
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,8 @@ class FakePolicy:
         self.tested()
 
 
-def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
-    """A contract for a task.
-
-    Args:
-        task: what the policy is to do.
-        every: how often its slow graph runs.
-    """
+def fake_contract(task: TaskSpec) -> PolicyContract:
+    """A contract for a task."""
     continuous = isinstance(task.action, ContinuousAction)
     action = ("float32", ("batch", task.action.size)) if continuous else ("int64", ("batch",))
     size = len(task.observation)
@@ -72,7 +67,7 @@ def fake_contract(task: TaskSpec, every: int = 5) -> PolicyContract:
                 GraphSpec(
                     name="memory",
                     file="model.memory.onnx",
-                    every=every,
+                    every=_EVERY,
                     restart_on="episode_start",
                     inputs=("reward", "target_return", "heard"),
                     outputs=("goal_next",),
@@ -128,6 +123,11 @@ class FakeSession:
         self._outputs = {"action": self._choose(np.tanh(goal + drive))}
         return self._outputs
 
+    @property
+    def ran(self) -> list[bool]:
+        """Whether the last `step` ran each graph."""
+        return self._schedule.due
+
     def proposal_is_finite(self) -> bool:
         """Whether outputs and proposed state are finite."""
         return all(bool(np.isfinite(array).all()) for array in (*self._proposal.values(), *self._outputs.values()))
@@ -146,13 +146,13 @@ class FakeSession:
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the committed state."""
         return {name: array.copy() for name, array in self._state.items()} | {
-            _TICKS: self._schedule.ticks_in_episode.copy()
+            TICKS: self._schedule.ticks_in_episode.copy()
         }
 
     def copy_state(self, target: Arrays) -> None:
         """Copy the tensors that ``target`` names into its arrays."""
         for name, array in target.items():
-            np.copyto(array, self._schedule.ticks_in_episode if name == _TICKS else self._state[name])
+            np.copyto(array, self._schedule.ticks_in_episode if name == TICKS else self._state[name])
 
     def restore(self, state: Arrays) -> None:
         """Go on from what ``state`` returned."""
@@ -160,7 +160,7 @@ class FakeSession:
             if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
                 raise ContractError(f"state {name!r}: expected {array.dtype} {list(array.shape)}")
         self._state = {name: np.array(state[name]) for name in self._state}
-        self._schedule.ticks_in_episode[:] = state[_TICKS]
+        self._schedule.ticks_in_episode[:] = state[TICKS]
 
     def close(self) -> None:
         """Nothing to give back."""

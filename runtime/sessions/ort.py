@@ -39,7 +39,6 @@ class OrtSession(BufferedSession):
         policy: the checked folder.
         batch: number of robots B.
         device: ``cpu`` or ``cuda``.
-        threads: CPU threads of one graph; they do not spin between ticks.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -47,14 +46,12 @@ class OrtSession(BufferedSession):
         ContractError: a graph's tensors are not those of the contract.
     """
 
-    def __init__(
-        self, policy: Policy, batch: int = 1, device: Literal["cpu", "cuda"] = "cpu", threads: int = 1
-    ) -> None:
+    def __init__(self, policy: Policy, batch: int = 1, device: Literal["cpu", "cuda"] = "cpu") -> None:
         super().__init__(policy.contract, batch)
         if onnxruntime is None:
             raise MissingExtraError("onnxruntime", "ort", "running .onnx files")
         self._device = device
-        self._graphs = [self._load(policy, graph, threads) for graph in policy.contract.model.graphs]
+        self._graphs = [self._load(policy, graph) for graph in policy.contract.model.graphs]
         model = policy.contract.model
         self._world = {spec.name: _buffer(spec.zeros(batch), device) for spec in model.world}
         self._host_outputs = {spec.name: spec.zeros(batch) for spec in model.outputs}
@@ -74,10 +71,9 @@ class OrtSession(BufferedSession):
         """``ort-cpu`` or ``ort-cuda``."""
         return f"ort-{self._device}"
 
-    def _load(self, policy: Policy, graph: GraphSpec, threads: int) -> Any:
+    def _load(self, policy: Policy, graph: GraphSpec) -> Any:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # the caller's thread computes
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         wanted = "CUDAExecutionProvider" if self._device == "cuda" else "CPUExecutionProvider"

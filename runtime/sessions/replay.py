@@ -81,6 +81,11 @@ class Comparison:
         """
         return max(self.tolerance, _ROUNDINGS * self.rounding.get(name, 0.0))
 
+    @classmethod
+    def of_backend(cls, contract: PolicyContract, reference: str, candidate: str) -> Comparison:
+        """A comparison under which a backend may be as far away as the policy's precision and rounding allow."""
+        return cls(reference, candidate, TOLERANCES[contract.precision], contract.rounding)
+
     @property
     def worst(self) -> str:
         """The tensor that came nearest to what is allowed."""
@@ -120,7 +125,7 @@ class Comparison:
 
 def coarseness(contract: PolicyContract) -> str:
     """Which of a policy's tensors rounds so coarsely that the table does not hold for it; empty if none does."""
-    held = Comparison("", "", TOLERANCES[contract.precision], contract.rounding)
+    held = Comparison.of_backend(contract, "", "")
     coarse = {name: found for name in contract.rounding if (found := held.allowed(name)) > held.tolerance}
     if not coarse:
         return ""
@@ -156,7 +161,7 @@ def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparis
     """
     if trace.batch != session.batch:
         raise ParityError(f"the trace holds {trace.batch} robots, the session {session.batch}; open one of that size")
-    comparison = Comparison("trace", session.backend, TOLERANCES[session.contract.precision], session.contract.rounding)
+    comparison = Comparison.of_backend(session.contract, "trace", session.backend)
     session.restore(trace.initial_state)
     count = trace.ticks if ticks is None else min(ticks, trace.ticks)
     for index in range(count):

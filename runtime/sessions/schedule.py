@@ -1,4 +1,4 @@
-"""Which graphs are due on a tick, decided on the host from counters of its own: the device is never asked."""
+"""Which graphs are due on a tick: the host decides it from counters of its own and never asks the device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec
 
+#: What a state calls `Schedule.ticks_in_episode`.
+TICKS = "ticks_in_episode"
+
 
 class Schedule:
     """Counts the ticks of each robot's episode.
@@ -16,20 +19,25 @@ class Schedule:
     Args:
         graphs: the contract's graphs.
         batch: number of robots B.
+
+    Attributes:
+        ticks_in_episode: int64 ``[B]``, as committed.
+        due: whether each graph was due at the last `propose`; empty before the first one.
     """
 
     def __init__(self, graphs: Sequence[GraphSpec], batch: int) -> None:
         self._every = [graph.every for graph in graphs]
         self.ticks_in_episode = np.zeros(batch, np.int64)
+        self.due: list[bool] = []
         self._proposed = np.zeros(batch, np.int64)
 
     def propose(self, episode_start: NDArray[np.bool_]) -> list[bool]:
         """Whether each graph is due for at least one robot, given ``episode_start`` ``[B]``."""
         np.copyto(self._proposed, self.ticks_in_episode)
         self._proposed[episode_start] = 0
-        due = [every == 1 or not (self._proposed % every).all() for every in self._every]
+        self.due = [every == 1 or not (self._proposed % every).all() for every in self._every]
         self._proposed += 1
-        return due
+        return self.due
 
     def commit(self) -> None:
         """Count the tick that was proposed."""

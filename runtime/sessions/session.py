@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +48,11 @@ class Session(Protocol):
         Raises:
             BackendError: the engine failed.
         """
+        ...
+
+    @property
+    def ran(self) -> Sequence[bool]:
+        """Whether the last ``step`` ran each graph, in the contract's order; empty before the first one."""
         ...
 
     def proposal_is_finite(self) -> bool:

@@ -38,7 +38,7 @@ class _Clock:
 
 
 NAPS = _Clock()
-SIZES = mambas.Sizes("small", batch=2, tokens=5, width=8, expand=2, conv_size=4, state_size=4)
+SIZES = mambas.Sizes("small", batch=2, tokens=5, block=mamba.MambaSizes(width=8, expand=2, conv_size=4, state_size=4))
 
 
 def nothing(*_):
@@ -147,7 +147,7 @@ def test_a_mamba_that_computes_something_else_is_not_timed(monkeypatch):
         def forward(self, u):
             return 1.01 * super().forward(u)
 
-    monkeypatch.setitem(mambas._BUILD, "mambapy", lambda sizes: Other(sizes.width, 2, 4, sizes.state_size))
+    monkeypatch.setitem(mambas._BUILD, "mambapy", Other)
     with pytest.raises(DmhEdgeError, match=r"mambapy with our weights differs by .*e-02"):
         mambas.compare(SIZES, ["mambapy"], 1, nothing)
 
@@ -163,4 +163,4 @@ def test_a_mamba_that_is_wanted_must_be_known_and_installed(monkeypatch):
 
 def test_a_model_of_the_papers_sizes_is_compared_once():
     assert [sizes.name for sizes in mambas.sizes(DMHConfig(), 2, 5)] == ["the model's sizes"]
-    assert [sizes.width for sizes in mambas.sizes(DMHConfig(width=8, heads=2), 2, 5)] == [8, 128]
+    assert [sizes.block.width for sizes in mambas.sizes(DMHConfig(width=8, heads=2), 2, 5)] == [8, 128]

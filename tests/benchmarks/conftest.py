@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 BENCHMARKS, PROGRAMS = ROOT / "benchmarks", Path(__file__).parent / "programs"
 POLICY = ROOT / "tests" / "policies" / "tiny-discrete"
@@ -43,7 +45,7 @@ def bench(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subproce
     def bench(name: str, *arguments: object, before: str = "") -> subprocess.CompletedProcess[str]:
         with start(name, *arguments, before=before) as process:
             try:
-                out, err = process.communicate(timeout=300)
+                out, err = process.communicate(timeout=PATIENCE_S)
             finally:
                 process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

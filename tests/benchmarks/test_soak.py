@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from waiting import PATIENCE_S
+
 SHORT = ("--seconds", 5, "--warm-up", 2, "--every", 0.5)
 #: In its first seconds a process still grows a little.
 LENIENT = "soak.GROWTH = soak.RECORDER_GROWTH = 0.3"
@@ -60,7 +62,7 @@ def test_ctrl_c_prints_what_was_seen_so_far_and_leaves_no_process(start):
             assert [process.stdout.readline() for _ in range(2)] == ["looked\n"] * 2
             (loop,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=100)
+            out, _ = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
     assert process.returncode == 130

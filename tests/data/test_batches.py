@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dmh_edge.data import batches
-from dmh_edge.data.contexts import ChunkArrays, ContextSampler
+from dmh_edge.data.contexts import ContextSampler
+from dmh_edge.models.chunks import Chunks
 
 CPU = torch.device("cpu")
 
@@ -16,9 +17,8 @@ def arrays(darkroom_episodes):
 
 
 def test_every_column_arrives_as_it_was(arrays):
-    chunks, lesson = batches.lessons(arrays, 4, CPU)
-    found = {field.name: getattr(chunks, field.name) for field in dataclasses.fields(chunks) if field.name != "noise"}
-    found |= {field.name: getattr(lesson, field.name) for field in dataclasses.fields(lesson)}
+    chunks = batches.tensors(arrays, CPU, torch.float32)
+    found = {field.name: getattr(chunks, field.name) for field in dataclasses.fields(chunks)}
     assert found.keys() == {field.name for field in dataclasses.fields(arrays)}
     for name, tensor in found.items():
         expected = getattr(arrays, name)
@@ -28,7 +28,7 @@ def test_every_column_arrives_as_it_was(arrays):
 
 def test_noise_is_one_standard_normal_draw_per_chunk(arrays):
     torch.manual_seed(0)
-    noise = torch.cat([batches.lessons(arrays, 16, CPU)[0].noise for _ in range(50)])
+    noise = torch.cat([batches.draw_noise(arrays, 16, CPU) for _ in range(50)])
     assert noise.shape == (50 * 3, arrays.valid.shape[1], 16)
     assert len(noise.flatten(0, 1).unique(dim=0)) == noise.shape[0] * noise.shape[1]
     assert abs(noise.mean()) < 0.02
@@ -38,15 +38,16 @@ def test_noise_is_one_standard_normal_draw_per_chunk(arrays):
 def test_the_seed_of_torch_decides_the_noise(arrays):
     def noise(seed):
         torch.manual_seed(seed)
-        return batches.lessons(arrays, 4, CPU)[0].noise
+        return batches.draw_noise(arrays, 4, CPU)
 
     assert torch.equal(noise(1), noise(1))
     assert not torch.equal(noise(1), noise(2))
 
 
-def test_numbers_take_the_type_of_the_noise_and_the_rest_keeps_its_own(arrays):
-    plain = ChunkArrays(**{field.name: getattr(arrays, field.name) for field in dataclasses.fields(ChunkArrays)})
-    chunks = batches.chunks(plain, torch.zeros(*arrays.valid.shape[:2], 4, dtype=torch.float64))
+def test_numbers_take_the_type_that_is_asked_for_and_the_rest_keeps_its_own(arrays):
+    plain = Chunks(**{field.name: getattr(arrays, field.name) for field in dataclasses.fields(Chunks)})
+    chunks = batches.tensors(plain, CPU, torch.float64)
+    assert type(chunks) is Chunks
     found = {field.name: getattr(chunks, field.name).dtype for field in dataclasses.fields(chunks)}
     assert found.pop("action") == torch.int64
     assert found.pop("valid") == found.pop("episode_start") == torch.bool

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from dmh_edge.data.contexts import ContextSampler, LabelledChunks
+from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.data.generate import generated
 from dmh_edge.data.subgoals import valuable_subgoals
 from dmh_edge.errors import DataError
+from dmh_edge.models.chunks import LabelledChunks
 from dmh_edge.tasks import find
 from dmh_edge.tasks.dark_reacher import SPEC
 
@@ -69,7 +72,7 @@ def lay_out_by_hand(data: Episodes, chosen: list[int], target: list[float]) -> l
     return chunks
 
 
-def episodes_drawn(data: Episodes, context: LabelledChunks, row: int) -> list[int]:
+def episodes_drawn(data: Episodes, context: LabelledChunks[NDArray[Any]], row: int) -> list[int]:
     """Which episodes a context holds, recognised by their first observation."""
     firsts = data.observation[data.start + np.arange(len(data.start))]
     seen = context.observation[row, context.episode_start[row], 0]

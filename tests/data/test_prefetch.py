@@ -4,6 +4,7 @@ import time
 import pytest
 
 from dmh_edge.data.prefetch import AHEAD_PER_WORKER, prefetched
+from waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -26,7 +27,7 @@ def test_the_next_ones_are_made_while_one_is_used():
 
     results = prefetched(make, range(100), 1)
     assert next(results) == 0
-    assert enough.wait(10)
+    assert enough.wait(PATIENCE_S)
     time.sleep(0.05)
     assert made == list(range(AHEAD_PER_WORKER + 1))  # and no more than that
     results.close()

@@ -15,9 +15,7 @@ from dmh_edge.export.pipeline import export_policy, prove, reference_model
 from dmh_edge.models.dmh import DMH
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import TOLERANCES
-
-#: Seconds: longer than any export of the small policy on a slow machine.
-_PATIENCE_S = 300
+from waiting import PATIENCE_S
 
 
 def test_the_folder_is_one_whole_policy(exported: Policy) -> None:
@@ -128,7 +126,7 @@ def test_killed_at_any_moment_it_leaves_no_half_policy_that_is_accepted(run: Pat
     started = time.monotonic()
     whole = context.Process(target=export)
     whole.start()
-    whole.join(_PATIENCE_S)
+    whole.join(PATIENCE_S)
     duration_s = time.monotonic() - started
     assert whole.exitcode == 0
     finished = 0
@@ -138,7 +136,7 @@ def test_killed_at_any_moment_it_leaves_no_half_policy_that_is_accepted(run: Pat
         process.start()
         process.join(moments.uniform(0, duration_s))
         process.kill()
-        process.join(_PATIENCE_S)
+        process.join(PATIENCE_S)
         finished += process.exitcode == 0
         Policy.load(out).engines()  # the old one or the new one, and whole
         for leftover in tmp_path.glob(".partial-*"):

@@ -26,7 +26,7 @@ def test_chunks_wrap_and_memories_restart_often_and_out_of_phase(contract: Polic
 
 
 def test_everything_is_random_and_within_bounds(contract: PolicyContract) -> None:
-    world = random_world(contract.task, contract.model, EPISODE, 200, 2, seed=1)
+    world = random_world(contract.task, contract.model, EPISODE, 200, 2)
     assert world.keys() == {spec.name for spec in contract.model.world}
     for spec in contract.model.world:
         assert world[spec.name].dtype == spec.dtype
@@ -41,7 +41,7 @@ def test_everything_is_random_and_within_bounds(contract: PolicyContract) -> Non
 
 
 def test_the_first_tick_starts_an_episode_with_nothing_before_it(contract: PolicyContract) -> None:
-    world = random_world(contract.task, contract.model, EPISODE, 5, 3, seed=2)
+    world = random_world(contract.task, contract.model, EPISODE, 5, 3)
     assert world["episode_start"][0].all()
     assert not world["reward"][0].any()
     assert not world["previous_action"][0].any()

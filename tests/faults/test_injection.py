@@ -8,9 +8,11 @@ import pytest
 
 from dmh_edge.clock import FakeClock
 from dmh_edge.errors import ConfigError
-from dmh_edge.faults.faulty_robot import ROBOT_FAULTS, FaultyRobot
+from dmh_edge.faults.catalogue import FAULTS
+from dmh_edge.faults.faulty_robot import CALL, FaultyRobot
 from dmh_edge.faults.faulty_session import FaultySession
-from dmh_edge.faults.injection import FATAL, MODES, SEEN_AS, Outcome, faults_of, inject
+from dmh_edge.faults.injection import MIDDLE, MODES, Outcome, faults_of, inject
+from dmh_edge.faults.when import When
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.responses import ROW_OF
@@ -20,6 +22,7 @@ from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
 CASES = [(fault, mode) for mode in MODES for fault in faults_of(mode)]
 #: These show only after a while.
 SLOW = ("frozen", "stuck")
+FATAL = {name for name, fault in FAULTS.items() if fault.fatal}
 #: Longest time from a fault that lasts to the robot's stop: five slots are held, then comes the one that is not.
 HELD_S = 0.121
 LONGEST_S = {
@@ -42,9 +45,9 @@ def _small_heap():
     gc.unfreeze()
 
 
-def run(fault: str, mode: str, **more) -> Outcome:
+def run(fault: str, mode: str, when: When = MIDDLE, **more) -> Outcome:
     """On a fake clock, but for what blocks for real."""
-    return inject(fault, mode, clock=None if fault == "reset-blocks" else FakeClock(10**9), **more)
+    return inject(fault, mode, when, clock=None if fault == "reset-blocks" else FakeClock(10**9), **more)
 
 
 def stands_still(outcome: Outcome, fault: str) -> bool:
@@ -61,10 +64,10 @@ def check(outcome: Outcome, fault: str) -> None:
 
 @pytest.mark.parametrize(("fault", "mode"), CASES)
 def test_once_in_the_middle_of_an_episode_it_is_bridged_or_stops_the_robot_at_once(fault, mode):
-    outcome = run(fault, mode, lasts=1, ticks=20)
+    outcome = run(fault, mode, When(at=7, lasts=1), ticks=20)
     check(outcome, fault)
     assert outcome.stopped == (fault in FATAL), outcome.summary.detail
-    if fault not in SLOW and (seen := SEEN_AS.get(fault)):
+    if fault not in SLOW and (seen := FAULTS[fault].seen_as):
         assert outcome.summary.faults[seen.value] >= 1
         (event, *_) = [event for event in outcome.summary.events if event.what == seen.value]
         assert event.slot >= (0 if fault == "action-leaps" else 6)
@@ -73,7 +76,7 @@ def test_once_in_the_middle_of_an_episode_it_is_bridged_or_stops_the_robot_at_on
 @pytest.mark.parametrize(("fault", "mode"), CASES)
 def test_at_the_first_tick_of_an_episode_nothing_illegal_comes_of_it(fault, mode):
     first = 8 if fault.startswith(("action", "state", "compute", "engine")) else 9  # nine readings, eight steps each
-    outcome = run(fault, mode, at=first, lasts=1, horizon=8, ticks=20)
+    outcome = run(fault, mode, When(at=first, lasts=1), horizon=8, ticks=20)
     check(outcome, fault)
 
 
@@ -103,14 +106,14 @@ def test_in_real_time_too(fault):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fault", ["read-late", "compute-late", "write-late"])
 def test_now_and_then_late_is_bridged_until_it_is_too_often(fault, mode):
-    outcome = run(fault, mode, every=4, ticks=400)
+    outcome = run(fault, mode, When(at=7, every=4), ticks=400)
     check(outcome, fault)
     assert outcome.summary.stopped_by == "guard"
     assert "late too often" in outcome.summary.detail
 
 
 def test_every_fault_that_the_table_bridges_is_injected():
-    assert set(ROW_OF) <= set(SEEN_AS.values())
+    assert set(ROW_OF) <= {fault.seen_as for fault in FAULTS.values()}
 
 
 def test_a_fault_that_nobody_knows_is_refused():
@@ -122,11 +125,11 @@ def test_a_fault_that_nobody_knows_is_refused():
 
 def test_without_a_fault_a_faulty_robot_is_the_one_inside():
     clock = FakeClock(10**9)
-    plain, faulty = FakeRobot(clock=clock), FaultyRobot(FakeRobot(clock=clock), "call", at=10**9, clock=clock)
+    plain, faulty = FakeRobot(clock=clock), FaultyRobot(FakeRobot(clock=clock), CALL, When(at=10**9), clock=clock)
     for robot in (plain, faulty):
         robot.connect()
         robot.arm()
         robot.reset()
     assert (faulty.read().observation == plain.read().observation).all()
     assert faulty.injected_ns is None
-    assert set(ROBOT_FAULTS) >= {"call"}
+    assert CALL not in FAULTS  # it is no fault

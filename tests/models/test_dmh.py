@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from dmh_edge.models.chunks import Chunks, LabelledChunks
 from dmh_edge.models.dmh import DMH, chunk_signals
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.layers import set_product_dtype
-from dmh_edge.models.policy_model import Chunks, Lesson
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 CHUNK, SUBGOAL, LAYERS = 3, 4, 2
@@ -58,7 +58,7 @@ def random_actions(task, *shape):
 
 
 def context(task, lengths=(5, 3), padding=0):
-    """One context with episodes of these lengths, by hand: ``[1, J, c, ...]``, and the lesson that goes with it."""
+    """One context with episodes of these lengths, by hand: ``[1, J, c, ...]``, and the noise that goes with it."""
     torch.manual_seed(1)
     columns = {name: [] for name in ("observation", "action", "reward", "valid", "episode_start", "label")}
     for length in (*lengths, *[0] * padding):
@@ -73,11 +73,11 @@ def context(task, lengths=(5, 3), padding=0):
             columns["valid"].append(valid)
             columns["episode_start"].append(torch.tensor(begin == 0 and length > 0))
     stacked = {name: torch.stack(column).unsqueeze(0) for name, column in columns.items()}
-    label, count = stacked.pop("label"), stacked["valid"].shape[1]
+    count = stacked["valid"].shape[1]
     target = torch.full((1, count), 5.0).double()
     noise, subgoals = torch.randn(1, count, SUBGOAL).double(), torch.randn(1, count, 2).double().round()
     weight = 0.5 + torch.rand(1, count, CHUNK)
-    return Chunks(**stacked, target_return=target, noise=noise), Lesson(label, weight, subgoals)
+    return LabelledChunks(**stacked, target_return=target, weight=weight, subgoal_observation=subgoals), noise
 
 
 def empty_state(model):
@@ -89,7 +89,7 @@ def empty_state(model):
     }
 
 
-def ticks_of(model, chunks):
+def ticks_of(model, chunks, noise):
     """The world tensors, tick by tick, of the context's steps: reward and action arrive one tick later."""
     reward, action = torch.zeros(1).double(), torch.zeros_like(chunks.action[:, 0, 0])
     extra = 3 if model.codec.discrete else 0
@@ -100,15 +100,15 @@ def ticks_of(model, chunks):
             "previous_action": action,
             "episode_start": chunks.episode_start[:, j] & (place == 0),
             "target_return": chunks.target_return[:, j],
-            "noise": torch.cat([chunks.noise[:, j], torch.zeros(1, extra)], -1),
+            "noise": torch.cat([noise[:, j], torch.zeros(1, extra)], -1),
         }
         reward, action = chunks.reward[:, j, place], chunks.action[:, j, place]
 
 
-def run_step_form(model, chunks, change=lambda state: state, always=False):
+def run_step_form(model, chunks, noise, change=lambda state: state, always=False):
     """The answers at all steps, and the state behind them; the memory runs when due, or always."""
     state, answers, subgoals, place = empty_state(model), [], [], 0
-    for world in ticks_of(model, chunks):
+    for world in ticks_of(model, chunks, noise):
         place = 0 if world["episode_start"] else place
         tensors = world | change(state)
         if always or place == 0:
@@ -121,8 +121,8 @@ def run_step_form(model, chunks, change=lambda state: state, always=False):
     return torch.cat(answers), torch.cat(subgoals), state
 
 
-def answers_of(model, chunks):
-    read = model(chunks)
+def answers_of(model, chunks, noise):
+    read = model(chunks, noise)
     subgoal, answer = read["subgoal"], read["answer"][chunks.valid]
     return subgoal, answer if model.codec.discrete else model.codec.decode(answer)
 
@@ -130,9 +130,9 @@ def answers_of(model, chunks):
 @TASKS
 @pytest.mark.parametrize("return_conditioned", [True, False])
 def test_step_is_forward(task, return_conditioned):
-    model, (chunks, _) = policy(task, return_conditioned=return_conditioned), context(task)
-    subgoal, expected = answers_of(model, chunks)
-    answers, subgoals, _ = run_step_form(model, chunks)
+    model, (chunks, noise) = policy(task, return_conditioned=return_conditioned), context(task)
+    subgoal, expected = answers_of(model, chunks, noise)
+    answers, subgoals, _ = run_step_form(model, chunks, noise)
     assert (answers - expected).abs().max() < 1e-12
     per_step = subgoal.unsqueeze(2).expand(-1, -1, CHUNK, -1)[chunks.valid]
     assert (subgoals - per_step).abs().max() < 1e-12
@@ -141,8 +141,8 @@ def test_step_is_forward(task, return_conditioned):
 
 @TASKS
 def test_a_memory_that_runs_when_it_is_not_due_changes_nothing(task):
-    model, (chunks, _) = policy(task), context(task)
-    when_due, always = run_step_form(model, chunks), run_step_form(model, chunks, always=True)
+    model, (chunks, noise) = policy(task), context(task)
+    when_due, always = run_step_form(model, chunks, noise), run_step_form(model, chunks, noise, always=True)
     assert torch.equal(when_due[0], always[0])
     assert all(torch.equal(when_due[2][name], always[2][name]) for name in when_due[2])
 
@@ -153,8 +153,8 @@ def test_a_new_chunk_forgets_the_one_before(task):
         new = state["chunk_step"] == 0
         return state | {k: torch.where(new, 1e3, v) for k, v in state.items() if k.startswith("actor_")}
 
-    model, (chunks, _) = policy(task), context(task, lengths=(6, 4))  # 0 always means due, and the last tick is
-    clean, dirty = run_step_form(model, chunks), run_step_form(model, chunks, spoiled)
+    model, (chunks, noise) = policy(task), context(task, lengths=(6, 4))  # 0 always means due, and the last tick is
+    clean, dirty = run_step_form(model, chunks, noise), run_step_form(model, chunks, noise, spoiled)
     assert torch.equal(clean[0], dirty[0])
     assert all(torch.equal(clean[2][name], dirty[2][name]) for name in clean[2])
 
@@ -165,22 +165,24 @@ def test_what_lies_in_slots_that_no_query_has_reached_changes_nothing(task):
         behind = torch.arange(4 * CHUNK)[:, None] >= 4 * state["chunk_step"] - 2
         return state | {k: torch.where(behind, 1e3, v) for k, v in state.items() if k.startswith("actor_")}
 
-    model, (chunks, _) = policy(task), context(task)
-    assert torch.equal(run_step_form(model, chunks)[0], run_step_form(model, chunks, spoiled)[0])
+    model, (chunks, noise) = policy(task), context(task)
+    assert torch.equal(run_step_form(model, chunks, noise)[0], run_step_form(model, chunks, noise, spoiled)[0])
 
 
 def test_counters_follow_the_chunks_and_the_rewards():
-    model, (chunks, _) = policy(DISCRETE), context(DISCRETE, lengths=(5,))
+    model, (chunks, noise) = policy(DISCRETE), context(DISCRETE, lengths=(5,))
     r = chunks.reward[0].flatten()
-    state = run_step_form(model, chunks)[2]  # five ticks: the fifth is the second of its chunk, after four rewards
+    state = run_step_form(model, chunks, noise)[
+        2
+    ]  # five ticks: the fifth is the second of its chunk, after four rewards
     assert state["chunk_step"].tolist() == [2]
     assert state["chunk_reward"].tolist() == [r[3].item()]
     assert state["return_to_go"].tolist() == [(((5 - r[0]) - r[1]) - r[2] - r[3]).item()]
 
 
 def test_noise_decides_a_discrete_action_and_its_first_columns_the_sub_goal():
-    model, (chunks, _) = policy(DISCRETE), context(DISCRETE)
-    tensors = next(ticks_of(model, chunks)) | empty_state(model)
+    model, (chunks, noise) = policy(DISCRETE), context(DISCRETE)
+    tensors = next(ticks_of(model, chunks, noise)) | empty_state(model)
     other = tensors | {"noise": torch.cat([tensors["noise"][:, :SUBGOAL], torch.tensor([[9.0, -9, -9]]).double()], 1)}
     one, two = model.step("memory", tensors), model.step("memory", other)
     assert torch.equal(one["subgoal_next"], two["subgoal_next"])
@@ -191,12 +193,12 @@ def test_noise_decides_a_discrete_action_and_its_first_columns_the_sub_goal():
 
 
 def test_the_sub_goal_is_mean_plus_deviation_times_noise():
-    model, (chunks, _) = policy(DISCRETE), context(DISCRETE)
-    z = {scale: model(dataclasses.replace(chunks, noise=chunks.noise * scale))["subgoal"] for scale in (0, 1, 3)}
-    mean, deviation = z[0], (z[1] - z[0]) / chunks.noise
+    model, (chunks, noise) = policy(DISCRETE), context(DISCRETE)
+    z = {scale: model(chunks, noise * scale)["subgoal"] for scale in (0, 1, 3)}
+    mean, deviation = z[0], (z[1] - z[0]) / noise
     assert mean.abs().max() < 1
     assert math.exp(-0.5) < deviation.min() < deviation.max() < math.exp(0.5)
-    torch.testing.assert_close(z[3], mean + 3 * deviation * chunks.noise)
+    torch.testing.assert_close(z[3], mean + 3 * deviation * noise)
 
 
 def test_signals_to_the_memory_are_those_of_a_plain_loop():
@@ -206,7 +208,7 @@ def test_signals_to_the_memory_are_those_of_a_plain_loop():
     target = rng.standard_normal((2, 5)).astype(np.float32)
     empty = torch.zeros(0)
     previous, to_go = chunk_signals(
-        Chunks(empty, empty, torch.tensor(reward), empty, torch.tensor(start), torch.tensor(target), empty)
+        Chunks(empty, empty, torch.tensor(reward), empty, torch.tensor(start), torch.tensor(target))
     )
     for b in range(2):
         total, left = np.float32(0), np.float32(0)
@@ -222,39 +224,38 @@ def test_signals_to_the_memory_are_those_of_a_plain_loop():
 @TASKS
 def test_padding_changes_neither_answers_nor_loss(task):
     model = policy(task)
-    (chunks, lesson), (padded, padded_lesson) = context(task), context(task, padding=2)
+    (chunks, noise), (padded, padded_noise) = context(task), context(task, padding=2)
     count = chunks.valid.shape[1]
-    for name in ("noise", "target_return"):  # drawn for another number of chunks
+    padded_noise[:, :count] = noise  # drawn for another number of chunks, as are these
+    for name in ("target_return", "weight", "subgoal_observation"):
         getattr(padded, name)[:, :count] = getattr(chunks, name)
-    for name in ("weight", "subgoal_observation"):
-        getattr(padded_lesson, name)[:, :count] = getattr(lesson, name)
-    for garbage in (padded.observation, padded.action, padded_lesson.label, padded_lesson.weight):
+    for garbage in (padded.observation, padded.action, padded.label, padded.weight):
         garbage[~padded.valid] += 1  # even where padding is not zero
-    for found, expected in zip(answers_of(model, padded), answers_of(model, chunks), strict=True):
+    for found, expected in zip(answers_of(model, padded, padded_noise), answers_of(model, chunks, noise), strict=True):
         assert (found[:, :count] - expected).abs().max() < 1e-12
-    found, expected = model.loss(padded, padded_lesson), model.loss(chunks, lesson)
+    found, expected = model.loss(padded, padded_noise), model.loss(chunks, noise)
     assert found.keys() == expected.keys() == {"loss", "memory", "subgoal"}
     assert all(abs(found[name] - expected[name]) < 1e-6 for name in found)  # its sum is taken in float32
 
 
 @TASKS
 def test_chunks_of_which_none_is_full_may_be_cut_short(task):
-    model, (chunks, lesson) = policy(task), context(task, lengths=(2,))
+    model, (chunks, noise) = policy(task), context(task, lengths=(2,))
+    per_chunk = ("episode_start", "target_return", "subgoal_observation")
     cut = {
-        field.name: value[:, :, :2] if value.dim() > 2 and field.name != "noise" else value
+        field.name: value if field.name in per_chunk else value[:, :, :2]
         for field in dataclasses.fields(chunks)
         for value in [getattr(chunks, field.name)]
     }
-    short = Lesson(lesson.label[:, :, :2], lesson.weight[:, :, :2], lesson.subgoal_observation)
-    found, expected = model.loss(Chunks(**cut), short), model.loss(chunks, lesson)
+    found, expected = model.loss(LabelledChunks(**cut), noise), model.loss(chunks, noise)
     assert all(abs(found[name] - expected[name]) < 1e-6 for name in expected)
 
 
-def imitation_by_hand(model, answer, lesson, valid):
+def imitation_by_hand(model, answer, chunks):
     errors, weights = [], []
-    for j, place in valid[0].nonzero().tolist():
-        y, label = answer[0, j, place], lesson.label[0, j, place]
-        weights.append(lesson.weight[0, j, place].double())
+    for j, place in chunks.valid[0].nonzero().tolist():
+        y, label = answer[0, j, place], chunks.label[0, j, place]
+        weights.append(chunks.weight[0, j, place].double())
         if model.codec.discrete:
             errors.append(torch.logsumexp(y, -1) - y[label])
         else:
@@ -266,29 +267,29 @@ def imitation_by_hand(model, answer, lesson, valid):
 @TASKS
 @pytest.mark.parametrize("weight", [0.5, 2.0])
 def test_the_loss_imitates_under_both_sub_goals(task, weight):
-    model, (chunks, lesson) = policy(task, subgoal_weight=weight), context(task)
-    answer = model(chunks)["answer"]
-    memory = imitation_by_hand(model, answer, lesson, chunks.valid)
-    features = model.encoder(lesson.subgoal_observation)
+    model, (chunks, noise) = policy(task, subgoal_weight=weight), context(task)
+    answer = model(chunks, noise)["answer"]
+    memory = imitation_by_hand(model, answer, chunks)
+    features = model.encoder(chunks.subgoal_observation)
     prompt = functional.linear(features, model.goal_map.weight, model.goal_map.bias)
     valuable = model._act(prompt, model.encoder(chunks.observation), chunks)
-    subgoal = imitation_by_hand(model, valuable, lesson, chunks.valid)
-    parts = {name: part.item() for name, part in model.loss(chunks, lesson).items()}
+    subgoal = imitation_by_hand(model, valuable, chunks)
+    parts = {name: part.item() for name, part in model.loss(chunks, noise).items()}
     assert parts == pytest.approx({"memory": memory, "subgoal": subgoal, "loss": memory + weight * subgoal}, abs=1e-6)
     assert abs(memory - subgoal) > 1e-4
 
 
 def test_without_weight_the_second_branch_is_not_computed():
-    model, (chunks, lesson) = policy(DISCRETE, subgoal_weight=0), context(DISCRETE)
-    nowhere = torch.full_like(lesson.subgoal_observation, math.nan)
-    parts = model.loss(chunks, Lesson(lesson.label, lesson.weight, nowhere))
+    model, (chunks, noise) = policy(DISCRETE, subgoal_weight=0), context(DISCRETE)
+    nowhere = torch.full_like(chunks.subgoal_observation, math.nan)
+    parts = model.loss(dataclasses.replace(chunks, subgoal_observation=nowhere), noise)
     assert parts.keys() == {"loss", "memory"}
     assert parts["loss"] == parts["memory"]
 
 
 def test_every_parameter_learns_but_the_goal_map_which_is_kept_with_the_weights():
-    model, (chunks, lesson) = policy(DISCRETE), context(DISCRETE)
-    model.loss(chunks, lesson)["loss"].backward()
+    model, (chunks, noise) = policy(DISCRETE), context(DISCRETE)
+    model.loss(chunks, noise)["loss"].backward()
     still = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert still == {"goal_map.weight", "goal_map.bias"}
     assert still <= model.state_dict().keys()
@@ -304,10 +305,10 @@ def test_a_memory_that_reads_no_return_to_go_has_no_tensor_for_it():
     assert not any(
         "return" in name for graph in without.model_spec().graphs for name in (*graph.inputs, *graph.outputs)
     )
-    chunks, _ = context(DISCRETE)
+    chunks, noise = context(DISCRETE)
     asked = dataclasses.replace(chunks, target_return=chunks.target_return + 3)
-    assert torch.equal(without(chunks)["subgoal"], without(asked)["subgoal"])
-    assert not torch.isclose(with_return(chunks)["subgoal"], with_return(asked)["subgoal"]).all()
+    assert torch.equal(without(chunks, noise)["subgoal"], without(asked, noise)["subgoal"])
+    assert not torch.isclose(with_return(chunks, noise)["subgoal"], with_return(asked, noise)["subgoal"]).all()
 
 
 def test_float16_products_leave_the_memorys_state_in_float32():
@@ -337,9 +338,9 @@ def test_float16_products_leave_the_memorys_state_in_float32():
 
 @pytest.mark.parametrize("scale", [0.0, 0.25, 1.0])
 def test_a_sub_goal_deviates_from_its_mean_as_far_as_it_is_told(scale):
-    model, (chunks, _) = policy(DISCRETE, subgoal_noise=scale), context(DISCRETE)
-    quiet = dataclasses.replace(chunks, noise=torch.zeros_like(chunks.noise))
-    drawn, mean = model(chunks)["subgoal"], model(quiet)["subgoal"]
-    whole = policy(DISCRETE)(chunks)["subgoal"] - policy(DISCRETE)(quiet)["subgoal"]
+    model, (chunks, noise) = policy(DISCRETE, subgoal_noise=scale), context(DISCRETE)
+    quiet = torch.zeros_like(noise)
+    drawn, mean = model(chunks, noise)["subgoal"], model(chunks, quiet)["subgoal"]
+    whole = policy(DISCRETE)(chunks, noise)["subgoal"] - policy(DISCRETE)(chunks, quiet)["subgoal"]
     assert (drawn - mean - scale * whole).abs().max() < 1e-12
     assert whole.abs().max() > 0.1

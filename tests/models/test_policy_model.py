@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dmh_edge.models.build import build
+from dmh_edge.models.chunks import LabelledChunks
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.layers import set_product_dtype
-from dmh_edge.models.policy_model import Chunks, Lesson
 from dmh_edge.models.sequence import ADMambaConfig, ADTransformerConfig, BCConfig, DMConfig, DTConfig
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
@@ -54,7 +54,7 @@ def policy(kind, task):
 
 
 def context(model, task, lengths, padding=0):
-    """Two random contexts with episodes of these lengths, cut as the model wants, and what they should teach."""
+    """Two random contexts with episodes of these lengths, cut as the model wants, and their noise."""
     torch.manual_seed(1)
     chunk = model.chunk_steps(max(lengths))
     valid, start = [], []
@@ -72,17 +72,18 @@ def context(model, task, lengths, padding=0):
     else:
         action, label = (torch.rand(*exists.shape, 2).double() for _ in range(2))
     noise = torch.randn(2, count, model.chunk_noise).double()
-    chunks = Chunks(
+    chunks = LabelledChunks(
         observation,
         action,
         torch.rand(exists.shape).double() * exists,
         exists,
         torch.tensor(start).expand(2, -1),
         torch.full((2, count), 5.0).double(),
-        noise,
+        label,
+        0.5 + torch.rand(exists.shape),
+        torch.randint(5, (2, count, 2)).double(),
     )
-    weight = 0.5 + torch.rand(exists.shape)
-    return chunks, Lesson(label, weight, torch.randint(5, (2, count, 2)).double())
+    return chunks, noise
 
 
 @KINDS
@@ -127,17 +128,16 @@ def test_a_graph_lists_nothing_that_it_does_not_read(kind):
 @TASKS
 def test_padding_changes_neither_answers_nor_loss(kind, task):
     model = policy(kind, task)
-    (chunks, lesson), (padded, padded_lesson) = (context(model, task, (5, 3), padding=p) for p in (0, 2))
+    (chunks, noise), (padded, padded_noise) = (context(model, task, (5, 3), padding=p) for p in (0, 2))
     count = chunks.valid.shape[1]
-    for name in ("observation", "action", "reward", "noise"):
+    padded_noise[:, :count] = noise
+    for name in ("observation", "action", "reward", "label", "weight", "subgoal_observation"):
         getattr(padded, name)[:, :count] = getattr(chunks, name)
-    for name in ("label", "weight", "subgoal_observation"):
-        getattr(padded_lesson, name)[:, :count] = getattr(lesson, name)
     valid = chunks.valid
-    found, expected = model(padded)["answer"][:, :count][valid], model(chunks)["answer"][valid]
+    found, expected = model(padded, padded_noise)["answer"][:, :count][valid], model(chunks, noise)["answer"][valid]
     assert (found - expected).abs().max() < 1e-12
     assert expected.std() > 1e-2
-    assert abs(model.loss(padded, padded_lesson)["loss"] - model.loss(chunks, lesson)["loss"]) < 1e-6
+    assert abs(model.loss(padded, padded_noise)["loss"] - model.loss(chunks, noise)["loss"]) < 1e-6
 
 
 @KINDS
@@ -153,7 +153,7 @@ def test_every_parameter_learns_but_the_goal_map(kind):
 @KINDS
 def test_an_answer_depends_on_nothing_that_comes_later(kind):
     model = policy(kind, DISCRETE)
-    chunks, _ = context(model, DISCRETE, (6, 6))
+    chunks, noise = context(model, DISCRETE, (6, 6))
     later = {
         "observation": chunks.observation.clone(),
         "action": chunks.action.clone(),
@@ -167,7 +167,8 @@ def test_an_answer_depends_on_nothing_that_comes_later(kind):
     later["action"].view(batch, -1)[:, half] = (later["action"].view(batch, -1)[:, half] + 1) % 3
     later["reward"].view(batch, -1)[:, half] += 1
     old, new = (
-        model(c)["answer"].reshape(batch, count * chunk, -1) for c in (chunks, dataclasses.replace(chunks, **later))
+        model(c, noise)["answer"].reshape(batch, count * chunk, -1)
+        for c in (chunks, dataclasses.replace(chunks, **later))
     )
     assert torch.equal(old[:, : half + 1], new[:, : half + 1])
     assert not torch.isclose(old[:, half + 1 :], new[:, half + 1 :]).all()

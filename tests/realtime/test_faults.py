@@ -17,23 +17,16 @@ import pytest
 from dmh_edge.robots.mujoco_link import Event, Link
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
+from waiting import PATIENCE_S, wait_for
 
 PROGRAM = Path(__file__).parent / "programs" / "run_mujoco.py"
 MS = 1_000_000
-PATIENCE_S = 60
 #: A machine that runs other tests at the same time now and then holds up a loop for 3 periods of 20 ms: a slow one.
 RATE_HZ = 10
 #: 3 periods and 50 ms from the last sign of life, which may come a period after the last action that was written.
 PROMISE_NS = 350 * MS + 100 * MS
 #: A machine that runs other tests at the same time lets a process wait for its turn for so long.
 BUSY_NS = 400 * MS
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.005)
 
 
 def alive(pid: int) -> bool:

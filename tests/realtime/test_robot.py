@@ -8,7 +8,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from dmh_edge.robots.find import find_robot
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.mujoco_link import STEP_NS, Word
 from dmh_edge.robots.protocol import Reading
+from waiting import PATIENCE_S, wait_for
 
 MS = 1_000_000
 PUSH = np.array([1.0, -1.0], np.float32)
@@ -49,13 +50,6 @@ def watch(robot: MujocoRobot, seconds: float) -> list[tuple[int, Reading]]:
         seen.append((time.monotonic_ns(), reading))
         time.sleep(0.005)
     return seen
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("name", ["mujoco:dark-reacher", "mujoco:dark-payload"])
@@ -169,7 +163,7 @@ def test_an_action_beyond_the_bounds_is_told_as_it_was_applied(ready):
 @pytest.mark.parametrize("call", ["read", "write", "reset", "arm"])
 def test_physics_that_dies_is_noticed_and_stopping_is_still_safe(ready, call):
     os.kill(ready._process.pid, signal.SIGKILL)
-    ready._process.wait(60)
+    ready._process.wait(PATIENCE_S)
     time.sleep(0.15)
     with pytest.raises(RobotError, match="ended with -9; connect again"):
         ready.write(PUSH) if call == "write" else getattr(ready, call)()

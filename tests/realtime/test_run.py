@@ -15,6 +15,7 @@ from dmh_edge.export.pipeline import export_policy
 from dmh_edge.runtime.records.record import Record
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
+from waiting import PATIENCE_S
 
 MAKE = Path(__file__).parents[1] / "policies" / "make.py"
 
@@ -41,7 +42,7 @@ def run(policy: Path, out: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", "from dmh_edge.cli import main; main()", *map(str, command)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -177,6 +177,19 @@ def test_a_robot_that_takes_nothing_after_damping_itself_is_caught():
         check_robot(DampsForGood)
 
 
+def test_sensors_may_be_as_noisy_as_the_caller_says():
+    class Noisy(FakeRobot):
+        _noise = np.float32(0.05)  # of a range of 4
+
+        def read(self) -> Reading:
+            reading, self._noise = super().read(), -self._noise
+            return Reading(reading.stamp_ns, reading.observation + self._noise, reading.reward)
+
+    check_robot(Noisy, stillness=0.03)
+    with pytest.raises(ContractViolation, match=r"after stop .* moved"):
+        check_robot(Noisy)
+
+
 def test_a_robot_that_cannot_damp_itself_passes():
     class CannotDamp(FakeRobot):
         damp = None  # type: ignore[assignment]

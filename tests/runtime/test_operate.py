@@ -33,6 +33,7 @@ from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.schema import parse
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "run_fake.py"
 CONTRACT = fake_contract(TWO_JOINTS)
@@ -357,7 +358,7 @@ class Process:
 
     def finish(self) -> dict[str, object]:
         """What it says at its end."""
-        out, err = self._process.communicate(timeout=30)
+        out, err = self._process.communicate(timeout=PATIENCE_S)
         assert self._process.returncode == 0, err
         return json.loads(out.splitlines()[-1])
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dmh_edge.runtime.realtime import Grant, chosen_core, cores_of
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "ask_realtime.py"
 LOCK = PROGRAM.with_name("lock_memory.py")
@@ -21,7 +22,7 @@ CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23
 
 def ask(mode: str, privileges: str) -> dict[str, Any]:
     command = [sys.executable, str(PROGRAM), mode, privileges]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
@@ -46,7 +47,7 @@ def test_what_is_granted_is_so_in_the_asking_thread_alone_and_is_given_back():
 def test_locking_fetches_files_and_what_comes_later_but_not_what_nobody_has_touched(tmp_path):
     (tmp_path / "file").write_bytes(bytes(32 << 20))
     command = [sys.executable, str(LOCK), str(tmp_path / "file")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     told = json.loads(done.stdout)
     if not told["granted"]:
         assert told["later"] < 1 << 20

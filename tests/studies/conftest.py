@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dmh_edge.studies import find
+from dmh_edge.studies import conduct as studies
 from dmh_edge.studies.cell import Cell, Trial
-from dmh_edge.studies.study import SMOKE, settings
+from dmh_edge.studies.results import Results
+from dmh_edge.studies.study import SMOKE, Study, settings
 from dmh_edge.studies.study_page import Page
 
 
@@ -19,6 +20,7 @@ from dmh_edge.studies.study_page import Page
 class Conducted:
     """A study that was run, and its files."""
 
+    study: Study
     page: Page
     out: Path
     work: Path
@@ -26,6 +28,16 @@ class Conducted:
 
     def text(self, name: str) -> str:
         return (self.out / name).read_text()
+
+    def page_comes_from_its_csv_file(self) -> bool:
+        """Whether the same page is made from that file alone."""
+        again = self.study.page("smoke", Results.parse(self.text(f"{self.study.name}.csv")))
+        written = self.text(f"{self.study.name}.md")
+        return (again.verdicts, again.body, again.pictures) == (
+            self.page.verdicts,
+            self.page.body,
+            self.page.pictures,
+        ) and all(part in written for part in (*again.verdicts, *again.body))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +47,9 @@ def conduct(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Conducted
 
     def run(name: str) -> Conducted:
         said: list[str] = []
-        page, _ = find.conduct(find.find(name), "smoke", work, out, 1, said.append)
-        return Conducted(page, out, work, said)
+        study = studies.find(name)
+        page, _ = studies.conduct(study, "smoke", work, out, 1, said.append)
+        return Conducted(study, page, out, work, said)
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dmh_edge.models.policy_model import Chunks
+from dmh_edge.models.chunks import Chunks
 from dmh_edge.models.sequence import ADTransformerConfig, SequencePolicy
 from dmh_edge.studies.ad_steps import InPlace, Rereading, standing_in
 from dmh_edge.tasks import find
@@ -72,6 +72,6 @@ def test_a_context_that_is_read_anew_is_answered_as_in_training(model, world):
         valid=torch.ones(1, WINDOW, 1, dtype=torch.bool),
         episode_start=torch.tensor([[True] + [False] * (WINDOW - 1)]),
         target_return=torch.zeros(1, WINDOW),
-        noise=torch.zeros(1, WINDOW, 0),
     )
-    torch.testing.assert_close(found, model(chunks)["answer"][:, -1, 0], atol=1e-5, rtol=1e-5)
+    noise = torch.zeros(1, WINDOW, 0)
+    torch.testing.assert_close(found, model(chunks, noise)["answer"][:, -1, 0], atol=1e-5, rtol=1e-5)

@@ -15,6 +15,7 @@ from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ConfigError
 from dmh_edge.studies import cell as cells
 from dmh_edge.studies.cell import finish
+from waiting import PATIENCE_S
 
 
 def never(*_: object, **__: object) -> None:
@@ -85,7 +86,7 @@ def test_who_wants_a_cell_that_another_works_on_waits(cell, tmp_path):
         waiting.join(long_enough_s)
         assert waiting.is_alive()
         assert not (folder / "config.json").exists()
-    waiting.join(60)
+    waiting.join(PATIENCE_S)
     assert cell().finished(tmp_path)
 
 

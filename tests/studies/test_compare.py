@@ -7,10 +7,14 @@ import csv
 import numpy as np
 import pytest
 
-from dmh_edge.evaluate import Curve, Evaluation, Interval
-from dmh_edge.studies import against_ad, compare
+from dmh_edge.evaluate import Curve, Evaluation
+from dmh_edge.intervals import Interval
+from dmh_edge.studies import against_ad, compare, grid_returns
 from dmh_edge.studies import cell as cells
+from dmh_edge.studies.bootstrap import Difference
 from dmh_edge.studies.cell import Outcome, Spent
+from dmh_edge.studies.grid_returns import GridReturns
+from dmh_edge.studies.results import Results
 
 
 @pytest.fixture
@@ -39,20 +43,55 @@ def returns() -> np.ndarray:
     return 10 * random.standard_normal((1, 3, 1)) + random.standard_normal((3, 3, 5))
 
 
+def read(outcomes: list[Outcome]) -> GridReturns:
+    """All returns, written to a CSV file and read from it."""
+    rows = [
+        *grid_returns.return_rows(outcomes),
+        *grid_returns.zeroed_rows(outcomes),
+        *grid_returns.yardstick_rows(outcomes),
+    ]
+    return GridReturns(Results.parse(grid_returns.results_of(rows, 5).csv()))
+
+
 def test_returns_are_means_over_passes(outcomes, returns):
     made = outcomes(returns)
-    np.testing.assert_allclose(compare.returns(made), returns)
-    np.testing.assert_allclose(compare.returns(made, 2), returns + 2)
-    assert compare.first(made).mean == pytest.approx(returns[..., 0].mean())
-    assert compare.last(made, 1).mean == pytest.approx(returns[..., -3:].mean() + 1)
+    found, (task, policy) = read(made), (made[0].cell.task, made[0].cell.name)
+    np.testing.assert_allclose(found.returns(task, policy), returns)
+    np.testing.assert_allclose(found.returns(task, policy, grid_returns.ZEROED), returns[..., -3:] + 1)
+    assert compare.first(found.returns(task, policy)).mean == pytest.approx(returns[..., 0].mean())
+    assert compare.last(found.returns(task, policy, grid_returns.ZEROED)).mean == pytest.approx(
+        returns[..., -3:].mean() + 1
+    )
+
+
+def test_returns_come_back_from_the_file_exactly(outcomes):
+    thirds = np.arange(45.0).reshape(3, 3, 5) / 3
+    made = outcomes(thirds)
+    task, policy = made[0].cell.task, made[0].cell.name
+    assert (read(made).returns(task, policy) == np.stack([thirds - 1, thirds + 1]).mean(0)).all()
+
+
+def test_the_yardsticks_are_kept_once_and_stand_beside_every_training_seed(outcomes, returns):
+    made = outcomes(np.repeat(returns[:1], 3, 0))
+    found, task = read(made), made[0].cell.task
+    assert found.policies(task) == [made[0].cell.name]
+    for shift, name in ((2, "expert"), (3, "random")):
+        assert found.returns(task, name).shape == (1, 3, 5)
+        np.testing.assert_allclose(found.yardstick(task, name), np.repeat(returns[:1], 3, 0) + shift)
 
 
 def test_return_is_held_against_the_loss_policy_by_policy(outcomes):
     better_with_every_seed = np.arange(3.0).reshape(3, 1, 1) + np.zeros((3, 3, 5))  # whose losses are 1, 0 and -1
-    task = outcomes(better_with_every_seed)[0].cell.task
-    assert compare.by_loss(task, outcomes(better_with_every_seed)) == f"{task} -1.00 over 3 policies"
-    assert compare.by_loss(task, outcomes(-better_with_every_seed)) == f"{task} 1.00 over 3 policies"
-    assert compare.by_loss(task, outcomes(0 * better_with_every_seed)) == f"{task}: all alike"
+    for returns, said in (
+        (better_with_every_seed, " -1.00 over 3 policies"),
+        (-better_with_every_seed, " 1.00 over 3 policies"),
+        (0 * better_with_every_seed, ": all alike"),
+    ):
+        made = outcomes(returns)
+        task = made[0].cell.task
+        value = grid_returns.value_row(task, "", grid_returns.CORRELATION, compare.correlation(made))
+        found = GridReturns(grid_returns.results_of([*grid_returns.return_rows(made), value], 5))
+        assert against_ad._by_loss(found, task) == task + said
 
 
 def test_loss_is_a_mean_and_time_a_median_over_training_seeds(outcomes, returns):
@@ -67,24 +106,25 @@ def test_a_draw_is_tried_beside_the_preset_only_where_the_preset_does_not_draw()
 
 
 @pytest.mark.parametrize(("shift", "said"), [(0.5, "above"), (-0.5, "below"), (0, "not told apart")])
-def test_a_small_difference_shows_though_tasks_differ_much(outcomes, returns, shift, said):
-    ours, theirs = outcomes(returns + shift), outcomes(returns)
+def test_a_small_difference_shows_though_tasks_differ_much(returns, shift, said):
+    ours, theirs = returns + shift, returns
     found = compare.difference(ours, theirs)
-    assert (found.mean, found.low, found.high) == pytest.approx((shift, shift, shift))
-    assert compare.verdict(found) == said
+    assert (found.interval.mean, found.interval.low, found.interval.high) == pytest.approx((shift, shift, shift))
+    assert found.verdict == said
     assert compare.last(ours).low < compare.last(theirs).high  # their intervals overlap
 
 
-def test_a_difference_that_one_seed_makes_is_no_difference(outcomes, returns):
+def test_a_difference_that_one_seed_makes_is_no_difference(returns):
     lucky = returns.copy()
     lucky[0] += 3
-    found = compare.difference(outcomes(lucky), outcomes(returns))
-    assert found.mean == pytest.approx(1)
-    assert compare.verdict(found) == "not told apart"
+    found = compare.difference(lucky, returns)
+    assert found.interval.mean == pytest.approx(1)
+    assert found.verdict == "not told apart"
 
 
 def test_verdicts_are_sentences():
-    above, unclear = Interval(mean=2, low=1, high=3), Interval(mean=2, low=-1, high=3)
+    above = Difference(Interval(mean=2, low=1, high=3), "above")
+    unclear = Difference(Interval(mean=2, low=-1, high=3), "not told apart")
     assert compare.sentence("room", "a", "b", above) == (
         "room: a is above b beyond the 95% interval of the difference, 2.00 [1.00, 3.00]."
     )
@@ -95,14 +135,15 @@ def test_verdicts_are_sentences():
 
 def csv_returns(text: str, policy: str) -> np.ndarray:
     """``[training seeds, hidden tasks, episodes]`` of a policy, from the CSV file."""
-    rows = [row for row in csv.DictReader(text.splitlines()) if row["policy"] == policy]
-    sizes = [len({row[column] for row in rows}) for column in ("training_seed", "pass", "hidden", "episode")]
-    values = np.array([float(row["return"]) for row in rows]).reshape(sizes)
-    return values.mean(1)
+    rows = [row for row in csv.DictReader(text.splitlines()) if (row["policy"], row["quantity"]) == (policy, "return")]
+    sizes = [len({row[column] for row in rows}) for column in ("training_seed", "hidden")]
+    values = [[float(value) for name, value in row.items() if name.startswith("episode_")] for row in rows]
+    return np.array(values).reshape(*sizes, -1)
 
 
 def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, monkeypatch):
     done = conduct("gridworld")
+    assert done.page_comes_from_its_csv_file()
     text, data = done.text("gridworld.md"), done.text("gridworld.csv")
     for system, figure in (("dm-h", "14.3"), ("ad-mamba", "13.3"), ("ad-transformer", "13.2")):
         returns = csv_returns(data, system)
@@ -127,6 +168,7 @@ def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, mon
 def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(conduct):
     conduct("gridworld")
     done = conduct("ablation-subgoal")
+    assert done.page_comes_from_its_csv_file()
     assert done.said[0] == "4 of 8 policies are there"  # with the sub-goal they are gridworld's
     text = done.text("ablation-subgoal.md")
     for own, suffix in (("a draw", ""), ("the mean", ", not drawn")):
@@ -141,6 +183,7 @@ def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(condu
 
 def test_the_ablation_of_c_trains_each_length_of_a_chunk(conduct):
     done = conduct("ablation-c")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("ablation-c.md")
     assert "| hopper-medium | 73.5 | 78 |" in text
     for c in (1, 5):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.studies import cost, paper
-from dmh_edge.studies.cost import AtLength, Costs
+from dmh_edge.studies.cost_times import ContextCosts, ContextTimes
 from dmh_edge.studies.stopwatch import Side, Spread, Times, in_turns, ratio
 
 
@@ -31,7 +31,7 @@ def test_ratios_are_taken_round_by_round_where_both_were_timed():
 def costs():  # type: ignore[no-untyped-def]
     """DM-H takes 1 ms at every length; the fastest way to run AD a given time at the longest."""
 
-    def make(fastest_s: float) -> Costs:
+    def make(fastest_s: float) -> ContextCosts:
         def sides(scale: float) -> list[Times]:
             seconds = {
                 "dm-h, exported": 1e-3,
@@ -45,37 +45,44 @@ def costs():  # type: ignore[no-untyped-def]
             return [Times(name=name, seconds=[taken] * 3) for name, taken in seconds.items()]
 
         rows = [
-            AtLength(steps=paper.TEST_CONTEXT, sides=sides(fastest_s / 4)),
-            AtLength(steps=16_000, sides=sides(fastest_s)),
+            ContextTimes(steps=paper.TEST_CONTEXT, sides=sides(fastest_s / 4)),
+            ContextTimes(steps=16_000, sides=sides(fastest_s)),
         ]
-        return Costs(rows=rows, load=0.5)
+        return ContextCosts(rows=rows, load=0.5)
 
     return make
 
 
 @pytest.mark.parametrize(("fastest_s", "said"), [(0.03, "28 times is passed"), (0.014, "missed by a factor of 2.")])
 def test_the_verdict_compares_dm_h_with_the_fastest_way_to_run_ad(costs, fastest_s, said):
-    class Kept:
-        spent: list[object] = []  # noqa: RUF012
-
-        def kept(self, name, kind, measure):  # type: ignore[no-untyped-def]
-            return costs(fastest_s)
-
-    page = cost.run("cpu", Kept())  # type: ignore[arg-type]
+    page = cost.page("cpu", cost.results_of(costs(fastest_s)))
     reread, fastest, growth, mamba = page.verdicts
     assert f"costs {5 * fastest_s / 4 / 1e-3:.3g} [" in reread
     assert "the paper has 28" in reread
     assert "(ad-transformer, KV cache, in place)" in fastest
     assert said in fastest
     assert "DM-H changes by a factor of 1.00, that of the fastest way to run AD with a transformer by 4" in growth
-    assert "costs 2 [2, 2] times as much" in mamba
+    assert mamba.endswith("Over all lengths a step costs 2 times as much as with DM-H.")
+
+
+def test_the_verdict_on_ad_with_mamba_is_that_of_all_lengths_and_not_of_the_last_one(costs):
+    found = costs(0.03)
+    last = found.rows[-1].sides
+    last[1] = Times(name=last[1].name, seconds=[0.8e-3] * 3)
+    mamba = cost.page("cpu", cost.results_of(found)).verdicts[-1]
+    assert mamba.endswith(
+        "costs between 0.8 and 2 times as much as with DM-H: less at some lengths and more at others."
+    )
 
 
 def test_the_page_shows_what_was_measured_and_measures_once(conduct, monkeypatch):
     done = conduct("cost")
+    assert done.page_comes_from_its_csv_file()
     rows = list(csv.DictReader(done.text("cost.csv").splitlines()))
-    assert {row["context_steps"] for row in rows} == {"8", "16"}
-    ours = [float(row["seconds_per_step"]) for row in rows if row["side"] == "dm-h, exported"]
+    assert {row["context_steps"] for row in rows if row["side"]} == {"8", "16"}
+    (load,) = (float(row["value"]) for row in rows if not row["side"])
+    assert f"processes that want to run: {load:.1f}." in done.text("cost.md")
+    ours = [float(row["value"]) for row in rows if row["side"] == "dm-h, exported"]
     assert len(ours) == 4
     assert f"| 16 | {1000 * np.median(ours[2:]):.3g} [" in done.text("cost.md")
     monkeypatch.setattr(cost, "measure", None)

@@ -6,17 +6,22 @@ import csv
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.errors import DmhEdgeError, RobotError
+from dmh_edge.evaluate import Curve, Evaluation
 from dmh_edge.export.pipeline import export_unproved
 from dmh_edge.presets import load
 from dmh_edge.runtime.sessions.policy import Policy
-from dmh_edge.studies import latency, rehearsal
-from dmh_edge.studies.latency import Measured
-from dmh_edge.studies.rehearsal import Added, Rehearsal, Run, rehearse, stage
+from dmh_edge.studies import latency, latency_runs, rehearsal
+from dmh_edge.studies.bootstrap import interval
+from dmh_edge.studies.latency import Level
+from dmh_edge.studies.latency_runs import Measured
+from dmh_edge.studies.rehearsal import Added, Rehearsal, RehearsedRun, rehearse, stage
+from dmh_edge.studies.results import Results
 from dmh_edge.studies.study import SMOKE, settings
 
 #: A target beside the fingertip of the stretched arm.
@@ -32,8 +37,10 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return export_unproved(checkpoint, tmp_path_factory.mktemp("policy"), "untrained")
 
 
-def run(hidden: int = 80, returns: tuple[float, ...] = (-4.0,), skipped: int = 0, stopped_by: str = "episodes") -> Run:
-    return Run(
+def run(
+    hidden: int = 80, returns: tuple[float, ...] = (-4.0,), skipped: int = 0, stopped_by: str = "episodes"
+) -> RehearsedRun:
+    return RehearsedRun(
         hidden=hidden,
         returns=returns,
         seen=returns,
@@ -53,6 +60,19 @@ def measured(ms: float, returns: list[float], as_exported: str = "episodes", ski
         runs=tuple(run(number, (value,), skipped) for number, value in enumerate(returns)),
         as_exported=run(stopped_by=as_exported),
     )
+
+
+def levels(found: list[Measured]) -> list[Level]:
+    """The same as a page reads it from its CSV file."""
+    lockstep = Evaluation(
+        task="dark-reacher",
+        policy="p",
+        backend="torch",
+        hidden=[80],
+        seeds=[0],
+        curves=[Curve.of("dm-h", np.array([[[-4.0]]]))],
+    )
+    return latency._levels(Results.parse(latency.results_of(found, lockstep).csv()))
 
 
 def test_what_is_added_reaches_the_robot_under_the_contract_as_it_is(policy):
@@ -86,7 +106,7 @@ def test_a_run_that_the_machine_spoilt_is_made_again(policy, monkeypatch):
         [RobotError("its physics has not stepped"), run(skipped=20), run(stopped_by="watchdog"), run(skipped=1)]
     )
 
-    def once(_asked: Rehearsal, tries: int) -> Run:
+    def once(_asked: Rehearsal, tries: int) -> RehearsedRun:
         found = next(came)
         if isinstance(found, RobotError):
             raise found
@@ -117,13 +137,15 @@ def test_what_fails_in_a_process_ends_the_others(policy):
 
 
 def test_the_verdict_says_up_to_where_nothing_is_lost_and_what_is_lost_then():
-    found = [
-        measured(0, [-4.0, -3.0, -3.5]),
-        measured(10, [-4.1, -2.9, -3.5]),
-        measured(40, [-4.5, -3.6, -4.0], skipped=3),
-        measured(120, [-8.0, -7.0, -7.5], as_exported="guard"),
-    ]
-    first, latency_s, contract, machine = latency._verdicts(found, 50, 0.1, latency._mean(found[0].returns))
+    found = levels(
+        [
+            measured(0, [-4.0, -3.0, -3.5]),
+            measured(10, [-4.1, -2.9, -3.5]),
+            measured(40, [-4.5, -3.6, -4.0], skipped=3),
+            measured(120, [-8.0, -7.0, -7.5], as_exported="guard"),
+        ]
+    )
+    first, latency_s, contract, machine = latency._verdicts(found, 50, 0.1, interval(found[0].returns))
     assert first.startswith("With nothing added the return in real time is -3.50 [")
     assert "Latency: up to 10 ms (0.5 control periods) no loss that the intervals can tell" in latency_s
     assert "at 40 ms (2 periods) the return falls from -3.50 [-4.00, -3.00] to -4.03 [" in latency_s
@@ -133,7 +155,7 @@ def test_the_verdict_says_up_to_where_nothing_is_lost_and_what_is_lost_then():
 
 
 def test_where_nothing_is_lost_at_all_nothing_falls():
-    found = [measured(0, [-4.0, -3.0]), measured(10, [-3.9, -3.1]), measured(20, [-4.1, -2.9])]
+    found = levels([measured(0, [-4.0, -3.0]), measured(10, [-3.9, -3.1]), measured(20, [-4.1, -2.9])])
     said = latency._how_far(found[0], found[1:], 50)
     assert said.startswith("up to 20 ms (1 control periods) no loss")
     assert "falls" not in said
@@ -141,19 +163,27 @@ def test_where_nothing_is_lost_at_all_nothing_falls():
 
 def test_the_page_shows_each_setting_and_measures_once(conduct, monkeypatch):
     done = conduct("latency")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("latency.md")
     cells = [row.strip("| ").split(" | ") for row in text.splitlines() if row.count(" | ") > 5]
     stopped = {name: as_exported for name, _, _, _, _, as_exported, *_ in cells[2:]}
     assert list(stopped) == ["nothing", "latency", "jitter, at most", "actuator delay"]
     assert stopped["latency"] == "stopped: observation too old"
     assert "guard stops the run from latency 120 ms on" in text
-    rows = list(csv.DictReader(done.text("latency.csv").splitlines()))
+    every = list(csv.DictReader(done.text("latency.csv").splitlines()))
+    rows = [row for row in every if row["quantity"] == "return"]
     assert [(row["added"], row["milliseconds"]) for row in rows] == [
-        ("latency_s", "0.0"),
-        ("latency_s", "120.0"),
-        ("jitter_s", "40.0"),
-        ("actuator_delay_s", "40.0"),
+        ("latency_s", "0"),
+        ("latency_s", "120"),
+        ("jitter_s", "40"),
+        ("actuator_delay_s", "40"),
     ]
+    assert [row["quantity"] for row in every if not row["added"]] == [
+        "dm-h in lockstep",
+        "expert in lockstep",
+        "random in lockstep",
+    ]
+    assert len([row for row in every if row["quantity"] == "return told"]) == len(rows)
     assert {row["hidden"] for row in rows} == {"80"}  # no data set holds it
-    monkeypatch.setattr(latency, "stage", lambda _at_once: nullcontext(None))  # nobody who could run anything
+    monkeypatch.setattr(latency_runs, "stage", lambda _at_once: nullcontext(None))  # nobody who could run anything
     assert conduct("latency").text("latency.md") == text

@@ -18,6 +18,7 @@ def test_what_training_would_take_follows_the_power_law_of_what_was_measured():
 
 def test_the_page_says_where_each_system_was_trained_and_what_grows(conduct):
     done = conduct("tmaze")
+    assert done.page_comes_from_its_csv_file()
     text = done.text("tmaze.md")
     success = text.split("## Success rate")[1]
     short, long = (next(row for row in success.splitlines() if row.startswith(f"| {length} | ")) for length in (4, 8))

@@ -11,8 +11,9 @@ import pytest
 from dmh_edge.errors import ConfigError, ContractError
 from dmh_edge.presets import KINDS
 from dmh_edge.schema import Spec
-from dmh_edge.studies import find
+from dmh_edge.studies.conduct import find
 from dmh_edge.studies.study import FULL, SMOKE, Workshop, by_name, settings
+from waiting import PATIENCE_S, wait_for
 
 
 class Found(Spec):
@@ -82,7 +83,7 @@ def test_every_wanted_setting_is_one_of_some_model(kind, wanted):
 
 def test_an_unknown_study_names_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown study 'gridword' \(did you mean 'gridworld'\?\)"):
-        find.find("gridword")
+        find("gridword")
 
 
 def running(child: str) -> bool:
@@ -103,9 +104,6 @@ def test_however_a_study_ends_its_processes_end_too_and_it_can_go_on(tmp_path, e
             assert parent.poll() is None
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
         parent.send_signal(end)
-        assert parent.communicate(timeout=20)  # nobody holds the other end of the pipe any more
-    deadline = time.monotonic() + 20
-    # The list of children may lack some: the kernel promises it whole only while nobody ends.
-    while any(running(child) for child in children) or not list(tmp_path.glob("*/*/spent.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        assert parent.communicate(timeout=PATIENCE_S)  # nobody holds the other end of the pipe any more
+    # The list of children may lack some: the kernel promises it whole only while none of them ends.
+    wait_for(lambda: not any(running(child) for child in children) and list(tmp_path.glob("*/*/spent.json")))

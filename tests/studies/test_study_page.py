@@ -7,6 +7,7 @@ import pytest
 
 from dmh_edge.errors import ArtifactError
 from dmh_edge.plots import Line, Panel
+from dmh_edge.studies.results import Results
 from dmh_edge.studies.study_page import Colophon, Page, table, write
 
 PANEL = Panel("title", "x, steps", "y, ms", [Line("one", [1, 10], [2, 3], [1, 2], [3, 4])], log=True)
@@ -16,14 +17,13 @@ PAGE = Page(
     verdicts=("Much.", "More."),
     body=("## Much", table(("it", "much"), [("a", "1")])),
     pictures={"asked": ("much by it", [PANEL] * 5)},
-    columns=("it", "much"),
-    rows=[("a", 1), ("b, c", 2)],
 )
+RESULTS = Results.of(("it", "much"), [("a", 1), ("b, c", 2)])
 COLOPHON = Colophon("dmh-edge study asked", "cpu: small", ("a processor",), ("torch 2", "torch 3"), 90)
 
 
 def test_a_page_says_what_was_asked_what_came_of_it_and_how(tmp_path):
-    written = write("asked", PAGE, COLOPHON, tmp_path)
+    written = write("asked", PAGE, RESULTS, COLOPHON, tmp_path)
     assert sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir())
     text = (tmp_path / "asked.md").read_text()
     for part in (
@@ -46,4 +46,4 @@ def test_a_page_says_what_was_asked_what_came_of_it_and_how(tmp_path):
 def test_a_page_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"asked\.png cannot be written"):
-        write("asked", PAGE, COLOPHON, tmp_path / "file")
+        write("asked", PAGE, RESULTS, COLOPHON, tmp_path / "file")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Reading
-from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 FAULT_AT = 30
 #: Steps of an episode.
@@ -55,15 +55,8 @@ class Robot(MujocoRobot):
 def main() -> None:
     out, mode, rate_hz = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     robot = Robot(mode, rate_hz)
-    summary = operate(
-        FakeSession(fake_contract(robot.task)),
-        robot,
-        policy_sha256="0",
-        self_test=lambda: None,
-        limits=Limits(),
-        noise_seed=1,
-        out=out,
-    )
+    run = Run(keeping=Keeping(out), noise_seed=1)
+    summary = operate(FakePolicy(), FakeSession(fake_contract(robot.task)), robot, run)
     say(json.dumps({"stopped_by": summary.stopped_by, "detail": summary.detail, "ticks": summary.ticks}))
 
 

@@ -28,6 +28,7 @@ from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contrac
 from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 SHORT = TWO_JOINTS.model_copy(update={"horizon": 8})
 
@@ -181,20 +182,20 @@ def test_a_reset_that_takes_too_long_is_a_stop_even_when_it_comes_to_its_end():
 def test_a_reset_that_blocks_is_interrupted():
     def stubborn(_: int) -> None:
         try:
-            time.sleep(60)
+            time.sleep(PATIENCE_S)
         except Exception:  # noqa: BLE001
-            time.sleep(60)
+            time.sleep(PATIENCE_S)
 
     began = time.monotonic()
     robot = Real(clock=MonotonicClock(), in_reset=stubborn)
     summary = run(robot, guard=GuardSettings(reset_timeout_s=0.1))
     assert summary.stopped_by == "guard"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < PATIENCE_S
     assert "read" not in robot.calls
 
 
 def test_an_operator_who_goes_away_during_a_reset_is_missed_there():
-    robot = Real(clock=MonotonicClock(), in_reset=lambda _: time.sleep(60))
+    robot = Real(clock=MonotonicClock(), in_reset=lambda _: time.sleep(PATIENCE_S))
     summary = run(robot, guard=GuardSettings(deadman_s=0.1), operator=Operator(robot.used_clock))
     assert summary.detail == "operator absent: no confirmation for 0.1 s"
     assert "read" not in robot.calls
@@ -207,7 +208,7 @@ def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_
     def reset(_: int) -> None:
         threading.Timer(0.1, operator.stop, ["the red button"]).start()
         try:
-            time.sleep(60)
+            time.sleep(PATIENCE_S)
         finally:
             time.sleep(0.2)  # what a robot does to end its motion gently
             put_down.append(True)
@@ -216,7 +217,7 @@ def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_
     robot = Real(clock=clock, in_reset=reset)
     summary = run(robot, operator=operator)
     assert (summary.stopped_by, summary.detail) == ("operator", "the red button")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < PATIENCE_S
     assert put_down == [True]
     assert "read" not in robot.calls
 
@@ -226,7 +227,7 @@ def test_a_stop_that_no_signal_announces_is_heard_during_a_reset_and_interrupts_
 
 def test_a_deadman_needs_somebody_who_confirms():
     robot = Real()
-    with pytest.raises(ConfigError, match="a deadman needs somebody who confirms"):
+    with pytest.raises(ConfigError, match="a deadman needs a person who confirms"):
         run(robot, guard=GuardSettings(deadman_s=1.0))
     assert robot.calls == []
 
@@ -276,8 +277,8 @@ def test_a_wish_from_during_a_reset_does_not_end_the_episode_that_follows_it():
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def learned(path: Path, state: Path, **more: Any) -> Trace:
-    run(Real(), learned=Learned(state), out=path, limits=Limits(episodes=1), **more)
+def learned(path: Path, state: Path, *, forget: bool = False) -> Trace:
+    run(Real(), learned=Learned(state, forget), out=path, limits=Limits(episodes=1))
     return Trace.load(path / "trace.npz")
 
 

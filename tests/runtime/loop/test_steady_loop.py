@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from waiting import PATIENCE_S
+
 PROGRAMS = Path(__file__).parent / "programs"
 POLICY = Path(__file__).parents[2] / "policies" / "tiny-continuous"
 #: Numbers of the calls that matter, by architecture. Where the kernel gives no time in user space, asking is a call.
@@ -30,7 +32,7 @@ FOUR_KIB = 4096
 def watch(*arguments: Any, by: tuple[str, ...] = ()) -> dict[str, Any]:
     """What `steady_loop.py`, or who watches it, says at the end."""
     command = [sys.executable, *by, str(PROGRAMS / "steady_loop.py"), str(POLICY), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
@@ -45,7 +47,7 @@ def calls(noise: str) -> set[int]:
     """Numbers of the calls that the loop's thread makes in 1,000 warm ticks in real time, resets aside."""
     command = [sys.executable, str(PROGRAMS / "trace_calls.py"), str(PROGRAMS / "steady_loop.py"), str(POLICY)]
     command += ["1000", str(HORIZON), "machine", "try", noise]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     counts = {int(number): count for number, count in json.loads(done.stdout.splitlines()[-1]).items()}
     assert counts[CALLS["clock_nanosleep"]] > 500  # it slept before most of its slots, so it was watched

@@ -23,13 +23,14 @@ from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.operator.notify import Notifier
 from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "service_manager.py"
 
 
 @contextmanager
 def listening(address: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(PROGRAM), address, "60"]
+    command = [sys.executable, str(PROGRAM), address, str(PATIENCE_S)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -41,7 +42,7 @@ def listening(address: str) -> Iterator[subprocess.Popen[str]]:
 
 def heard(process: subprocess.Popen[str]) -> list[list[str]]:
     """The lines of every datagram until the service says that it stops."""
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE_S)
     messages: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
     return [message["lines"] for message in messages]
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from dmh_edge.runtime.operator.terminal import KEYS, Terminal
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "at_terminal.py"
 ASKED = "press a to arm the robot, any other key to leave"
@@ -64,7 +65,7 @@ class Desk:
         self.hand = self._terminal = -1
 
     def finish(self) -> dict[str, Any]:
-        out, err = self._process.communicate(timeout=30)
+        out, err = self._process.communicate(timeout=PATIENCE_S)
         assert self._process.returncode == 0, err
         end = json.loads(out.splitlines()[-1])
         assert end["rules"] == []

@@ -10,31 +10,30 @@ from pathlib import Path
 from dmh_edge.clock import FakeClock
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import SUMMARY_NAME, TRACE_NAME, operate
-from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
-from dmh_edge.runtime.sessions.state_file import load_state
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import TRACE_NAME, Keeping
+from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.state_file import Learned, load_state
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
+from waiting import PATIENCE_S
 
 CONTRACT = fake_contract(TWO_JOINTS)
-_PATIENCE_S = 60
 
 
 def run(out: Path, state: Path) -> None:
     """A thousand ticks, from what was learned before."""
     clock = FakeClock()
-    operate(
-        FakeSession(CONTRACT, 1),
-        FakeRobot(clock=clock),
-        policy_sha256="policy",
-        self_test=lambda: None,
+    options = Run(
         limits=Limits(ticks=1_000),
+        timing=Timing(clock=clock),
+        learned=Learned(state),
+        keeping=Keeping(out),
         noise_seed=0,
-        state=state,
-        out=out,
-        clock=clock,
     )
+    operate(FakePolicy("policy"), FakeSession(CONTRACT, 1), FakeRobot(clock=clock), options)
 
 
 def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path) -> None:
@@ -43,7 +42,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
     started = time.monotonic()
     whole = context.Process(target=run, args=(tmp_path / "whole", state))
     whole.start()
-    whole.join(_PATIENCE_S)
+    whole.join(PATIENCE_S)
     duration_s = time.monotonic() - started
     assert whole.exitcode == 0
     moments, finished = random.Random(0), 0
@@ -53,7 +52,7 @@ def test_killed_at_any_moment_a_run_leaves_whole_records_or_none(tmp_path: Path)
         process.start()
         process.join(moments.uniform(0, duration_s))
         process.kill()
-        process.join(_PATIENCE_S)
+        process.join(PATIENCE_S)
         finished += process.exitcode == 0
         load_state(state, FakeSession(CONTRACT, 1), "policy")  # the old one or the new one, and whole
         if (out / TRACE_NAME).exists():

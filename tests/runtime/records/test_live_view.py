@@ -20,6 +20,7 @@ from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.fake import fake_contract
 from dmh_edge.schema import parse
+from waiting import PATIENCE_S
 
 MS = 1_000_000
 RECORD = slot_dtype(fake_contract(TWO_JOINTS))
@@ -137,7 +138,7 @@ class OnTerminal:
 
     def read(self, until: str = "") -> str:
         """What stands on the terminal by the time that ``until`` does, or that everybody has left."""
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + PATIENCE_S
         while not (until and until in self.text):
             assert time.monotonic() < deadline_s, self.text
             try:

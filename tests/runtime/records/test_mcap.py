@@ -27,19 +27,21 @@ from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME
 from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import SUMMARY_NAME, operate
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.mcap_read import McapFile
 from dmh_edge.runtime.records.mcap_schema import Codec
 from dmh_edge.runtime.records.record import Record
-from dmh_edge.runtime.records.run_records import PAGE_NAME, RECORD_NAME
-from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession
+from dmh_edge.runtime.records.run_records import PAGE_NAME, RECORD_NAME, Keeping
+from dmh_edge.runtime.report.events import Moment
+from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse
+from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "record_fake.py"
-_PATIENCE_S = 30
 
 
 class Remembering(FakeRobot):
@@ -58,25 +60,32 @@ def record(policy: Policy, session: Any, out: Path, ticks: int = 300, **about: s
     """A run on a fake clock: as fast as it goes, and no more of it than the ring holds."""
     clock = FakeClock(NS_PER_S)
     robot = Remembering(policy.contract.task, clock=clock)
-    summary = operate(
-        session,
-        robot,
-        policy_sha256=policy.sha256,
-        self_test=lambda: None,
+    run = Run(
         limits=Limits(ticks=ticks),
+        timing=Timing(clock=clock),
+        keeping=Keeping(out, mcap=True, about=about),
         noise_seed=3,
-        out=out,
-        mcap=True,
-        clock=clock,
-        about=about,
     )
-    return summary, robot
+    return operate(FakePolicy(policy.sha256), session, robot, run), robot
 
 
 def test_what_else_is_known_of_a_run_is_in_the_file_and_replaces_nothing(policy, open_session, tmp_path):
     record(policy, open_session(1), tmp_path, ticks=5, robot="mine", policy_sha256="another")
     metadata = McapFile.load(tmp_path / RECORD_NAME).metadata
     assert (metadata["robot"], metadata["policy_sha256"]) == ("mine", policy.sha256)
+
+
+def test_the_file_tells_the_life_of_the_robot_as_the_report_does(policy, open_session, tmp_path):
+    summary, _ = record(policy, open_session(1), tmp_path, ticks=5)
+    moments = [detail for kind, detail in McapFile.load(tmp_path / RECORD_NAME).events if kind == "moment"]
+    assert moments == [
+        "self-tested",
+        "connected",
+        "armed",
+        "stop asked of the robot",
+        "stop confirmed by the robot",
+    ]
+    assert moments == [event.what for event in summary.events if event.what in set(Moment)]
 
 
 def test_a_run_replays_exactly_and_leaves_a_page(policy, open_session, tmp_path):
@@ -134,7 +143,7 @@ def test_a_viewer_that_knows_nothing_of_us_reads_every_message_by_its_embedded_d
         applied = tick.action_applied
         assert len(tick.logits) == policy.contract.task.action.size
     assert np.array_equal(np.array(applied, np.float32), np.asarray(robot.applied[-120:][7], np.float32))
-    assert {line.name for line in seen["/event"]} <= {"fault", "overrun", "episode", "stop"}
+    assert {line.name for line in seen["/event"]} <= {"fault", "moment", "overrun", "episode", "stop"}
     stop = seen["/event"][-1]
     assert (stop.message, stop.level) == ("ticks: the limit was reached", 2)
     assert abs(stop.timestamp.seconds - time.time()) < 600
@@ -248,7 +257,7 @@ class Recording200Hz:
         (self.recorder,) = children(self.process.pid)
 
     def wait_until(self, happened: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not happened():
             assert self.process.poll() is None
             assert time.monotonic() < deadline_s
@@ -262,7 +271,7 @@ class Recording200Hz:
     def finish(self) -> dict[str, str]:
         """Ctrl-C, and what it says at its end."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=_PATIENCE_S)
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
         return dict(json.loads(out.splitlines()[-1]))
 
     def summary(self) -> Summary:
@@ -331,7 +340,7 @@ def test_a_run_that_is_killed_alone_is_recorded_to_its_last_tick(running):
     one.wait_until(lambda: len(one.times_ns()) > 50)
     one.process.kill()
     one.process.communicate()
-    deadline_s = time.monotonic() + _PATIENCE_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while not has_ended(one.recorder) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     run = McapFile.load(one.file)

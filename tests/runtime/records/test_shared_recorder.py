@@ -12,17 +12,24 @@ from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ArtifactError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Reading
+from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.loop import Loop
+from dmh_edge.runtime.loop.overseers import Overseers
+from dmh_edge.runtime.loop.pace import Timing
+from dmh_edge.runtime.operator.notify import Notifier
+from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK, slot_dtype, state_dtype
 from dmh_edge.runtime.records.recorder import Recorders
 from dmh_edge.runtime.records.shared_recorder import SharedRecorder
 from dmh_edge.runtime.records.trace_recorder import TraceRecorder
+from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.watchdog.supervision import Supervision
 from dmh_edge.shared_memory import Cursor
 from dmh_edge.task import TaskSpec
 
@@ -67,17 +74,14 @@ class Taken:
                 take()
                 return super().write(action)
 
+        robot, recorder = Watching(contract.task, clock, blind), Recorders(self.recorder, self.shared)
+        log, pace = EventLog(clock, recorder.event), Timing(clock=clock).pace(robot, contract.task.rate_hz)
+        settings = GuardSettings(longest_clamp_s=1e6)  # the fake policy wishes for what this robot cannot follow
+        guard = Guard(contract.task, pace.period_ns, robot.lockstep, settings, damps=True, note=log.add)
         with StopSignals() as signals:
-            loop = Loop(
-                Agent(self.session, 1),
-                Watching(contract.task, clock, blind),
-                rate_hz=None,
-                limits=limits,
-                clock=clock,
-                signals=signals,
-                recorder=Recorders(self.recorder, self.shared),
-                guard=GuardSettings(longest_clamp_s=1e6),  # the fake policy wishes for what this robot cannot follow
-            )
+            supervision = Supervision(pace.period_ns, clock, reset_timeout_s=60)
+            overseers = Overseers(signals, Operator(clock), supervision, Notifier({}))
+            loop = Loop(Agent(self.session, 1), robot, guard, pace, limits, overseers, recorder, log)
             loop.run(lambda: None, lambda: 0.0)
         take()
         assert cursors[0].lost == cursors[1].lost == 0

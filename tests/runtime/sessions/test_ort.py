@@ -72,6 +72,17 @@ def test_memory_changes_on_its_own_ticks_alone(open_session: Open) -> None:
         before = after
 
 
+def test_a_session_says_which_graphs_its_last_step_ran(open_session: Open) -> None:
+    session = open_session(1)
+    graphs = session.contract.model.graphs
+    assert list(session.ran) == []
+    for index, tick in enumerate(an_episode(session)):
+        session.step(tick)
+        session.step(tick)  # a proposal that is not committed runs the same graphs again
+        assert list(session.ran) == [index % graph.every == 0 for graph in graphs]
+        session.commit()
+
+
 def test_robots_of_one_batch_do_not_know_of_each_other(open_session: Open) -> None:
     together, alone = open_session(3), [open_session(1) for _ in range(3)]
     random = np.random.default_rng(1)

@@ -21,10 +21,10 @@ from dmh_edge.robots.fake import FakeRobot
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.watchdog.watchdog import LAST_TRIES_S, MS, WatchdogConfig, watch
+from waiting import PATIENCE_S, wait_for
 
 PERIOD_NS = 20 * MS
 RESET_NS = 1_000 * MS
-PATIENCE_S = 60
 
 
 class Life:
@@ -127,13 +127,6 @@ def watched(counted_stop: ModuleType) -> Iterator[Watched]:
     yield made
     made.supervision.tell(Phase.DISARMED)
     made.supervision.end()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.005)
 
 
 def test_silence_stops_the_robot_and_the_loop_learns_of_it(
@@ -272,12 +265,10 @@ def test_neither_the_watchdog_nor_the_stop_path_of_an_arm_imports_anything_heavy
     assert not heavy & set(done.stdout.split())
 
 
+@pytest.mark.realtime
 def test_the_watchdog_of_a_loop_in_real_time_runs_before_it(counted_stop: ModuleType) -> None:
     """Although the loop hands its priority on to nobody."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(7))
-    except PermissionError:
-        pytest.skip("this user may not have real-time priority: ulimit -r")
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(7))
     try:
         made = Watched(counted_stop)
         process = made.process.pid

@@ -18,9 +18,9 @@ from dmh_edge.errors import DmhEdgeError
 from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
-from dmh_edge.runtime.loop.limits import Limits
-from dmh_edge.runtime.operate import operate
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.operate import Run, operate
+from dmh_edge.runtime.records.run_records import Keeping
+from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
 
 #: A busy machine and a policy that wishes for anything are not what is looked at here.
 PATIENT = GuardSettings(budget_s=9, late_slots=1000, late_window=1000, longest_clamp_s=1e6)
@@ -42,17 +42,8 @@ def main() -> None:
     out, written = Path(sys.argv[1]), Path(sys.argv[2])
     error = ""
     try:
-        operate(
-            FakeSession(fake_contract(TASK)),
-            Robot(written),
-            policy_sha256="0" * 64,
-            self_test=lambda: None,
-            limits=Limits(),
-            noise_seed=1,
-            out=out,
-            mcap=True,
-            guard=PATIENT,
-        )
+        run = Run(keeping=Keeping(out, mcap=True), guard=PATIENT, noise_seed=1)
+        operate(FakePolicy("0" * 64), FakeSession(fake_contract(TASK)), Robot(written), run)
     except DmhEdgeError as failed:
         error = str(failed)
     sys.stdout.write(json.dumps({"error": error}) + "\n")

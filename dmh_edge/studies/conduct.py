@@ -53,7 +53,8 @@ def conduct(
         DmhEdgeError: a policy cannot be trained or tried, or a file cannot be written.
     """
     workshop = Workshop(work, jobs, say)
-    page = study.run(budget, workshop)
+    results = study.find(budget, workshop)
+    page = study.page(budget, results)
     if budget == "smoke":
         page = replace(page, asked=f"**{_BUDGETS[budget]}, and sizes are not those named here.** {page.asked}")
     spent = workshop.spent
@@ -64,4 +65,4 @@ def conduct(
         versions=sorted({one.versions for one in spent}),
         seconds=sum(one.seconds for one in spent),
     )
-    return page, write(study.name, page, colophon, out)
+    return page, write(study.name, page, results, colophon, out)

@@ -1,0 +1,41 @@
+"""Sends this process a signal from another one, at a moment that is drawn."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+
+_PROGRAM = (
+    "import os, sys, time\n"
+    "time.sleep(float(sys.argv[1]))\n"
+    "print(time.monotonic_ns(), flush=True)\n"
+    "os.kill(int(sys.argv[2]), int(sys.argv[3]))\n"
+)
+
+
+class SignalSender:
+    """Has a signal sent at a moment that has nothing to do with the loop's slots.
+
+    Args:
+        seed: seed of that moment.
+        longest_s: longest time until then.
+    """
+
+    def __init__(self, seed: int, longest_s: float) -> None:
+        self._delay_s = np.random.default_rng(seed).uniform(0, longest_s)
+        self._process: subprocess.Popen[str] | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Have it sent soon."""
+        words = [str(self._delay_s), str(os.getpid()), str(int(number))]
+        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, *words]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def sent_ns(self) -> int | None:
+        """When it was sent; None when there was none to send."""
+        return int(self._process.communicate()[0]) if self._process else None

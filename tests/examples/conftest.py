@@ -1,0 +1,67 @@
+"""An example as its page has it: its files in a folder of their own, and the page's commands called there in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = str(Path(sys.executable).with_name("dmh-edge"))
+#: Enough for every command to run; nothing is learned.
+TINY = "--set training.updates=2 --set model.width=8 --set model.subgoal_size=4 --set training.device=cpu"
+
+
+@dataclass(frozen=True)
+class Walk:
+    """An example in a folder.
+
+    Attributes:
+        folder: where the user stands.
+        page: the page that explains the example.
+        command: dmh-edge as it is installed here.
+    """
+
+    folder: Path
+    page: Path
+    command: str = COMMAND
+
+    @classmethod
+    def of(cls, example: str, page: str, folder: Path) -> Walk:
+        """Copy an example's files into a folder."""
+        for path in (ROOT / "examples" / example).glob("*.py"):
+            shutil.copy(path, folder)
+        return cls(folder, ROOT / "docs" / page)
+
+    def call(self, *command: str, path: str | None = None) -> str:
+        """Call a command that must succeed; what it printed. ``path``: a PYTHONPATH that comes first."""
+        environment = dict(os.environ)
+        if path is not None:
+            environment["PYTHONPATH"] = os.pathsep.join([path, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def go(self) -> str:
+        """Call all commands of the page; what the last one printed."""
+        lines = re.findall(r"^    (?:PYTHONPATH=(\S+) )?((?:python|dmh-edge) .*)$", self.page.read_text(), re.MULTILINE)
+        assert [line.split()[1] for _, line in lines] == ["record.py", "train", "export", "run"]
+        out = ""
+        for path, line in lines:
+            program, *arguments = shlex.split(re.sub(r"--set training.updates=\d+", TINY, line))
+            out = self.call(self.command if program == "dmh-edge" else sys.executable, *arguments, path=path or None)
+        return out
+
+
+@pytest.fixture(scope="module")
+def walk_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Walk]:
+    """Make a walk of an example and its page, in a folder of its own."""
+    return lambda example, page: Walk.of(example, page, tmp_path_factory.mktemp(example))
