@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError
 from dmh_edge.files import replacing, require_writable
-from dmh_edge.runtime.sessions.buffered import TICKS, all_finite
+from dmh_edge.runtime.sessions.buffered import all_finite
+from dmh_edge.runtime.sessions.schedule import TICKS
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import zipped_arrays
 
