@@ -1,4 +1,4 @@
-"""Where a robot is in its life, and what it may do there: one answer for all robots of this package."""
+"""Where a robot is in its life, and which calls are allowed there; the same for all robots of this package."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dmh_edge.errors import RobotError
 
 
 class Lifecycle:
-    """connect -> arm -> reset -> read, write ... -> stop -> close; whatever is out of turn is refused.
+    """connect -> arm -> reset -> read, write ... -> stop -> close; a call that is out of turn is refused.
 
     Args:
-        name: what to call the robot in an error.
+        name: name of the robot in an error.
 
     Attributes:
         connected: whether it can be reached.
@@ -24,11 +24,11 @@ class Lifecycle:
         self.ready = False
 
     def connect(self) -> None:
-        """It has been reached."""
+        """Note that the robot has been reached."""
         self.connected = True
 
     def arm(self) -> None:
-        """It may move from now on.
+        """Let it move from now on.
 
         Raises:
             RobotError: it is not connected.
@@ -38,7 +38,7 @@ class Lifecycle:
         self.armed = True
 
     def check_reset(self) -> None:
-        """Before an episode is started.
+        """Refuse a reset that is out of turn.
 
         Raises:
             RobotError: it is not armed.
@@ -46,11 +46,11 @@ class Lifecycle:
         self._check_armed("reset")
 
     def reset(self) -> None:
-        """An episode has been started."""
+        """Note that an episode has been started."""
         self.ready = True
 
     def check_write(self) -> None:
-        """Before an action is carried out.
+        """Refuse an action that is out of turn.
 
         Raises:
             RobotError: it is not armed, or no episode has been started.
@@ -60,7 +60,7 @@ class Lifecycle:
             raise RobotError(f"{self._name} refuses write: no episode has been started; call reset first")
 
     def check_read(self) -> None:
-        """Before it is looked at.
+        """Refuse a reading that is out of turn.
 
         Raises:
             RobotError: it is not connected.
@@ -69,11 +69,11 @@ class Lifecycle:
             raise RobotError(f"{self._name} cannot be read: it is not connected; call connect first")
 
     def stop(self) -> None:
-        """It stands still."""
+        """Note that it stands still."""
         self.armed = self.ready = False
 
     def close(self) -> None:
-        """It has been let go."""
+        """Note that the connection has been closed."""
         self.stop()
         self.connected = False
 

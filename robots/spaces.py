@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmh_edge.errors import RobotError
-from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
+from dmh_edge.task import ROUNDING, ContinuousAction, DiscreteAction, Element, Reward, TaskSpec
 
 if TYPE_CHECKING:
     import gymnasium
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _UNKNOWN = float(np.finfo(np.float32).max)
 #: Stands for no limit on the length of an episode.
 _ENDLESS = 2**31 - 1
-#: Bounds are often given in float32.
-_ROUNDING = 1e-6
 
 
 def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
@@ -61,7 +59,7 @@ def refuse_misfit(name: str, environment: gymnasium.Env[Any, Any], task: TaskSpe
     faults = _observation_misfits(environment.observation_space, task)
     faults += _action_misfits(environment.action_space, task)
     rate_hz = known_rate_hz(environment)
-    if rate_hz is not None and not np.isclose(rate_hz, task.rate_hz, rtol=_ROUNDING):
+    if rate_hz is not None and not np.isclose(rate_hz, task.rate_hz, rtol=ROUNDING):
         faults.append(f"rate: the environment steps at {rate_hz:g} Hz, the task at {task.rate_hz:g} Hz")
     if faults:
         raise RobotError(f"{name} does not fit the task {task.name!r}:\n  " + "\n  ".join(faults))
@@ -140,4 +138,5 @@ def _action_misfits(space: Any, task: TaskSpec) -> list[str]:
 
 
 def _slack(element: Element) -> float:
-    return _ROUNDING * max(abs(element.low), abs(element.high))
+    """By how much an environment's bound may miss the element's: bounds are often given in float32."""
+    return ROUNDING * max(abs(element.low), abs(element.high))
