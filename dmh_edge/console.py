@@ -1,4 +1,4 @@
-"""What the commands show: progress on stderr, results on stdout."""
+"""What the commands show: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dmh_edge.progress import Progress
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness
 
-if TYPE_CHECKING:  # it brings gymnasium, which a robot need not have
+if TYPE_CHECKING:  # it imports gymnasium, which a robot need not have
     from dmh_edge.evaluate import Evaluation
 
-#: Columns of a table where there is no terminal: SHA-256 and tensor names should not be cut.
+#: Columns of a table where there is no terminal, so that no SHA-256 and no tensor name is cut.
 _WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else _WIDTH)
@@ -27,13 +27,13 @@ err = Console(stderr=True, soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """One line of what is going on."""
+    """Print one line about what is being done."""
     err.print(message, style="dim", highlight=False, markup=False)
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Progress bars, one per name; nothing where stderr is no terminal."""
+    """Show progress bars, one per name that is told; none where stderr is no terminal."""
     columns = (
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
@@ -52,7 +52,7 @@ def bars() -> Iterator[Progress]:
 
 
 def parity_table(figures: Sequence[ParityFigure]) -> Table:
-    """One row per link."""
+    """Make a table of parity figures, one row per link."""
     table = Table(title="parity: |reference - candidate| / max(1, max|reference|)", title_justify="left")
     for heading in ("reference", "candidate"):
         table.add_column(heading)
@@ -66,7 +66,7 @@ def parity_table(figures: Sequence[ParityFigure]) -> Table:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """One row per agent."""
+    """Make a table of returns, one row per agent."""
     from dmh_edge.evaluate import edge_of
 
     tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
@@ -85,7 +85,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def policy_tables(policy: Policy) -> Iterator[Table]:
-    """All that an operator should know before arming: task, tensors, files, provenance, parity."""
+    """Make the tables that an operator reads before arming: task, tensors, files, provenance and parity."""
     contract = policy.contract
     task, provenance = contract.task, contract.provenance
 

@@ -8,7 +8,7 @@ from dmh_edge import names, presets, tasks
 from dmh_edge.bench import mambas
 from dmh_edge.models.build import ModelConfig
 from dmh_edge.runtime.sessions.engine import BACKENDS, Backend
-from dmh_edge.studies.find import STUDIES
+from dmh_edge.studies.conduct import STUDIES
 
 
 def test_every_task_is_named() -> None:

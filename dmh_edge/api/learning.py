@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from dmh_edge.contract import CONTRACT_NAME
 from dmh_edge.errors import ConfigError
 from dmh_edge.extras import require
+from dmh_edge.progress import Progress, silent
 
 if TYPE_CHECKING:
     from dmh_edge.evaluate import Evaluation
@@ -66,7 +67,7 @@ def evaluate_policy(
     tasks: HiddenTasks = "held-out",
     backend: str | None = None,
     deterministic: bool = False,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Measure learning in context: return per episode on hidden tasks, without any update, beside its rivals'.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from dmh_edge.api.agent import PolicyAgent
 from dmh_edge.contract import PolicyContract, Precision
 from dmh_edge.errors import ConfigError
 from dmh_edge.extras import require
+from dmh_edge.progress import Progress, Say, quiet, silent
 from dmh_edge.runtime.sessions.engine import Backend, locate, session_for
 from dmh_edge.runtime.sessions.policy import Policy
 
@@ -96,8 +97,8 @@ def export_policy(
     precision: Precision = "float32",
     trt: bool = False,
     trt_targets: Sequence[str] = (),
-    say: Callable[[str], None] = lambda _: None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    say: Say = quiet,
+    progress: Progress = silent,
 ) -> LoadedPolicy:
     """Turn a training run into a policy that a robot can run, proved equal to the trained model.
 

@@ -63,8 +63,10 @@ def test_what_was_really_applied_is_what_the_policy_remembers(policy, shown):
 
 def test_arrays_that_were_given_or_returned_are_the_caller_s(policy, shown):
     agent = policy.agent(robots=3, deterministic=True)
-    first, remembered = agent.act(*shown[0]), state(agent)
-    shown[0][0][:] = 9
+    observation, reward = shown[0][0].astype(np.float32), np.array([5, 6, 7], np.float32)
+    first, remembered = agent.act(observation, reward, shown[0][2]), state(agent)
+    np.testing.assert_array_equal(reward, [5, 6, 7])
+    observation[:] = 9
     first[:] = 1
     assert_same(state(agent), remembered, [0, 1, 2])
     assert not (agent._agent.world["previous_action"] == 1).all()
@@ -191,6 +193,8 @@ def test_what_was_learned_goes_on_in_another_process(policy, shown, tmp_path):
     restarted = policy.agent(robots=3, deterministic=True)
     restarted.load(str(tmp_path / "memory.state"))
     assert_same(state(restarted), state(learned), [0, 1, 2])
+    learned.load(tmp_path / "memory.state")
+    assert not learned._agent.world["previous_action"].any()
     last = (*shown[-1][:2], np.ones(3, np.bool_), np.zeros_like(action))
     np.testing.assert_array_equal(restarted.act(*last), learned.act(*last))
     assert_same(state(restarted), state(learned), [0, 1, 2])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from unittest import mock
 
 import pytest
 
@@ -158,7 +160,7 @@ def test_two_runs_that_begin_in_one_second_are_two(well, policy, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
     for number in (7, 8):
-        monkeypatch.setattr("os.getpid", lambda number=number: number)
+        monkeypatch.setattr(running, "os", mock.Mock(wraps=os, **{"getpid.return_value": number}))
         well("run", "--engine", policy, "--robot", "gym:darkroom", "--rate", 200, "--ticks", 5)
     names = sorted(path.name for path in (tmp_path / "runs" / "robot").iterdir())
     assert names == ["20260102-030405-7", "20260102-030405-8"]
@@ -212,7 +214,7 @@ def test_a_real_robot_is_armed_by_somebody_or_not_at_all(well, refused, policy, 
 def test_a_robots_guard_file_is_changed_by_single_settings_and_kept_with_the_run(well, policy, tmp_path):
     (tmp_path / "arm.json").write_text('{"late_slots": 4, "late": "stop"}')
     run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--rate", 200, "--ticks", 5)
-    well(*run, "--out", tmp_path / "a", "--guard", tmp_path / "arm.json", "--set", "late_slots=9", "--ramp-s", 0)
+    well(*run, "--out", tmp_path / "a", "--guard", tmp_path / "arm.json", "--set", "late_slots=9", "--set", "ramp_s=0")
     used = load_guard(tmp_path / "a" / "guard.json")
     assert (used.late_slots, used.late, used.ramp_s) == (9, "stop", 0)
     well(*run, "--out", tmp_path / "b", "--guard", tmp_path / "a" / "guard.json")
@@ -223,8 +225,8 @@ def test_settings_of_a_run_that_do_not_fit_are_refused_before_anything_moves(ref
     run = ("run", "--engine", policy, "--robot", "gym:darkroom", "--ticks", 5, "--out", out)
     assert "did you mean 'late_slots'" in refused(*run, "--set", "late_slot=3")
     assert "actions in discrete mode allow only: safe, stop" in refused(*run, "--set", "late=hold")
-    assert "choices cannot be ramped" in refused(*run, "--ramp-s", 1)
-    assert "there is no terminal" in refused(*run, "--deadman", 1)
+    assert "choices cannot be ramped" in refused(*run, "--set", "ramp_s=1")
+    assert "there is no terminal" in refused(*run, "--set", "deadman_s=1")
     assert "--forget without --state" in refused(*run, "--forget")
     assert not out.exists()
 
