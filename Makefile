@@ -38,7 +38,7 @@ test: lint
 # Tests of what runs on a robot. They import no torch, and nothing from the rooms that need it.
 LIGHT_TESTS := tests/test_schema.py tests/test_settings.py tests/test_contract.py tests/test_clock.py tests/test_trace.py tests/test_files.py \
     tests/test_processes.py tests/test_shared_memory.py tests/runtime tests/robots tests/faults \
-    tests/bench/test_steadiness.py tests/api/test_agent.py tests/api/test_policies.py tests/test_python_page.py
+    tests/bench/test_steadiness.py tests/api/test_policy_agent.py tests/api/test_loaded_policy.py tests/test_python_page.py
 LIGHT_VENV = .venv-light-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 
 test-light:

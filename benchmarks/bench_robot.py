@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dmh_edge.errors import RobotError
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.shared_memory import SharedMemory
 from dmh_edge.task import TaskSpec

@@ -39,7 +39,7 @@ from dmh_edge import console
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.errors import DmhEdgeError
 from dmh_edge.intervals import intervals
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.runtime import operate as runtime_operate
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
@@ -47,7 +47,7 @@ from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy
+from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dmh_edge.errors import ConfigError, unknown
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Robot, check_members
@@ -37,6 +37,7 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     given = dict(options or {})
     if name == "fake":
         return cast("Robot", _make_ours(FakeRobot, "fake", {"task": task, "seed": seed}, given))
+    _look_here_last()
     if name.startswith("gym:"):
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
     if name.startswith("mujoco:"):
@@ -50,10 +51,14 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     return cast("Robot", made)
 
 
-def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:
+def _look_here_last() -> None:
+    """Let a user's module be found in the current folder; last, so that it cannot hide another one."""
     here = str(Path.cwd())
-    if here not in sys.path:  # a user's file lies where the user stands; last, so that it can hide nothing
+    if here not in sys.path:
         sys.path.append(here)
+
+
+def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:

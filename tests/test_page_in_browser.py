@@ -12,12 +12,12 @@ import pytest
 from matplotlib.image import imread
 
 from dmh_edge.clock import NS_PER_S, FakeClock
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import PAGE_NAME, Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from waiting import PATIENCE_S
 
 pytestmark = pytest.mark.browser

@@ -13,11 +13,11 @@ import pytest
 
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.robots.contract_test import check_robot
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.runtime.records.run_records import Keeping, RunRecords
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.watchdog.supervision import Supervision
 from dmh_edge.schema import parse
 
@@ -30,7 +30,7 @@ ROBOT = f"""
 from pathlib import Path
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 
 def stop():
     pass

@@ -11,8 +11,8 @@ Whatever is heavy is imported inside the function that needs it.
 
 from __future__ import annotations
 
-from dmh_edge.api.agent import PolicyAgent
-from dmh_edge.api.learning import evaluate_policy, train_policy
-from dmh_edge.api.policies import LoadedPolicy, export_policy, load
+from dmh_edge.api.commands import evaluate_policy, train_policy
+from dmh_edge.api.loaded_policy import LoadedPolicy, export_policy, load
+from dmh_edge.api.policy_agent import PolicyAgent
 
 __all__ = ["LoadedPolicy", "PolicyAgent", "evaluate_policy", "export_policy", "load", "train_policy"]

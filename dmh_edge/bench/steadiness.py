@@ -20,7 +20,7 @@ from rich.table import Table
 
 from dmh_edge.bench import cyclictest, load
 from dmh_edge.clock import MonotonicClock
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
@@ -28,7 +28,7 @@ from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.realtime import PRIORITY, RealTime, chosen_core, real_time
 from dmh_edge.runtime.report.summary import Percentiles, SlotTiming
 from dmh_edge.runtime.sessions.engine import Backend, session_for
-from dmh_edge.runtime.sessions.fake import FakePolicy
+from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
 

@@ -24,7 +24,7 @@ from dmh_edge.faults.faulty_robot import CALL, FaultyRobot
 from dmh_edge.faults.faulty_session import FaultySession
 from dmh_edge.faults.signal_sender import SignalSender
 from dmh_edge.faults.when import ALWAYS, When
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.monitor import Violation
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
@@ -34,7 +34,7 @@ from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.records.run_records import Keeping
 from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import parse
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element, TaskSpec, names_of

@@ -23,7 +23,7 @@ from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.sessions.engine import session_for
-from dmh_edge.runtime.sessions.fake import FakePolicy
+from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
 from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning

@@ -73,7 +73,7 @@ def test_replay_of_what_does_not_come_out_again_prints_the_table_and_fails(dmh_e
 def test_the_budget_becomes_the_exit_code(dmh_edge, policy, tmp_path, monkeypatch, allowed, code):
     (tmp_path / "slow_lab.py").write_text(
         "import time\n"
-        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.robots.fake_robot import FakeRobot\n"
         "from dmh_edge.tasks import darkroom\n"
         "class Slow(FakeRobot):\n"
         "    def __init__(self): super().__init__(darkroom.SPEC, command_timeout_s=9.0)\n"
@@ -138,7 +138,7 @@ def test_run_keeps_what_was_learned_and_by_default_writes_under_runs(well, polic
 
 def test_a_run_that_ends_in_an_error_says_where_its_records_are(dmh_edge, policy, tmp_path, monkeypatch):
     (tmp_path / "loose_lab.py").write_text(
-        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.robots.fake_robot import FakeRobot\n"
         "from dmh_edge.tasks import darkroom\n"
         "class Loose(FakeRobot):\n"
         "    def __init__(self): super().__init__(darkroom.SPEC); self.reads = 0\n"
@@ -170,7 +170,7 @@ def test_a_run_that_the_guard_ends_has_an_exit_code_of_its_own(dmh_edge, policy,
     (tmp_path / "blind_lab.py").write_text(
         "import dataclasses\n"
         "import numpy as np\n"
-        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.robots.fake_robot import FakeRobot\n"
         "from dmh_edge.tasks import darkroom\n"
         "class Blind(FakeRobot):\n"
         "    def __init__(self, from_read): super().__init__(darkroom.SPEC); self.reads, self.limit = 0, from_read\n"
@@ -192,7 +192,7 @@ def test_a_run_that_the_guard_ends_has_an_exit_code_of_its_own(dmh_edge, policy,
 def real_robot(tmp_path, monkeypatch) -> str:
     """A robot that says that it can hurt somebody."""
     (tmp_path / "real_lab.py").write_text(
-        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.robots.fake_robot import FakeRobot\n"
         "from dmh_edge.tasks import darkroom\n"
         "class Real(FakeRobot):\n"
         "    simulated = False\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -41,23 +40,20 @@ class Walk:
             shutil.copy(path, folder)
         return cls(folder, ROOT / "docs" / page)
 
-    def call(self, *command: str, path: str | None = None) -> str:
-        """Call a command that must succeed; what it printed. ``path``: a PYTHONPATH that comes first."""
-        environment = dict(os.environ)
-        if path is not None:
-            environment["PYTHONPATH"] = os.pathsep.join([path, environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+    def call(self, *command: str) -> str:
+        """Call a command that must succeed; what it printed."""
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def go(self) -> str:
         """Call all commands of the page; what the last one printed."""
-        lines = re.findall(r"^    (?:PYTHONPATH=(\S+) )?((?:python|dmh-edge) .*)$", self.page.read_text(), re.MULTILINE)
-        assert [line.split()[1] for _, line in lines] == ["record.py", "train", "export", "run"]
+        lines = re.findall(r"^    ((?:python|dmh-edge) .*)$", self.page.read_text(), re.MULTILINE)
+        assert [line.split()[1] for line in lines] == ["record.py", "train", "export", "run"]
         out = ""
-        for path, line in lines:
+        for line in lines:
             program, *arguments = shlex.split(re.sub(r"--set training.updates=\d+", TINY, line))
-            out = self.call(self.command if program == "dmh-edge" else sys.executable, *arguments, path=path or None)
+            out = self.call(self.command if program == "dmh-edge" else sys.executable, *arguments)
         return out
 
 

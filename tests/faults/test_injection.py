@@ -13,11 +13,11 @@ from dmh_edge.faults.faulty_robot import CALL, FaultyRobot
 from dmh_edge.faults.faulty_session import FaultySession
 from dmh_edge.faults.injection import MIDDLE, MODES, Outcome, faults_of, inject
 from dmh_edge.faults.when import When
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.responses import ROW_OF
 from dmh_edge.runtime.report.events import Moment
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakeSession, fake_contract
 
 CASES = [(fault, mode) for mode in MODES for fault in faults_of(mode)]
 #: These show only after a while.

@@ -10,7 +10,7 @@ import pytest
 
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.contract_test import ContractViolation, check_robot
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 
 

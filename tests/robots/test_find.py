@@ -6,7 +6,7 @@ import pytest
 
 from dmh_edge.errors import ConfigError, MissingExtraError, RobotError
 from dmh_edge.robots.contract_test import check_robot
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.find import find_robot
 
 
@@ -38,7 +38,7 @@ def test_what_our_own_robots_cannot_take_is_an_option_at_fault():
 @pytest.fixture
 def users_folder(tmp_path, monkeypatch):
     (tmp_path / "my_lab.py").write_text(
-        "from dmh_edge.robots.fake import FakeRobot\n"
+        "from dmh_edge.robots.fake_robot import FakeRobot\n"
         "class Arm(FakeRobot):\n"
         "    def __init__(self, port, speed=1): super().__init__(); self.port = port\n"
         "class Brick:\n"

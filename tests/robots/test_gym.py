@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from dmh_edge import tasks
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.contract_test import check_robot
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.robots.find import find_robot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.robots.monitor import Monitor
 from dmh_edge.task import DiscreteAction
 

@@ -17,7 +17,7 @@ import pytest
 from dmh_edge.clock import FakeClock
 from dmh_edge.errors import ArtifactError, ConfigError, ContractError, DmhEdgeError, RobotError
 from dmh_edge.files import TEMPORARY_PREFIX
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
@@ -26,7 +26,7 @@ from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.records.run_records import Keeping, RunRecords
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.policy import RunnablePolicy
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.runtime.sessions.state_file import Learned

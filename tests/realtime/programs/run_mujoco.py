@@ -19,7 +19,7 @@ from dmh_edge.robots.mujoco import MujocoRobot
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 
 FAULT_AT = 30
 #: Steps of an episode.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dmh_edge.clock import Slot
 from dmh_edge.errors import ConfigError
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.guard.guard import Guard, SafeStop

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.loop.dry_run import DryRun
@@ -18,7 +18,7 @@ from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.schema import parse
 from dmh_edge.task import DiscreteAction, Element

@@ -14,7 +14,7 @@ import pytest
 from dmh_edge.clock import Clock, FakeClock, MonotonicClock
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.faults.injection import task_of
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings, load_guard
 from dmh_edge.runtime.loop.limits import Limits
@@ -24,7 +24,7 @@ from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.records.run_records import Keeping
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.task import TaskSpec
 from dmh_edge.trace import Trace

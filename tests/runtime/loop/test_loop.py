@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dmh_edge.clock import FakeClock
 from dmh_edge.errors import BackendError, ContractError, ParityError, RobotError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.loop.limits import Limits
@@ -31,7 +31,7 @@ from dmh_edge.runtime.operator.signals import StopSignals
 from dmh_edge.runtime.records.trace_recorder import TraceRecorder
 from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.runtime.sessions.session import Arrays
 from dmh_edge.runtime.watchdog.supervision import Supervision

@@ -9,7 +9,7 @@ import pytest
 
 from dmh_edge.clock import FakeClock, PacedBy
 from dmh_edge.errors import ConfigError, RobotError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
@@ -17,7 +17,7 @@ from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import RobotPace, Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.report.summary import Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 
 MS = 1_000_000
 PERIOD = 20 * MS

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dmh_edge.errors import ConfigError, ContractError, RobotError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.preflight import check_fit
 from dmh_edge.task import DiscreteAction, Element
 

@@ -16,13 +16,13 @@ import pytest
 
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ConfigError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.operator.notify import Notifier
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from waiting import PATIENCE_S
 
 PROGRAM = Path(__file__).parent / "programs" / "service_manager.py"

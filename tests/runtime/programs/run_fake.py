@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.state_file import Learned
 from dmh_edge.task import TaskSpec
 

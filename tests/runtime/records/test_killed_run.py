@@ -8,13 +8,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from dmh_edge.clock import FakeClock
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import TRACE_NAME, Keeping
 from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.state_file import Learned, load_state
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace

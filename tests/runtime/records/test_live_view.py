@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.records.layout import COUNTS, EVENT, SLOT, TICK, slot_dtype
 from dmh_edge.runtime.records.live_view import View
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import FIGURES
-from dmh_edge.runtime.sessions.fake import fake_contract
+from dmh_edge.runtime.sessions.fake_session import fake_contract
 from dmh_edge.schema import parse
 from waiting import PATIENCE_S
 

@@ -23,7 +23,7 @@ from mcap.reader import make_reader
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.errors import ArtifactError, ContractError
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GUARD_NAME
 from dmh_edge.runtime.loop.limits import Limits
@@ -35,7 +35,7 @@ from dmh_edge.runtime.records.record import Record
 from dmh_edge.runtime.records.run_records import PAGE_NAME, RECORD_NAME, Keeping
 from dmh_edge.runtime.report.events import Moment
 from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import replay
 from dmh_edge.schema import parse

@@ -10,7 +10,7 @@ import pytest
 
 from dmh_edge.clock import NS_PER_S, FakeClock
 from dmh_edge.errors import ArtifactError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
@@ -28,7 +28,7 @@ from dmh_edge.runtime.records.trace_recorder import TraceRecorder
 from dmh_edge.runtime.report.events import EventLog
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.watchdog.supervision import Supervision
 from dmh_edge.shared_memory import Cursor
 from dmh_edge.task import TaskSpec

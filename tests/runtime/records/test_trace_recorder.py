@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dmh_edge.errors import ConfigError
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.records.trace_recorder import LARGEST_BYTES, TraceRecorder
 from dmh_edge.runtime.sessions.agent import Agent
-from dmh_edge.runtime.sessions.fake import FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakeSession, fake_contract
 from dmh_edge.runtime.sessions.replay import replay
 
 CONTRACT = fake_contract(TWO_JOINTS)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.report.overview import Lines, Overview
-from dmh_edge.runtime.sessions.fake import fake_contract
+from dmh_edge.runtime.sessions.fake_session import fake_contract
 
 CONTRACT = fake_contract(TWO_JOINTS)
 

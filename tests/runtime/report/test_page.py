@@ -7,14 +7,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.report.events import Event
 from dmh_edge.runtime.report.overview import Line, Lines
 from dmh_edge.runtime.report.page import page
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import Tally
-from dmh_edge.runtime.sessions.fake import fake_contract
+from dmh_edge.runtime.sessions.fake_session import fake_contract
 from dmh_edge.task import ContinuousAction
 
 CONTRACT = fake_contract(TWO_JOINTS.model_copy(update={"name": '<two> & "joints"'}))

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from dmh_edge.robots.fake import TWO_JOINTS
+from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import Tally
-from dmh_edge.runtime.sessions.fake import fake_contract
+from dmh_edge.runtime.sessions.fake_session import fake_contract
 from dmh_edge.schema import parse
 
 

@@ -17,7 +17,7 @@ import pytest
 from dmh_edge import processes
 from dmh_edge.clock import MonotonicClock
 from dmh_edge.errors import RobotError
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 from dmh_edge.runtime.watchdog.supervision import Supervision, WatchdogFired
 from dmh_edge.runtime.watchdog.watchdog import LAST_TRIES_S, MS, WatchdogConfig, watch

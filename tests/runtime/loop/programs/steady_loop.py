@@ -21,14 +21,14 @@ import tracemalloc
 from pathlib import Path
 
 from dmh_edge.clock import NS_PER_S, Clock, FakeClock, MonotonicClock
-from dmh_edge.robots.fake import FakeRobot
+from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy
+from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.task import TaskSpec

@@ -21,7 +21,7 @@ import time
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 from dmh_edge.clock import MonotonicClock
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.loop.limits import Limits
@@ -29,7 +29,7 @@ from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.terminal import Terminal
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 
 
 def say(line: str) -> None:

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 from dmh_edge.errors import DmhEdgeError
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.records.run_records import Keeping
-from dmh_edge.runtime.sessions.fake import FakePolicy, FakeSession, fake_contract
+from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 
 #: A busy machine and a policy that wishes for anything are not what is looked at here.
 PATIENT = GuardSettings(budget_s=9, late_slots=1000, late_window=1000, longest_clamp_s=1e6)

@@ -6,7 +6,7 @@ import pytest
 from dmh_edge.clock import FakeClock
 from dmh_edge.errors import RobotError
 from dmh_edge.robots.contract_test import check_robot
-from dmh_edge.robots.fake import TWO_JOINTS, FakeRobot
+from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.task import ContinuousAction, DiscreteAction, Element
 
 MS = 1_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from dmh_edge.api.agent import PolicyAgent
+from dmh_edge.api.policy_agent import PolicyAgent
 from dmh_edge.contract import PolicyContract, Precision
 from dmh_edge.errors import ConfigError
 from dmh_edge.extras import require
