@@ -1,4 +1,5 @@
 # make test        the whole suite: format, lint, types, tests (Python 3.11 or 3.12)
+# make test-quick  the same without the tests that train, export or run in real time: most of its time
 # make test-light  what a robot's machine needs, from a built wheel, without torch: make test-light PYTHON=python3.10
 # make demo        Darkroom, from data to a control loop; prints each command it runs
 # The first call makes .venv and installs; later calls install only when pyproject.toml or constraints.txt changed.
@@ -6,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: install lint test test-light demo clean
+.PHONY: install lint test test-quick test-light demo clean
 
 PYTHON ?= $(shell for python in python3.11 python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -34,6 +35,13 @@ lint: $(INSTALLED)
 # GPU, Chromium, real-time priority) are not run, and the summary says so.
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
+
+# Folders and files that take most of the time of the whole suite: they train, export or run in real time.
+SLOW_TESTS := tests/bench tests/benchmarks tests/export tests/realtime tests/studies tests/runtime/loop/test_steady_loop.py \
+    tests/runtime/records tests/test_cli.py tests/test_own_robot.py tests/test_systems.py tests/test_train.py
+
+test-quick: lint
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 $(addprefix --ignore=,$(wildcard $(SLOW_TESTS)))
 
 # Tests of what runs on a robot. They import no torch, and nothing from the rooms that need it.
 LIGHT_TESTS := tests/test_schema.py tests/test_settings.py tests/test_contract.py tests/test_clock.py tests/test_trace.py tests/test_files.py \
