@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dmh_edge.faults.injection import MODES, Outcome, faults_of, inject
+from dmh_edge.faults.injection import MODES, Injected, faults_of, inject
 from dmh_edge.faults.when import When
 
 #: When a fault shows, and in a run of how many steps and of what horizon.
@@ -41,7 +41,7 @@ def main() -> None:
 
     cases = [(fault, mode, *way) for way in WAYS for mode in MODES for fault in faults_of(mode)]
     random.Random(arguments.seed).shuffle(cases)
-    by_fault: dict[str, list[Outcome]] = collections.defaultdict(list)
+    by_fault: dict[str, list[Injected]] = collections.defaultdict(list)
     chosen = list(itertools.islice(itertools.cycle(cases), arguments.count))
     for number, (fault, mode, when, run) in enumerate(track(chosen, "injecting", console=Console(stderr=True))):
         by_fault[fault].append(inject(fault, mode, when, seed=arguments.seed + number, **run))

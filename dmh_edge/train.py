@@ -34,7 +34,7 @@ from dmh_edge.training_log import Display, TrainingLog
 
 
 @dataclass(frozen=True)
-class Summary:
+class TrainingSummary:
     """What a training run was like.
 
     Attributes:
@@ -64,7 +64,7 @@ class Summary:
         )
 
 
-def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False) -> Summary:
+def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False) -> TrainingSummary:
     """Train a policy.
 
     Args:
@@ -132,7 +132,7 @@ def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
     return checkpoint
 
 
-def _run(learner: Learner, out: Path) -> Summary:
+def _run(learner: Learner, out: Path) -> TrainingSummary:
     """Update until done, with logs, checkpoints and something to look at."""
     training, first = learner.config.training, learner.step
     columns = ("learning_rate", "loss", *learner.model.loss_parts, "gradient_norm")
@@ -165,6 +165,6 @@ def _run(learner: Learner, out: Path) -> Summary:
         display.close()
         log.close()
     seconds = time.perf_counter() - started
-    summary = Summary(first, learner.step, loss, seconds, waiting / seconds, learner.held_out)
+    summary = TrainingSummary(first, learner.step, loss, seconds, waiting / seconds, learner.held_out)
     display.say(str(summary))
     return summary

@@ -22,7 +22,7 @@ from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import ConfigError, MissingExtraError, RobotError, unknown
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Rule
-from dmh_edge.robots.mujoco_link import Event, Link, PhysicsConfig, StopPath, Word
+from dmh_edge.robots.mujoco_link import Link, PhysicsConfig, PhysicsEvent, PhysicsWord, StopPath
 from dmh_edge.robots.mujoco_sensors import Between, Sensors, is_number
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
@@ -97,7 +97,7 @@ class MujocoRobot:
         return [
             (get_args(Rule)[int(rule)], int(at_ns))
             for kind, at_ns, rule in filter(None, events)
-            if kind == Event.VIOLATION
+            if kind == PhysicsEvent.VIOLATION
         ]
 
     @property
@@ -135,15 +135,15 @@ class MujocoRobot:
         self._episode = 0
         self._sensors.connect()
         words = self._link.words
-        self._wait_for(lambda: words[Word.STARTED] != 0, _CONNECT_S, "did not come up")
+        self._wait_for(lambda: words[PhysicsWord.STARTED] != 0, _CONNECT_S, "did not come up")
         self._life.connect()
 
     def arm(self) -> None:
         """Release what `stop` or a stop from elsewhere has latched. The brakes hold until the first action."""
         self._life.arm()
         link = self._running()
-        link.words[Word.STOPPED] = 0
-        link.words[Word.ARMED] += 1
+        link.words[PhysicsWord.STOPPED] = 0
+        link.words[PhysicsWord.ARMED] += 1
 
     def reset(self) -> None:
         """Put the arm near its stretched pose, as the environment does; the brakes hold it until the first action.
@@ -155,7 +155,7 @@ class MujocoRobot:
         link = self._running()
         self._refuse_stopped(link, "reset")
         self._episode += 1
-        link.words[Word.RESET_ASKED] = self._episode
+        link.words[PhysicsWord.RESET_ASKED] = self._episode
         self._wait_for(lambda: self._has_begun(link), _RESET_S, "did not reset")
         self._rewarded = False
         self._sensors.reset()
@@ -208,7 +208,7 @@ class MujocoRobot:
         finally:
             self._life.close()
             if self._process is not None and self._link is not None:
-                self._link.words[Word.QUIT] = 1
+                self._link.words[PhysicsWord.QUIT] = 1
                 processes.end(self._process, _CLOSE_S)
             self._process = self._link = self._stop = None
 
@@ -218,7 +218,7 @@ class MujocoRobot:
 
     def _has_begun(self, link: Link) -> bool:
         """Whether the physics has begun the episode, and all that `read` may show is of it."""
-        return link.words[Word.RESET_DONE] == self._episode and self._sensors.show(link, self._episode)
+        return link.words[PhysicsWord.RESET_DONE] == self._episode and self._sensors.show(link, self._episode)
 
     def _running(self) -> Link:
         """The link to a process that is known to live.
@@ -228,7 +228,7 @@ class MujocoRobot:
         """
         if self._link is None or self._process is None:
             raise RobotError(f"{self._name} is not connected; call connect first")
-        silent_ns = time.monotonic_ns() - self._link.words[Word.STEPPED]
+        silent_ns = time.monotonic_ns() - self._link.words[PhysicsWord.STEPPED]
         if silent_ns > _SILENT_NS:  # in a healthy run the process is never asked: that would be a system call
             if (code := self._process.poll()) is not None:
                 raise RobotError(f"{self._name}: the process of its physics has ended with {code}; connect again")
@@ -237,7 +237,7 @@ class MujocoRobot:
         return self._link
 
     def _refuse_stopped(self, link: Link, call: str) -> None:
-        if link.words[Word.STOPPED]:
+        if link.words[PhysicsWord.STOPPED]:
             raise RobotError(f"{self._name} refuses {call}: it was stopped from another process; arm it again")
 
     def _wait_for(self, condition: Callable[[], bool], patience_s: float, failure: str) -> None:

@@ -49,7 +49,7 @@ class PhysicsConfig:
     driver: int
 
 
-class Word(IntEnum):
+class PhysicsWord(IntEnum):
     """Which number of 64 bits says what. Times are nanoseconds of ``CLOCK_MONOTONIC``."""
 
     STARTED = 0
@@ -70,7 +70,7 @@ class Word(IntEnum):
     """1: the physics process has to end."""
 
 
-class Event(IntEnum):
+class PhysicsEvent(IntEnum):
     """What the physics writes down of itself. An event has a kind, a time and a detail."""
 
     COMMAND = 0
@@ -141,18 +141,18 @@ class Link:
         memory: as the other side has it; None to make it.
 
     Attributes:
-        words: indexed by `Word`.
+        words: indexed by `PhysicsWord`.
         commands: ring of ``(written_ns, episode, accepted, *action)``.
         samples: ring of ``(measured_ns, episode, reward, *observation)``; sample k was measured at ``k`` steps of the
-            physics after ``Word.STARTED``.
-        events: ring of ``(Event, at_ns, detail)``.
+            physics after ``PhysicsWord.STARTED``.
+        events: ring of ``(PhysicsEvent, at_ns, detail)``.
     """
 
     def __init__(self, actions: int, elements: int, memory: SharedMemory | None = None) -> None:
         command, sample = f"{_COMMAND}{actions}d", f"{_SAMPLE}{elements}f"
         rings = ((command, COMMANDS), (sample, SAMPLES), (_EVENT, EVENTS))
         sizes = [NumberRing.size(*ring) for ring in rings]
-        begin = len(Word) * WORD
+        begin = len(PhysicsWord) * WORD
         self._sizes = actions, elements
         self.memory = SharedMemory(begin + sum(sizes), "arm") if memory is None else memory
         self.words = self.memory.words
@@ -183,11 +183,11 @@ class StopPath:
         """
         words = self._memory.words
         begin_ns = time.monotonic_ns()
-        if not words[Word.STOPPED]:
-            words[Word.STOPPED] = begin_ns
-        while not (words[Word.AT_REST] and words[Word.STEPPED] >= words[Word.STOPPED]):
+        if not words[PhysicsWord.STOPPED]:
+            words[PhysicsWord.STOPPED] = begin_ns
+        while not (words[PhysicsWord.AT_REST] and words[PhysicsWord.STEPPED] >= words[PhysicsWord.STOPPED]):
             now_ns = time.monotonic_ns()
-            if now_ns - max(words[Word.STEPPED], begin_ns) > _FROZEN_NS:
+            if now_ns - max(words[PhysicsWord.STEPPED], begin_ns) > _FROZEN_NS:
                 return  # the physics does not run, so that nothing moves; should it wake, it brakes first of all
             if now_ns - begin_ns > _PATIENCE_NS:
                 raise RobotError(f"the simulated arm still moves {_PATIENCE_NS / 1e9:g} s after it was told to stop")

@@ -26,7 +26,7 @@ import numpy as np
 from dmh_edge import processes, tasks
 from dmh_edge.clock import NS_PER_S, Clock, FakeClock, MonotonicClock
 from dmh_edge.robots.monitor import Monitor, Rule
-from dmh_edge.robots.mujoco_link import PHYSICS_HZ, STEP_NS, Event, Link, PhysicsConfig, Word
+from dmh_edge.robots.mujoco_link import PHYSICS_HZ, STEP_NS, Link, PhysicsConfig, PhysicsEvent, PhysicsWord
 from dmh_edge.task import bounds_of
 
 if TYPE_CHECKING:
@@ -89,22 +89,22 @@ class Physics:
         self._stopped_ns = 0
         self._expects_first = False  # whether the next command is the first of an episode
         self._publish()
-        self._words[Word.STARTED] = self.now_ns
+        self._words[PhysicsWord.STARTED] = self.now_ns
 
     def step(self) -> None:
         """One step of the physics, from `now_ns` on; then what the sensors see at its end."""
         self._listen()
         while self._waiting and self._waiting[0].acts_ns <= self.now_ns:
             self._acting_ns, written_ns, self._acting = self._waiting.popleft()
-            self._note(Event.COMMAND, self.now_ns, written_ns)
+            self._note(PhysicsEvent.COMMAND, self.now_ns, written_ns)
         if self._acting is not None and self.now_ns - self._acting_ns > self._timeout_ns:
-            self._brake(Event.SILENCE, self._acting_ns)
+            self._brake(PhysicsEvent.SILENCE, self._acting_ns)
         if self._acting is not None:
             self._arm.advance(self._acting)
         elif not self._still:
             self._still = self._arm.brake(_KEEP)
             if self._still:
-                self._note(Event.AT_REST, self.now_ns, 0)
+                self._note(PhysicsEvent.AT_REST, self.now_ns, 0)
         self.now_ns += STEP_NS
         self._publish()
 
@@ -116,18 +116,18 @@ class Physics:
     def _listen(self) -> None:
         """Everything that had been said by `now_ns`."""
         words = self._words
-        if words[Word.ARMED] != self._armed:
-            self._armed, self._stopped_ns = words[Word.ARMED], 0
+        if words[PhysicsWord.ARMED] != self._armed:
+            self._armed, self._stopped_ns = words[PhysicsWord.ARMED], 0
             self._monitor.armed()
-        stopped_ns = words[Word.STOPPED]
+        stopped_ns = words[PhysicsWord.STOPPED]
         if not self._stopped_ns and 0 < stopped_ns <= self.now_ns:
             self._take_commands(stopped_ns)
             self._stopped_ns = stopped_ns
             self._written.sleep_until_ns(stopped_ns)
             self._monitor.stopped()
-            self._brake(Event.STOP, stopped_ns)
-        if words[Word.RESET_ASKED] != self._episode:
-            self._reset(words[Word.RESET_ASKED])
+            self._brake(PhysicsEvent.STOP, stopped_ns)
+        if words[PhysicsWord.RESET_ASKED] != self._episode:
+            self._reset(words[PhysicsWord.RESET_ASKED])
         self._take_commands(self.now_ns)
         self._report()
 
@@ -138,9 +138,9 @@ class Physics:
         self._episode = episode
         if not self._stopped_ns:
             self._arm.reset()
-            self._brake(Event.RESET, episode)
+            self._brake(PhysicsEvent.RESET, episode)
             self._expects_first = True
-        self._words[Word.RESET_DONE] = episode
+        self._words[PhysicsWord.RESET_DONE] = episode
 
     def _take_commands(self, until_ns: int) -> None:
         """Those that were written by a time, as the driver sent them."""
@@ -162,24 +162,24 @@ class Physics:
                 limited = np.clip(action, self._low, self._high)
                 self._waiting.append(Waiting(int(written_ns) + self._delay_ns, int(written_ns), limited))
 
-    def _brake(self, why: Event, detail: int) -> None:
+    def _brake(self, why: PhysicsEvent, detail: int) -> None:
         self._acting, self._still = None, False
-        if why is not Event.SILENCE:
+        if why is not PhysicsEvent.SILENCE:
             self._waiting.clear()
         self._note(why, self.now_ns, detail)
 
     def _publish(self) -> None:
         observation, reward = self._arm.look()
         self._link.samples.append(self.now_ns, self._episode, reward, *observation.tolist())
-        self._words[Word.AT_REST] = int(self._acting is None and self._still)
-        self._words[Word.STEPPED] = self.now_ns
+        self._words[PhysicsWord.AT_REST] = int(self._acting is None and self._still)
+        self._words[PhysicsWord.STEPPED] = self.now_ns
 
     def _report(self) -> None:
         for violation in self._monitor.violations[self._reported :]:
-            self._note(Event.VIOLATION, violation.at_ns, RULES.index(violation.rule))
+            self._note(PhysicsEvent.VIOLATION, violation.at_ns, RULES.index(violation.rule))
         self._reported = len(self._monitor.violations)
 
-    def _note(self, event: Event, at_ns: int, detail: int) -> None:
+    def _note(self, event: PhysicsEvent, at_ns: int, detail: int) -> None:
         self._link.events.append(event, at_ns, detail)
 
 
@@ -192,7 +192,7 @@ def keep_time(physics: Physics, link: Link, clock: Clock, orphaned: list[int]) -
         clock: the machine's.
         orphaned: holds the time since which there is no driver, if so.
     """
-    while not link.words[Word.QUIT]:
+    while not link.words[PhysicsWord.QUIT]:
         clock.sleep_until_ns(physics.now_ns + STEP_NS)
         now_ns = clock.now_ns()
         if orphaned and now_ns - orphaned[0] > _ORPHAN_NS:

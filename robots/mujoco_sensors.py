@@ -11,7 +11,7 @@ import numpy as np
 
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import ConfigError, RobotError
-from dmh_edge.robots.mujoco_link import STEP_NS, Link, Word
+from dmh_edge.robots.mujoco_link import STEP_NS, Link, PhysicsWord
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.task import Element, bounds_of
 
@@ -126,7 +126,7 @@ def _newest(link: Link, late_ns: int) -> int:
     newest = link.samples.count - 1
     if not late_ns:
         return newest
-    return min(newest, (time.monotonic_ns() - late_ns - link.words[Word.STARTED]) // STEP_NS)
+    return min(newest, (time.monotonic_ns() - late_ns - link.words[PhysicsWord.STARTED]) // STEP_NS)
 
 
 def _copy(reading: Reading) -> Reading:

@@ -92,9 +92,8 @@ def test_each_file_would_be_found_where_python_looks_into_the_current_folder(sta
 
 def test_a_run_is_recorded_and_watched_and_finds_the_robot_that_lies_there(stands_here: Path, tmp_path: Path) -> None:
     (stands_here / "my_arm.py").write_text(ROBOT)
-    for (
-        name
-    ) in names():  # one that is not there, or has no __init__.py as google, gives way to the last on the path too
+    # A name of nothing, or of a package without an __init__.py as google, gives way to any file on the path.
+    for name in names():
         spec = PathFinder.find_spec(name)
         if name not in sys.builtin_module_names and (spec is None or spec.origin is None):
             (stands_here / f"{name}.py").unlink()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dmh_edge.evaluate import Evaluation
     from dmh_edge.runtime.sessions.session import Session
     from dmh_edge.task import TaskSpec
-    from dmh_edge.train import Summary
+    from dmh_edge.train import TrainingSummary
 
 #: Which hidden tasks of a task are meant: those that no data set holds, those that ``data.hold_out`` kept from
 #: training, or those that were learned from.
@@ -31,7 +31,7 @@ def train_policy(
     config: str | PathLike[str] | None = None,
     settings: Iterable[str] = (),
     resume: bool = False,
-) -> Summary:
+) -> TrainingSummary:
     """Train a policy from data. Progress goes to standard error.
 
     Args:

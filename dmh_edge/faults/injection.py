@@ -50,7 +50,7 @@ _SETTINGS = GuardSettings(longest_clamp_s=1.0, reset_timeout_s=0.2)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Injected:
     """What became of one injected fault.
 
     Attributes:
@@ -111,7 +111,7 @@ def inject(
     horizon: int = 60,
     seed: int = 0,
     clock: Clock | None = None,
-) -> Outcome:
+) -> Injected:
     """Run the loop with a fault.
 
     Args:
@@ -159,7 +159,7 @@ def inject(
         injected_ns = operator.confirmed_ns
     elif sender and (sent_ns := sender.sent_ns):
         injected_ns = sent_ns
-    outcome = Outcome(summary, tuple(inside.monitor.violations), injected_ns is not None, None)
+    outcome = Injected(summary, tuple(inside.monitor.violations), injected_ns is not None, None)
     if not outcome.stopped or injected_ns is None or robot.stopped_ns is None:
         return outcome
     return replace(outcome, to_stop_s=(robot.stopped_ns - injected_ns) / NS_PER_S)

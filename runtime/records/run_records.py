@@ -26,7 +26,7 @@ from dmh_edge.runtime.guard.guard_settings import GUARD_NAME, GuardSettings
 from dmh_edge.runtime.records.recorder import Recorder, Recorders
 from dmh_edge.runtime.records.shared_recorder import SharedRecorder
 from dmh_edge.runtime.records.trace_recorder import TraceRecorder
-from dmh_edge.runtime.report.overview import TIMES, Lines, Overview
+from dmh_edge.runtime.report.overview import TIMES, OverTime, Overview
 from dmh_edge.runtime.report.page import page
 from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
 from dmh_edge.runtime.report.tally import Tally
@@ -175,7 +175,7 @@ class RunRecords:
         """The run as a page; after the trace, where there is one."""
         return page(summary, self._contract, self._policy_sha256, tally.durations, self._lines())
 
-    def _lines(self) -> Lines | None:
+    def _lines(self) -> OverTime | None:
         """The run over time: from the trace, or as the recorder has seen it."""
         if self._trace:
             timing = self._trace.timing
@@ -184,4 +184,4 @@ class RunRecords:
             overview.add(timing["ended_ns"], figures, timing["applied_action"])
             return overview.lines()
         said = self._shared.keeper.said if self._shared and self._shared.keeper else None
-        return Lines.model_validate(said["overview"]) if said and "overview" in said else None
+        return OverTime.model_validate(said["overview"]) if said and "overview" in said else None

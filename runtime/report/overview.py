@@ -25,7 +25,7 @@ TIMES: Final = ("lateness", "total")
 TIME_COLUMNS: Final = [FIGURES.index(f"{name}_ns") for name in TIMES]
 
 
-class Line(Spec):
+class Quantity(Spec):
     """One quantity over time."""
 
     name: str
@@ -36,14 +36,14 @@ class Line(Spec):
     """Its most."""
 
 
-class Lines(Spec):
+class OverTime(Spec):
     """All of a run."""
 
     width_s: float = Field(gt=0)
     """Width of a bucket; the first one begins with the first tick."""
-    times: tuple[Line, ...]
+    times: tuple[Quantity, ...]
     """Lateness and total of the ticks, in microseconds."""
-    actions: tuple[Line, ...]
+    actions: tuple[Quantity, ...]
     """The actions as applied."""
 
 
@@ -84,15 +84,15 @@ class Overview:
         np.minimum.at(self._low, buckets, values)
         np.maximum.at(self._high, buckets, values)
 
-    def lines(self) -> Lines:
+    def lines(self) -> OverTime:
         """What they came to."""
         used = np.flatnonzero(np.isfinite(self._low[:, 0]))
         count = int(used[-1]) + 1 if len(used) else 0
         lines = [
-            Line(name=name, low=_told(self._low[:count, column]), high=_told(self._high[:count, column]))
+            Quantity(name=name, low=_told(self._low[:count, column]), high=_told(self._high[:count, column]))
             for column, name in enumerate((*TIMES, *self._actions))
         ]
-        return Lines(width_s=self._width_s, times=tuple(lines[: len(TIMES)]), actions=tuple(lines[len(TIMES) :]))
+        return OverTime(width_s=self._width_s, times=tuple(lines[: len(TIMES)]), actions=tuple(lines[len(TIMES) :]))
 
 
 def _joined(values: NDArray[np.float64], join: np.ufunc) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.contract import PolicyContract
 from dmh_edge.runtime.report.events import Event, Moment
-from dmh_edge.runtime.report.overview import Line, Lines
+from dmh_edge.runtime.report.overview import OverTime, Quantity
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.svg import Axis, Chart
 from dmh_edge.runtime.report.tally import Durations, SlotKind
@@ -47,7 +47,7 @@ def page(
     contract: PolicyContract,
     policy_sha256: str,
     durations: Mapping[SlotKind, Durations],
-    lines: Lines | None,
+    lines: OverTime | None,
 ) -> str:
     """The file's text.
 
@@ -183,7 +183,7 @@ def _timing(body: ET.Element, summary: Summary) -> None:
                 _add(row, "td", f"{value:,.0f}", **{"class": "number"})
 
 
-def _over_time(line: Line, width_s: float, budget_us: float) -> ET.Element:
+def _over_time(line: Quantity, width_s: float, budget_us: float) -> ET.Element:
     most = max([value for value in line.high if value is not None] + [1.15 * budget_us])
     x = Axis(0, len(line.high) * width_s)
     chart = Chart(x, Axis(0, most), "seconds", f"longest {line.name}, us", height=180)
@@ -193,7 +193,7 @@ def _over_time(line: Line, width_s: float, budget_us: float) -> ET.Element:
     return chart.element
 
 
-def _action(line: Line, width_s: float, contract: PolicyContract, index: int) -> ET.Element:
+def _action(line: Quantity, width_s: float, contract: PolicyContract, index: int) -> ET.Element:
     action = contract.task.action
     if isinstance(action, ContinuousAction):
         element = action.elements[index]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from dmh_edge.runtime.report.overview import Line
+from dmh_edge.runtime.report.overview import Quantity
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 10, 40
 _TICKS: Final = 6
@@ -101,7 +101,7 @@ class Chart:
         for x, y in points if len(points) <= 60 else ():
             self._add("circle", f"mark {style}", cx=self._across(x), cy=self._down(y), r=2.5)
 
-    def band(self, line: Line, width: float, style: str) -> None:
+    def band(self, line: Quantity, width: float, style: str) -> None:
         """From the least to the most of each bucket of ``width``, neighbours joined; a gap where nothing was."""
         upper: list[str] = []
         lower: list[str] = []

@@ -11,7 +11,7 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.faults.catalogue import FAULTS
 from dmh_edge.faults.faulty_robot import CALL, FaultyRobot
 from dmh_edge.faults.faulty_session import FaultySession
-from dmh_edge.faults.injection import MIDDLE, MODES, Outcome, faults_of, inject
+from dmh_edge.faults.injection import MIDDLE, MODES, Injected, faults_of, inject
 from dmh_edge.faults.when import When
 from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.runtime.guard.faults import Fault
@@ -45,17 +45,17 @@ def _small_heap():
     gc.unfreeze()
 
 
-def run(fault: str, mode: str, when: When = MIDDLE, **more) -> Outcome:
+def run(fault: str, mode: str, when: When = MIDDLE, **more) -> Injected:
     """On a fake clock, but for what blocks for real."""
     return inject(fault, mode, when, clock=None if fault == "reset-blocks" else FakeClock(10**9), **more)
 
 
-def stands_still(outcome: Outcome, fault: str) -> bool:
+def stands_still(outcome: Injected, fault: str) -> bool:
     said = [event.what for event in outcome.summary.events]
     return said[-2:] == [Moment.STOPPING, Moment.STOPPED] or (fault == "disconnects" and Fault.STOP_FAILED in said)
 
 
-def check(outcome: Outcome, fault: str) -> None:
+def check(outcome: Injected, fault: str) -> None:
     """What holds whatever the fault, and whenever it comes."""
     assert outcome.violations == ()
     assert outcome.injected

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dmh_edge.robots.mujoco_link import Event, Link
+from dmh_edge.robots.mujoco_link import Link, PhysicsEvent
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.schema import parse
 from waiting import PATIENCE_S, wait_for
@@ -54,14 +54,14 @@ class Run:
         assert line, self.process.communicate()[1]
         self.link: Link
         self.link, self.physics = pickle.loads(bytes.fromhex(line))
-        wait_for(lambda: self.kinds().count(Event.COMMAND) > 25)
+        wait_for(lambda: self.kinds().count(PhysicsEvent.COMMAND) > 25)
 
-    def events(self) -> list[tuple[Event, int, int]]:
+    def events(self) -> list[tuple[PhysicsEvent, int, int]]:
         """Kind, time, detail."""
         read = [self.link.events.read(number) for number in range(self.link.events.count)]
-        return [(Event(kind), at_ns, detail) for kind, at_ns, detail in read]
+        return [(PhysicsEvent(kind), at_ns, detail) for kind, at_ns, detail in read]
 
-    def kinds(self) -> list[Event]:
+    def kinds(self) -> list[PhysicsEvent]:
         return [kind for kind, _, _ in self.events()]
 
     @property
@@ -73,17 +73,17 @@ class Run:
 
     def silence_ns(self) -> int:
         """From the last action that was written until the brakes took hold."""
-        wait_for(lambda: Event.STOP in self.kinds())
+        wait_for(lambda: PhysicsEvent.STOP in self.kinds())
         events = self.events()
-        ((_, braked_ns, asked_ns),) = [event for event in events if event[0] is Event.STOP]
+        ((_, braked_ns, asked_ns),) = [event for event in events if event[0] is PhysicsEvent.STOP]
         assert asked_ns <= braked_ns <= asked_ns + 2 * MS  # of the arm's own time, which does not depend on the machine
-        return braked_ns - max(detail for kind, _, detail in events if kind is Event.COMMAND)
+        return braked_ns - max(detail for kind, _, detail in events if kind is PhysicsEvent.COMMAND)
 
     def stands_still(self) -> None:
         """From the stop on nothing moved it, and it came to rest."""
-        wait_for(lambda: self.kinds()[-1] is Event.AT_REST)
-        assert self.kinds()[self.kinds().index(Event.STOP) :] == [Event.STOP, Event.AT_REST]
-        assert Event.VIOLATION not in self.kinds()
+        wait_for(lambda: self.kinds()[-1] is PhysicsEvent.AT_REST)
+        assert self.kinds()[self.kinds().index(PhysicsEvent.STOP) :] == [PhysicsEvent.STOP, PhysicsEvent.AT_REST]
+        assert PhysicsEvent.VIOLATION not in self.kinds()
 
     def finish(self) -> tuple[dict[str, object], str]:
         """What it says at its end, and what was said on stderr."""

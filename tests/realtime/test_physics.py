@@ -9,7 +9,7 @@ import pytest
 from dmh_edge import tasks
 from dmh_edge.clock import FakeClock
 from dmh_edge.robots.monitor import Rule
-from dmh_edge.robots.mujoco_link import STEP_NS, Event, Link, PhysicsConfig, Word
+from dmh_edge.robots.mujoco_link import STEP_NS, Link, PhysicsConfig, PhysicsEvent, PhysicsWord
 from dmh_edge.robots.mujoco_physics import RULES, Physics, keep_time
 
 MS = 1_000_000
@@ -34,19 +34,19 @@ class Driver:
         return (self.physics.now_ns - START_NS) / MS
 
     def arm(self) -> None:
-        self.link.words[Word.STOPPED] = 0
-        self.link.words[Word.ARMED] += 1
+        self.link.words[PhysicsWord.STOPPED] = 0
+        self.link.words[PhysicsWord.ARMED] += 1
 
     def reset(self) -> None:
-        self.link.words[Word.RESET_ASKED] += 1
+        self.link.words[PhysicsWord.RESET_ASKED] += 1
         self.run(1)
-        assert self.link.words[Word.RESET_DONE] == self.link.words[Word.RESET_ASKED]
+        assert self.link.words[PhysicsWord.RESET_DONE] == self.link.words[PhysicsWord.RESET_ASKED]
 
     def write(self, *torques: float, accepted: int = 1) -> None:
-        self.link.commands.append(self.physics.now_ns, self.link.words[Word.RESET_ASKED], accepted, *torques)
+        self.link.commands.append(self.physics.now_ns, self.link.words[PhysicsWord.RESET_ASKED], accepted, *torques)
 
     def stop(self) -> None:
-        self.link.words[Word.STOPPED] = self.physics.now_ns
+        self.link.words[PhysicsWord.STOPPED] = self.physics.now_ns
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -54,22 +54,22 @@ class Driver:
 
     def sample(self) -> tuple[np.ndarray, float]:
         measured_ns, _, reward, *elements = self.link.samples.read(self.link.samples.count - 1)
-        assert measured_ns == self.physics.now_ns == self.link.words[Word.STEPPED]
+        assert measured_ns == self.physics.now_ns == self.link.words[PhysicsWord.STEPPED]
         return np.array(elements), reward
 
     def speed(self) -> float:
         return float(np.abs(self.sample()[0][4:6]).max())
 
-    def events(self) -> list[tuple[Event, float, int]]:
+    def events(self) -> list[tuple[PhysicsEvent, float, int]]:
         """Kind, time in ms since the start, detail."""
         read = [self.link.events.read(number) for number in range(self.link.events.count)]
-        return [(Event(kind), (at_ns - START_NS) / MS, detail) for kind, at_ns, detail in read]
+        return [(PhysicsEvent(kind), (at_ns - START_NS) / MS, detail) for kind, at_ns, detail in read]
 
-    def kinds(self) -> list[Event]:
+    def kinds(self) -> list[PhysicsEvent]:
         return [kind for kind, _, _ in self.events()]
 
     def violations(self) -> list[Rule]:
-        return [RULES[detail] for kind, _, detail in self.events() if kind is Event.VIOLATION]
+        return [RULES[detail] for kind, _, detail in self.events() if kind is PhysicsEvent.VIOLATION]
 
 
 def moving(arm: str = "dark-reacher", **more) -> Driver:
@@ -117,7 +117,7 @@ def test_the_last_action_goes_on_until_the_command_timeout_and_no_longer():
     assert driver.speed() < before
     driver.run(200)
     assert driver.speed() == 0
-    assert driver.kinds() == [Event.RESET, Event.COMMAND, Event.SILENCE, Event.AT_REST]
+    assert driver.kinds() == [PhysicsEvent.RESET, PhysicsEvent.COMMAND, PhysicsEvent.SILENCE, PhysicsEvent.AT_REST]
 
 
 def test_after_a_silence_the_next_action_moves_it_again():
@@ -138,7 +138,7 @@ def test_a_stop_brings_it_to_rest_whatever_it_carries_and_nothing_moves_it_until
     driver.run(10)
     assert driver.speed() == pytest.approx(braked * np.exp(-1), rel=0.01)  # a time constant of 20 ms
     driver.run(120)
-    assert driver.link.words[Word.AT_REST] == 1
+    assert driver.link.words[PhysicsWord.AT_REST] == 1
     pose = driver.sample()[0]
     driver.write(1, 1)
     driver.run(200)
@@ -149,7 +149,7 @@ def test_a_stop_brings_it_to_rest_whatever_it_carries_and_nothing_moves_it_until
     driver.write(1, 1)
     driver.run(5)
     assert driver.speed() > 0.5
-    assert driver.link.words[Word.AT_REST] == 0
+    assert driver.link.words[PhysicsWord.AT_REST] == 0
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -184,7 +184,7 @@ def test_an_actuator_that_is_slow_acts_later():
     assert driver.speed() < 0.01
     driver.run(1)
     assert driver.speed() > 0.1
-    assert driver.events()[-1][:2] == (Event.COMMAND, written + 30)
+    assert driver.events()[-1][:2] == (PhysicsEvent.COMMAND, written + 30)
 
 
 def test_torques_beyond_the_bounds_push_no_harder_and_are_noted():
@@ -220,7 +220,7 @@ def test_a_process_that_comes_late_makes_up_for_it_with_what_had_arrived_by_then
 
     class Wakes(FakeClock):
         def sleep_until_ns(self, deadline_ns: int) -> None:
-            late.link.words[Word.QUIT] = 1
+            late.link.words[PhysicsWord.QUIT] = 1
             super().sleep_until_ns(at_ns + 60 * MS)
 
     assert keep_time(late.physics, late.link, Wakes(at_ns), []) == "asked"
@@ -231,23 +231,23 @@ def test_a_process_that_comes_late_makes_up_for_it_with_what_had_arrived_by_then
 def test_a_stop_that_comes_while_the_process_sleeps_acts_from_its_time_on():
     driver = moving()
     now_ns = driver.physics.now_ns
-    driver.link.words[Word.STOPPED] = now_ns + 10 * MS
+    driver.link.words[PhysicsWord.STOPPED] = now_ns + 10 * MS
     driver.run(5)
     before = driver.speed()
     driver.run(1)
     assert driver.speed() < before
-    assert driver.events()[-1] == (Event.STOP, driver.now_ms - 2, now_ns + 10 * MS)
+    assert driver.events()[-1] == (PhysicsEvent.STOP, driver.now_ms - 2, now_ns + 10 * MS)
 
 
 def test_actions_are_judged_by_when_they_were_written_however_late_the_process_is():
     driver = moving()
     now_ns = driver.physics.now_ns
-    driver.link.words[Word.STOPPED] = now_ns + 10 * MS
+    driver.link.words[PhysicsWord.STOPPED] = now_ns + 10 * MS
     for written_ms in (4, 14):
         driver.link.commands.append(now_ns + written_ms * MS, 1, 1, 1, -1)
     driver.run(20)
     assert driver.violations() == ["after stop"]
-    assert driver.kinds().count(Event.COMMAND) == 2  # of `moving`, and the one before the stop
+    assert driver.kinds().count(PhysicsEvent.COMMAND) == 2  # of `moving`, and the one before the stop
 
 
 def test_its_samples_lie_on_an_absolute_grid():

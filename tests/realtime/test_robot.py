@@ -19,7 +19,7 @@ from dmh_edge.errors import ConfigError, MissingExtraError, RobotError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.find import find_robot
 from dmh_edge.robots.mujoco import MujocoRobot
-from dmh_edge.robots.mujoco_link import STEP_NS, Word
+from dmh_edge.robots.mujoco_link import STEP_NS, PhysicsWord
 from dmh_edge.robots.protocol import Reading
 from waiting import PATIENCE_S, wait_for
 
@@ -78,8 +78,8 @@ def test_it_moves_while_nobody_looks(ready):
 @pytest.mark.parametrize("ready", [{"command_timeout_s": 0.1}], indirect=True)
 def test_silence_brakes_it(ready):
     ready.write(PUSH)
-    wait_for(lambda: not ready._link.words[Word.AT_REST])
-    wait_for(lambda: ready._link.words[Word.AT_REST])
+    wait_for(lambda: not ready._link.words[PhysicsWord.AT_REST])
+    wait_for(lambda: ready._link.words[PhysicsWord.AT_REST])
     assert not ready.read().observation[4:6].any()
 
 
@@ -87,7 +87,7 @@ def test_silence_brakes_it(ready):
 def test_latency_makes_what_is_seen_older_and_true_all_the_same(ready):
     for now_ns, reading in watch(ready, 0.3):
         assert reading.stamp_ns <= now_ns - 100 * MS
-        sample = ready._link.samples.read((reading.stamp_ns - ready._link.words[Word.STARTED]) // STEP_NS)
+        sample = ready._link.samples.read((reading.stamp_ns - ready._link.words[PhysicsWord.STARTED]) // STEP_NS)
         assert sample[0] == reading.stamp_ns
         assert np.array(sample[3:], np.float32).tolist() == reading.observation.tolist()
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dmh_edge.robots.fake_robot import TWO_JOINTS
-from dmh_edge.runtime.report.overview import Lines, Overview
+from dmh_edge.runtime.report.overview import OverTime, Overview
 from dmh_edge.runtime.sessions.fake_session import fake_contract
 
 CONTRACT = fake_contract(TWO_JOINTS)
 
 
-def of(count: int, rate_hz: float = 200.0, part: int = 1000) -> tuple[Lines, np.ndarray, np.ndarray]:
+def of(count: int, rate_hz: float = 200.0, part: int = 1000) -> tuple[OverTime, np.ndarray, np.ndarray]:
     """Ticks of random figures, handed over in parts."""
     random = np.random.default_rng(0)
     time_ns = (np.arange(count) * 1e9 / rate_hz).astype(np.int64) + 10**12

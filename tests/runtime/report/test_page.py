@@ -10,7 +10,7 @@ import pytest
 from dmh_edge.robots.fake_robot import TWO_JOINTS
 from dmh_edge.runtime.guard.faults import Fault
 from dmh_edge.runtime.report.events import Event
-from dmh_edge.runtime.report.overview import Line, Lines
+from dmh_edge.runtime.report.overview import OverTime, Quantity
 from dmh_edge.runtime.report.page import page
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.report.tally import Tally
@@ -18,15 +18,15 @@ from dmh_edge.runtime.sessions.fake_session import fake_contract
 from dmh_edge.task import ContinuousAction
 
 CONTRACT = fake_contract(TWO_JOINTS.model_copy(update={"name": '<two> & "joints"'}))
-LINES = Lines(
+OVER_TIME = OverTime(
     width_s=0.02,
     times=(
-        Line(name="lateness", low=(50, 60, None, 50), high=(80, 90, None, 4000)),
-        Line(name="total", low=(900, 950, None, 900), high=(1000, 1100, None, 31_000)),
+        Quantity(name="lateness", low=(50, 60, None, 50), high=(80, 90, None, 4000)),
+        Quantity(name="total", low=(900, 950, None, 900), high=(1000, 1100, None, 31_000)),
     ),
     actions=(
-        Line(name="shoulder_velocity", low=(-0.5, -0.4, None, 0.1), high=(-0.3, 0.0, None, 0.2)),
-        Line(name="elbow_velocity", low=(-1.0, -1.0, None, 1.0), high=(-1.0, -1.0, None, 1.0)),
+        Quantity(name="shoulder_velocity", low=(-0.5, -0.4, None, 0.1), high=(-0.3, 0.0, None, 0.2)),
+        Quantity(name="elbow_velocity", low=(-1.0, -1.0, None, 1.0), high=(-1.0, -1.0, None, 1.0)),
     ),
 )
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -65,7 +65,7 @@ def tally_of(total_us: tuple[int, ...] = (900, 1000, 1100, 31_000)) -> Tally:
     return tally
 
 
-def page_of(tally: Tally, lines: Lines | None = LINES) -> str:
+def page_of(tally: Tally, lines: OverTime | None = OVER_TIME) -> str:
     events = (
         Event(what="self-tested", at_ns=4 * 10**9, until_ns=4 * 10**9, slot=-1, times=1),
         Event(what="armed", at_ns=5 * 10**9, until_ns=5 * 10**9, slot=-1, times=1),
@@ -151,7 +151,9 @@ def test_actions_stay_between_their_limits_and_touch_them_where_they_did():
     assert abs(min(downs) - limits[0]) < 0.6
 
 
-@pytest.mark.parametrize("lines", [None, LINES.model_copy(update={"times": (Line(name="x", low=(), high=()),) * 2})])
+@pytest.mark.parametrize(
+    "lines", [None, OVER_TIME.model_copy(update={"times": (Quantity(name="x", low=(), high=()),) * 2})]
+)
 def test_a_run_of_which_nothing_is_known_has_a_page_too(lines):
     text = page_of(Tally(), lines)
     Parsed(text)
