@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from dmh_edge import user_modules
 from dmh_edge.errors import RobotError
 
 _PR_SET_PDEATHSIG = 1
@@ -52,7 +53,10 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
             "module that can be imported, and hold nothing that belongs to this process"
         ) from error
     # Python puts the current folder before all others here, as it does for -m: the path is set before any import.
-    code = f"import sys; sys.path[:] = {_path()!r}; from {module} import main; main()"
+    code = (
+        f"import sys; sys.path[:] = {_path()!r}; from dmh_edge import user_modules; "
+        f"any(map(user_modules.look_in, {user_modules.folders()!r})); from {module} import main; main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output, start_new_session=True
     )

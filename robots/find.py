@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from dmh_edge import user_modules
 from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.robots.fake_robot import FakeRobot
 from dmh_edge.robots.gym import GymRobot
@@ -37,7 +37,7 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     given = dict(options or {})
     if name == "fake":
         return cast("Robot", _make_ours(FakeRobot, "fake", {"task": task, "seed": seed}, given))
-    _look_here_last()
+    user_modules.look_in(Path.cwd())
     if name.startswith("gym:"):
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
     if name.startswith("mujoco:"):
@@ -49,13 +49,6 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     made = _call(_load(name, module, attribute), name, {}, given)
     check_members(made, name)
     return cast("Robot", made)
-
-
-def _look_here_last() -> None:
-    """Let a user's module be found in the current folder; last, so that it cannot hide another one."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
 
 
 def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:

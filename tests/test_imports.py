@@ -18,7 +18,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # Lowest first: a room imports from the rooms of lower ranks and from itself. The package itself (`dmh_edge`) lies below
 # them all; it holds the version, and hands on the names of `api` when they are asked for.
 RANKS = (
-    ("errors", "names"),
+    ("errors", "names", "user_modules"),
     ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings", "extras"),
     ("intervals", "task"),
     ("contract",),

@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -92,11 +91,6 @@ def test_each_file_would_be_found_where_python_looks_into_the_current_folder(sta
 
 def test_a_run_is_recorded_and_watched_and_finds_the_robot_that_lies_there(stands_here: Path, tmp_path: Path) -> None:
     (stands_here / "my_arm.py").write_text(ROBOT)
-    # A name of nothing, or of a package without an __init__.py as google, gives way to any file on the path.
-    for name in names():
-        spec = PathFinder.find_spec(name)
-        if name not in sys.builtin_module_names and (spec is None or spec.origin is None):
-            (stands_here / f"{name}.py").unlink()
     patient = ("--set", "late_slots=1000", "--set", "late_window=1000")
     command = ("run", "--engine", str(POLICY), "--robot", "my_arm:Arm", "--ticks", "20", *patient)
     done = run_script(COMMAND, tmp_path, *command, "--out", str(tmp_path / "run"))
@@ -114,7 +108,9 @@ def test_the_recorder_and_the_live_view_read(
     keeping = Keeping(tmp_path, mcap=True, live=True)
     records = RunRecords(session.contract, "0" * 64, session.backend, 50.0, 1, MonotonicClock(), keeping)
     try:
-        records.recorder.begin(session)
+        recorder = records.start()
+        assert recorder is not None
+        recorder.begin(session)
     finally:
         assert records.close() == []
     assert f"{session.contract.name} on {session.backend} at 50 Hz" in capfd.readouterr().err
