@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dmh_edge.version import __version__
+
 if TYPE_CHECKING:
     from dmh_edge.api import LoadedPolicy, PolicyAgent, evaluate_policy, export_policy, load, train_policy
 
-__version__ = "0.2.0"
 __all__ = [
     "LoadedPolicy",
     "PolicyAgent",

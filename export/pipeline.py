@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import dmh_edge
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.contract import CONTRACT_NAME, GOLDEN_TRACE_NAME, PolicyContract, Precision, Provenance
 from dmh_edge.errors import ArtifactError, BackendError, ContractError, MissingExtraError
@@ -21,6 +20,7 @@ from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness, replay
 from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
+from dmh_edge.version import __version__
 
 #: Least length of the rollouts that an export must pass; a model may ask for more, to meet every corner of its state.
 GATE_TICKS = 200
@@ -152,7 +152,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
         model=checkpoint.build().model_spec(precision),
         files={},
         provenance=Provenance(
-            code_version=dmh_edge.__version__,
+            code_version=__version__,
             config=header.config.model_dump(mode="json"),
             checkpoint=str(run),
             weights_sha256=checkpoint.weights_sha256,

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from dmh_edge import __version__, names
+from dmh_edge import names
+from dmh_edge.version import __version__
 
 _UNBROKEN_HYPHEN = "\u2011"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-import dmh_edge
+from dmh_edge.version import __version__
 
 
 def machine() -> str:
@@ -32,4 +32,4 @@ def cores() -> int:
 def versions() -> str:
     """Versions of this package, Python and the engines."""
     engines = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime"))
-    return f"dmh-edge {dmh_edge.__version__}, Python {platform.python_version()}, {engines}"
+    return f"dmh-edge {__version__}, Python {platform.python_version()}, {engines}"

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dmh_edge import __version__
 from dmh_edge.clock import Clock
 from dmh_edge.contract import PolicyContract
 from dmh_edge.errors import ConfigError
@@ -32,6 +31,7 @@ from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
 from dmh_edge.runtime.report.tally import Tally
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.trace import Trace
+from dmh_edge.version import __version__
 
 PAGE_NAME = "page.html"
 TRACE_NAME = "trace.npz"
