@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 
-# Lowest first: a room imports from the rooms of lower ranks and from itself. The package itself (`dmh_edge`) stands above
-# them all: it offers the names of `api`, and no room imports from it.
+# Lowest first: a room imports from the rooms of lower ranks and from itself. The package itself (`dmh_edge`) stands
+# above them all: it offers the names of `api`, and no room imports from it.
 RANKS = (
     ("errors", "names", "user_modules", "version"),
     ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings", "extras"),
