@@ -38,14 +38,15 @@ test: lint
 
 # Folders and files that take most of the time of the whole suite: they train, export or run in real time.
 SLOW_TESTS := tests/bench tests/benchmarks tests/export tests/realtime tests/studies tests/runtime/loop/test_steady_loop.py \
-    tests/runtime/records tests/test_cli.py tests/test_own_robot.py tests/test_systems.py tests/test_train.py
+    tests/runtime/records tests/api tests/cli tests/examples tests/test_systems.py tests/test_train.py
 
 test-quick: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 $(addprefix --ignore=,$(wildcard $(SLOW_TESTS)))
 
 # Tests of what runs on a robot. They import no torch, and nothing from the rooms that need it.
-LIGHT_TESTS := tests/test_schema.py tests/test_task.py tests/test_user_modules.py tests/test_settings.py tests/test_contract.py tests/test_clock.py tests/test_trace.py tests/test_files.py \
-    tests/test_processes.py tests/test_shared_memory.py tests/runtime tests/robots tests/faults \
+LIGHT_TESTS := tests/test_schema.py tests/test_settings.py tests/test_task.py tests/test_contract.py tests/test_clock.py \
+    tests/test_trace.py tests/test_files.py tests/test_processes.py tests/test_shared_memory.py tests/test_user_modules.py \
+    tests/runtime tests/robots tests/faults \
     tests/bench/test_steadiness.py tests/api/test_policy_agent.py tests/api/test_loaded_policy.py tests/test_python_page.py
 LIGHT_VENV = .venv-light-$(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
 

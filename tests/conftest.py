@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -73,6 +74,16 @@ def required() -> set[str]:
     if unknown := marks - set(NEEDS):
         raise pytest.UsageError(f"{REQUIRED}: got {' '.join(sorted(unknown))}, expected some of {' '.join(NEEDS)}")
     return marks
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C and Ctrl-\\ also in a run that a shell has started in the background.
+
+    Such a run ignores them, and so would every process that a test starts and then ends by one of them.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,24 @@ def test_a_mark_that_is_required_and_unknown_fails_the_run(run_pytest):
     status, output = run_pytest("def test_it(): pass", required="browsers")
     assert status != 0
     assert "got browsers, expected some of gpu browser realtime" in output
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_processes_of_a_run_in_the_background_take_ctrl_c(run_pytest, workers):
+    code = """
+import signal, subprocess, sys
+
+def test_it():
+    code = "import signal; assert signal.SIG_IGN not in (signal.getsignal(2), signal.getsignal(3))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+"""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        status, output = run_pytest(code, "-n", workers)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert status == 0, output
 
 
 def test_an_expected_failure_is_no_skip(run_pytest):
