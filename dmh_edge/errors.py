@@ -4,15 +4,15 @@
     ├── ConfigError          a setting or argument that cannot be used
     ├── MissingExtraError    an optional package is not installed
     ├── DataError            a data set that cannot be learned from
-    ├── ArtifactError        a file of ours is missing, truncated or altered, or cannot be written
+    ├── ArtifactError        a file of dmh-edge is missing, truncated or altered, or cannot be written
     │   └── ContractError    model.json is malformed, of another version, or does not fit its counterpart
     ├── ExportError          a model cannot be exported, or an engine cannot be built
     │   └── ParityError      an exported graph does not compute what the model computes
     ├── BackendError         an engine cannot be loaded or run here
     └── RobotError           a robot cannot be reached, or refuses
 
-A message says what, got, expected, and what to do. The command line prints the message and exits with 1;
-anything that is not a ``DmhEdgeError`` is a defect and keeps its traceback.
+A message says what is wrong, what was found, what was expected and what to do. The command line prints the message and
+exits with 1. Anything that is not a ``DmhEdgeError`` is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MissingExtraError(DmhEdgeError):
         self._arguments = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        """From a worker process it arrives whole."""
+        """Pickle the arguments, so that the error arrives complete from a worker process."""
         return MissingExtraError, self._arguments
 
 
@@ -48,7 +48,7 @@ class DataError(DmhEdgeError):
 
 
 class ArtifactError(DmhEdgeError):
-    """A file of ours is missing, truncated or altered, or cannot be written."""
+    """A file of dmh-edge is missing, truncated or altered, or cannot be written."""
 
 
 class ContractError(ArtifactError):
@@ -72,7 +72,7 @@ class RobotError(DmhEdgeError):
 
 
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:
-    """The sentence for a name that is not known: names the nearest known one and lists them all."""
+    """The sentence for an unknown name; it contains the nearest known name and lists all known names."""
     names = sorted(known)
     nearest = difflib.get_close_matches(got, names, n=1)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
