@@ -204,7 +204,7 @@ def real_robot(tmp_path, monkeypatch) -> str:
 
 def test_a_real_robot_is_armed_by_somebody_or_not_at_all(well, refused, policy, tmp_path, real_robot):
     command = ("run", "--engine", policy, "--robot", real_robot, "--ticks", 5, "--out")
-    assert "nobody may arm this robot" in refused(*command, tmp_path / "refused")
+    assert "no person can arm this robot" in refused(*command, tmp_path / "refused")
     assert not (tmp_path / "refused" / "summary.json").exists()
     well(*command, tmp_path / "armed", "--arm")
     summary = parse(Summary, (tmp_path / "armed" / "summary.json").read_text(), "summary.json")

@@ -278,7 +278,7 @@ def test_a_pace_that_a_robot_cannot_have_is_refused_before_a_record_is_begun(tmp
 
 def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
     fill_the_disk_for(tmp_path / "summary.json")
-    with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the disk is full: .*summary\.json"):
+    with pytest.raises(DmhEdgeError, match=r"unplugged; also, the disk is full: .*summary\.json"):
         run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
     assert Trace.load(tmp_path / "trace.npz").ticks == 20
 
