@@ -164,7 +164,8 @@ def _run_before(loop: int) -> None:
             os.sched_setscheduler(0, policy, os.sched_param(priority))
         except PermissionError as error:
             _say(
-                f"watchdog: cannot take priority {priority}, above the loop's: {error.strerror}; raise the limit rtprio to it"
+                f"watchdog: cannot take priority {priority}, above the loop's: {error.strerror}; "
+                "raise the limit rtprio to it"
             )
 
 

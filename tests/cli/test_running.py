@@ -36,7 +36,7 @@ def test_run_drives_a_robot_and_keeps_records(well, refused, policy, tmp_path, r
         replayed = well("replay", record, "--engine", policy)
         assert "ticks 0 to 24" in replayed.out
         assert replayed.err == ""
-    assert "holds neither run.mcap nor trace.npz" in refused("replay", tmp_path, "--engine", policy)
+    assert "contains neither run.mcap nor trace.npz" in refused("replay", tmp_path, "--engine", policy)
 
 
 def test_a_policy_runs_on_no_robot_for_another_task(dmh_edge, policy):

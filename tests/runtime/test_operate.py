@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_pa
 def test_the_records_of_an_earlier_run_are_never_overwritten(tmp_path):
     run(out=tmp_path)
     robot = Watched(FakeClock(10**9))
-    with pytest.raises(ConfigError, match=r"already holds a run \(summary.json, guard.json, page.html, trace.npz\)"):
+    with pytest.raises(ConfigError, match=r"already contains a run \(summary.json, guard.json, page.html, trace.npz\)"):
         run(robot, out=tmp_path)
     assert robot.calls == []
 
