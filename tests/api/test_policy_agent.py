@@ -227,7 +227,7 @@ def test_a_memory_of_another_policy_or_of_other_robots_is_refused(policy, shown,
             discrete.agent(robots=3).load(tmp_path / "memory.state")
     before = state(agent)
     (tmp_path / "memory.state").write_bytes((tmp_path / "memory.state").read_bytes()[:-100])
-    with pytest.raises(ArtifactError, match="no saved state, or is truncated or altered"):
+    with pytest.raises(ArtifactError, match="not a saved state, or is truncated or altered"):
         agent.load(tmp_path / "memory.state")
     assert_same(state(agent), before, [0, 1, 2])
 

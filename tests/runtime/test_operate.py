@@ -418,6 +418,6 @@ def test_an_object_that_lacks_what_every_robot_has_is_refused_before_anything_is
             return super().__getattribute__(name)
 
     robot = Undamped(FakeClock(10**9))
-    with pytest.raises(RobotError, match="the robot is no robot: it lacks damp; add a method `damp`"):
+    with pytest.raises(RobotError, match="the robot is not a robot: it lacks damp; add a method `damp`"):
         run(robot)
     assert robot.calls == []

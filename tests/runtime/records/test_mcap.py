@@ -175,7 +175,7 @@ def test_a_file_that_ends_anywhere_is_read_as_far_as_it_goes(policy, open_sessio
     size, places = whole.stat().st_size, random.Random(0)
     data, lengths = whole.read_bytes(), []
     begins = data.index(policy.contract.name.encode())
-    with pytest.raises(ArtifactError, match=r"holds no model\.json"):  # it ends before the contract does
+    with pytest.raises(ArtifactError, match=r"contains no model\.json"):  # it ends before the contract does
         McapFile.load(cut(whole, tmp_path / "cut.mcap", begins))
     begins = data.index(b"started_ns") + 1000  # and there after the metadata
     for length in sorted(places.randrange(begins, size) for _ in range(60)):
