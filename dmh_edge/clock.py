@@ -120,7 +120,7 @@ class Rate:
 
     Args:
         rate_hz: slots per second, above 0.
-        clock: where time comes from.
+        clock: clock that gives the time.
 
     Raises:
         ConfigError: the rate is not a positive finite number.

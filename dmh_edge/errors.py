@@ -3,13 +3,13 @@
     DmhEdgeError
     ├── ConfigError          a setting or argument that cannot be used
     ├── MissingExtraError    an optional package is not installed
-    ├── DataError            a data set that cannot be learned from
+    ├── DataError            a data set that cannot be used for training
     ├── ArtifactError        a file of dmh-edge is missing, truncated or altered, or cannot be written
     │   └── ContractError    model.json is malformed, of another version, or does not fit its counterpart
     ├── ExportError          a model cannot be exported, or an engine cannot be built
     │   └── ParityError      an exported graph does not compute what the model computes
     ├── BackendError         an engine cannot be loaded or run here
-    └── RobotError           a robot cannot be reached, or refuses
+    └── RobotError           a robot cannot be reached, fails, or refuses a call
 
 A message says what is wrong, what was found, what was expected and what to do. The command line prints the message and
 exits with 1. Anything that is not a ``DmhEdgeError`` is a defect and keeps its traceback.
@@ -44,7 +44,7 @@ class MissingExtraError(DmhEdgeError):
 
 
 class DataError(DmhEdgeError):
-    """A data set that cannot be learned from."""
+    """A data set that cannot be used for training."""
 
 
 class ArtifactError(DmhEdgeError):
@@ -68,7 +68,7 @@ class BackendError(DmhEdgeError):
 
 
 class RobotError(DmhEdgeError):
-    """A robot cannot be reached, or refuses."""
+    """A robot cannot be reached, fails, or refuses a call."""
 
 
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path, marker: str) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``, old content and all.
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path`` and all its content.
 
     Args:
         path: the folder to write.

@@ -102,7 +102,7 @@ def received() -> tuple[Any, ...]:
     """Return, in the new process, the arguments that it was given."""
     cores, *given = pickle.loads(_read(int.from_bytes(_read(_LENGTH), "little")))
     if cores is not None:
-        with contextlib.suppress(OSError):  # some of them were taken away since
+        with contextlib.suppress(OSError):  # some of these cores are no longer available
             os.sched_setaffinity(0, cores)
     return tuple(given)
 

@@ -40,7 +40,7 @@ _HEADROOM: Final = 8
 
 @final
 class SharedMemory:
-    """A piece of memory of some bytes, all zeros at first and resident from the start.
+    """A block of memory, all zeros at first and resident from the start.
 
     Args:
         size: size in bytes.
@@ -148,7 +148,7 @@ class Ring:
         return self._words[self._count]
 
     def publish(self, record: bytes | memoryview) -> None:
-        """Copy a record into the ring: no lock, no system call, nothing that grows.
+        """Copy a record into the ring, without a lock, without a system call, and without memory that grows.
 
         Args:
             record: `record_bytes` bytes.

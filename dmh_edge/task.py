@@ -148,7 +148,7 @@ class TaskSpec(Spec):
     horizon: int = Field(ge=1)
     """Longest episode in control steps."""
     target_return: float
-    """Return of an episode that the policy is asked for by default."""
+    """Return per episode that the policy is asked for by default."""
     action_delay: Literal[0, 1] = 0
     """Slots between computing an action and writing it: 0 writes it in the slot that computed it, 1 in the next."""
     max_hold_s: float = Field(default=0.1, ge=0)

@@ -1,4 +1,4 @@
-"""Trace: what went into a policy and what came out of it, tick by tick.
+"""Traces: the inputs and outputs of a policy, tick by tick.
 
 The reference writes a golden trace, and the loop writes a trace of each run. Both have the same ``.npz`` format, and
 both can be replayed through any backend, because a trace also holds the policy's state before its first tick and after

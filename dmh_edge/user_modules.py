@@ -14,7 +14,7 @@ from types import ModuleType
 
 
 class _LastFinder:
-    """Finds what no other finder has found; see `importlib.abc.MetaPathFinder`.
+    """Finds modules that no other finder has found; see `importlib.abc.MetaPathFinder`.
 
     Args:
         folder: absolute path of the folder.

@@ -133,7 +133,7 @@ class GymRobot:
 
 
 def _own_task(environment_id: str) -> TaskSpec | None:
-    """The spec of one of our own tasks; looking for it also registers them with gymnasium."""
+    """The spec of a task of this package, else None; the search also registers these tasks with gymnasium."""
     from dmh_edge import tasks  # where gymnasium is missing, this raises an error that names the extra
 
     try:

@@ -37,7 +37,7 @@ class Run:
 
     Attributes:
         limits: when the run ends by itself.
-        timing: when the loop takes its turns.
+        timing: timing of the loop: rate, pace and real time.
         learned: the file with what the policy learned in context.
         keeping: which records are kept of the run, and whether it is shown live.
         attendance: who attends the run.

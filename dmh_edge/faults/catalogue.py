@@ -39,7 +39,7 @@ ROBOT_FAULTS: Final[Mapping[str, Injectable]] = MappingProxyType(
         "stamp-back": Injectable("the clock of the stamps runs backwards", Fault.CLOCK_STEPPED_BACK),
         "frozen": Injectable("the values stay the same under fresh stamps", Fault.OBSERVATION_FROZEN),
         "stuck": Injectable(
-            "the robot stays where it is, whatever action it gets", Fault.TRACKING, shows_with="positions"
+            "the robot stays where it is and ignores its actions", Fault.TRACKING, shows_with="positions"
         ),
         "reward-nan": Injectable("the reward is not a number", Fault.REWARD_NOT_FINITE),
         "reward-missing": Injectable("there is no reward", Fault.REWARD_MISSING),

@@ -37,7 +37,7 @@ class LatenessDetector:
         self._index = (self._index + 1) % len(self._window)
 
     def late_too_often(self) -> str:
-        """Why too many of the last slots were late, in words; empty while they were not."""
+        """Why too many of the last slots were late, in words; empty if they were not."""
         if self._late < self._most:
             return ""
         return f"{self._late} of the last {len(self._window)} slots, skipped ones too"

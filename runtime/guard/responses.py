@@ -25,7 +25,7 @@ from dmh_edge.task import ContinuousAction, TaskSpec
 #: What the robot does with an action; ``delta`` is a position given as a change.
 ControlMode = Literal["position", "delta", "velocity", "effort", "discrete"]
 
-#: The rows of the table whose response depends on the control mode, by their field in `GuardSettings`.
+#: The rows of the table whose response depends on the control mode, named as their fields in `GuardSettings`.
 Row = Literal["late", "observation", "reward", "proposal", "limits"]
 
 

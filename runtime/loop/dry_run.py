@@ -82,7 +82,7 @@ class DryRun:
         self._robot.stop()
 
     def close(self) -> None:
-        """Let go of the robot."""
+        """Close the robot."""
         self._robot.close()
 
 

@@ -36,7 +36,7 @@ class Steps:
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
         self._reward_heard = 0.0  # not yet part of a proposal
-        self._reward_proposed = 0.0  # part of the proposal under way
+        self._reward_proposed = 0.0  # part of the pending proposal
         self._reward = np.zeros(1, np.float32)
         self._episode_start = np.ones(1, np.bool_)
         self._started_by_proposal = False  # whether the proposal is the first of an episode

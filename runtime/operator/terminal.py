@@ -95,7 +95,9 @@ class Terminal:
         """Handle every key at once from now on."""
         self._say(KEYS)
         self._handler_before = signal.signal(signal.SIGIO, self._hit)
-        fcntl.fcntl(self._file, fcntl.F_SETOWN, os.getpid())  # before O_ASYNC, which would choose the whole job
+        fcntl.fcntl(
+            self._file, fcntl.F_SETOWN, os.getpid()
+        )  # before O_ASYNC, which would otherwise choose the whole job
         fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_ASYNC)
         self._hit()  # keys that were hit before
 

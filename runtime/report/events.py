@@ -31,8 +31,8 @@ class Moment(str, Enum):
     STOPPED = "stop confirmed by the robot"
 
 
-#: Kinds of events: a fault, a turning point, slots that passed without a turn, an episode that came to its end, and why
-#: the run ended.
+#: Kinds of events: a fault, a turning point, slots that passed without a turn, a finished episode, and why the run
+#: ended.
 EventKind = Literal["fault", "moment", "overrun", "episode", "stop"]
 
 #: Function that gets each event: its kind, and what happened in words.
@@ -97,7 +97,7 @@ class EventLog:
         self._tell("overrun", f"{count} slot{'s' * (count > 1)} passed without a turn")
 
     def episode_ended(self, number: int, episode_return: float) -> None:
-        """Report that an episode came to its end; the first one has number 1."""
+        """Report that an episode is finished; the first one has number 1."""
         self._tell("episode", f"episode {number} ended, return {episode_return:.6g}")
 
     def run_ended(self, why: str) -> None:

@@ -109,9 +109,9 @@ class Summary(Spec):
     no_step: SlotTiming
     """Timing of turns without a step: held turns, and the last turn of each episode."""
     returns: tuple[float, ...]
-    """Sum of the rewards of each episode that came to its end."""
+    """Sum of the rewards of each finished episode."""
     unfinished_return: float
-    """Sum of the rewards of the episode that did not come to its end."""
+    """Sum of the rewards of the last, unfinished episode."""
     unrecorded_ticks: int
     """Number of ticks that the records lack: no room, a full disk, or a recorder that was slow or died. Also 0 if no
     records were requested."""

@@ -74,7 +74,7 @@ class Returns:
         self._count = 0
 
     def append(self, value: float) -> None:
-        """Add the return of an episode that came to its end."""
+        """Add the return of a finished episode."""
         if self._count < MOST_RETURNS:
             self._values[self._count] = value
         self._count += 1
@@ -102,7 +102,7 @@ class Tally:
         held_slots: number of turns without a step because of a fault; the guard chose the action.
         overruns: number of turns that ended so late that at least one slot was skipped.
         skipped_slots: number of slots that were skipped.
-        returns: sum of the rewards of each episode that came to its end.
+        returns: sum of the rewards of each finished episode.
         unfinished_return: sum of the rewards of the current episode.
         durations: durations of each kind of slot.
         stopped_by: why the run ended.

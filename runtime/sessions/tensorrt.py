@@ -190,7 +190,7 @@ class TensorRTSession(BufferedSession):
 
 
 def fitting_library(note: EngineNote) -> Any:
-    """The library that built the plans, in the same version, on a GPU that they were built for.
+    """Import the library that built the plans, and check its version and this machine's GPU.
 
     Raises:
         MissingExtraError: the library is not installed.
