@@ -33,7 +33,7 @@ def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
     rate_hz = known_rate_hz(environment) or environment.metadata.get("render_fps")
     if not rate_hz:
         raise RobotError(
-            f"{name}: got an environment that says neither `dt` nor `render_fps`, expected its control rate; "
+            f"{name}: got an environment with neither `dt` nor `render_fps`, expected its control rate; "
             "give the environment a `dt` in seconds"
         )
     limit = environment.spec.max_episode_steps if environment.spec else None

@@ -41,9 +41,9 @@ class Notifier:
         limit_s = int(environment.get("WATCHDOG_USEC", "0")) / 1e6
         if 0 < limit_s < longest_silence_s + _MARGIN_S:
             raise ConfigError(
-                f"WatchdogSec: got {limit_s:g} s, expected at least {longest_silence_s + _MARGIN_S:g} s: the loop says "
-                "once a second that it is alive, but nothing during a reset, which the guard's reset_timeout_s lets "
-                f"take {longest_silence_s:g} s"
+                f"WatchdogSec: got {limit_s:g} s, expected at least {longest_silence_s + _MARGIN_S:g} s: the loop "
+                "sends a sign of life once a second, but none during a reset, which can take "
+                f"{longest_silence_s:g} s (the guard's reset_timeout_s)"
             )
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._address = f"\0{address[1:]}" if address.startswith("@") else address

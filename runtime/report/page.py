@@ -213,7 +213,7 @@ def _returns(returns: Sequence[float], target: float) -> ET.Element:
     x = Axis(1, len(returns))
     chart = Chart(x, Axis(min(0.0, *returns, target), max(0.0, *returns, target)), "episode", "return", height=200)
     chart.points([(number + 1, value) for number, value in enumerate(returns)], "data")
-    chart.limit(target, "asked for")
+    chart.limit(target, "target")
     return chart.element
 
 
