@@ -154,7 +154,7 @@ class StopPathRaises(FakeRobot):
         (HasNoStopPath, "stop_path: it is missing"),
         (DoesNotSayWhetherItDamps, "damp: it is missing; add a method .* or `damp = None`"),
         (StopPathDoesNothing, "write after stop: it was carried out"),
-        (StopPathRaises, "stop_path: called in another process it said 'nothing'"),
+        (StopPathRaises, "stop_path: called in another process, it did not return there within 60 s: got 'nothing'"),
     ],
 )
 def test_a_broken_robot_is_caught(robot, rule):
