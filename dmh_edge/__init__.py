@@ -1,8 +1,8 @@
 """dmh-edge: Decision Mamba-Hybrid policies, from training to a robot.
 
-`load` opens an exported policy, `train_policy`, `export_policy` and `evaluate_policy` do what the commands of those
-names do; docs/python.md shows them. They are imported when they are first asked for: ``import dmh_edge`` alone imports
-neither numpy nor torch.
+`load` opens an exported policy. `train_policy`, `export_policy` and `evaluate_policy` do the same as the commands
+`dmh-edge train`, `export` and `eval`. docs/python.md shows how to use them. They are imported at first use, so that
+``import dmh_edge`` alone imports neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """What `api` calls by this name."""
+    """Return the object with this name from `api`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from dmh_edge import api
@@ -35,5 +35,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names, also those that were not asked for yet."""
+    """Return the names of the module, including public names that are not imported yet."""
     return sorted({*globals(), *__all__})

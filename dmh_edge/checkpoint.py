@@ -1,11 +1,11 @@
-"""A checkpoint: one safetensors file with all that a run needs to go on, and that a policy needs to be deployed.
+"""A checkpoint: one safetensors file with everything that is needed to continue a run, or to deploy its policy.
 
     model.<parameter>                 weights
     optimizer.<parameter>.<moment>    AdamW's moments and step count
     random.<generator>                states of random generators, uint8
     header                            in the file's metadata: version, step, configuration, task, digests
 
-A SHA-256 over header and tensors tells an altered file from a good one. Nothing is ever unpickled.
+A SHA-256 digest over header and tensors shows whether the file was altered. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _GROUPS = ("model", "optimizer", "random")
 
 
 class Header(Spec):
-    """What a checkpoint says of itself."""
+    """The description of a checkpoint, stored in the metadata of its file."""
 
     format_version: Literal[1] = 1
-    """Version of this format; raised with every change that an older reader would misunderstand."""
+    """Version of this format; it is raised with every change that an older reader would misunderstand."""
     step: int = Field(ge=0)
-    """Gradient steps so far."""
+    """Number of gradient steps so far."""
     config: RunConfig
-    """The run's settings."""
+    """Settings of the run."""
     task: TaskSpec
-    """The task as it was when the run started."""
+    """Specification of the task when the run started."""
     data_sha256: str
-    """Digest of the data set."""
+    """SHA-256 digest of the data set."""
 
     @field_validator("config", mode="before")
     @classmethod
@@ -59,12 +59,12 @@ class Header(Spec):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one step.
+    """The state of a run after some gradient steps.
 
     Attributes:
-        header: what, when and from which data.
+        header: settings, task, number of steps and digest of the data.
         model: weights and statistics by parameter name, on the CPU.
-        optimizer: optimiser state as ``<parameter>.<moment>``.
+        optimizer: optimiser state, named ``<parameter>.<moment>``.
         random: state of each random generator.
     """
 
@@ -75,9 +75,9 @@ class Checkpoint:
 
     @classmethod
     def untrained(cls, config: ModelConfig, spec: TaskSpec) -> Checkpoint:
-        """Weights that training would start from: what does not depend on them can be measured with these.
+        """Return a checkpoint with initial weights, for measurements that do not depend on the weights.
 
-        Torch's generator is seeded, so that they are the same every time.
+        Torch's random generator is seeded, so that the weights are the same every time.
         """
         torch.manual_seed(0)
         run = RunConfig(task=spec.name, model=config, data=DataConfig(), training=TrainingConfig())
@@ -86,14 +86,14 @@ class Checkpoint:
 
     @property
     def weights_sha256(self) -> str:
-        """Digest of the weights alone: two runs with equal weights are one policy."""
+        """SHA-256 digest of the weights alone: two runs with equal weights are the same policy."""
         return _digest("", self.model)
 
     def require_task(self, spec: TaskSpec) -> None:
-        """Refuse a task other than the one trained for.
+        """Refuse a task other than the one that the run was started on.
 
         Raises:
-            ContractError: it has another name, or has changed since.
+            ContractError: the task has another name, or has changed since then.
         """
         if spec.name != self.header.task.name:
             raise ContractError(
@@ -101,12 +101,12 @@ class Checkpoint:
             )
         if changed := ", ".join(differences(self.header.task, spec)):
             raise ContractError(
-                f"task {spec.name!r} is no longer what it was when the checkpoint was trained: {changed}; "
+                f"task {spec.name!r} has changed since the checkpoint was trained: {changed}; "
                 "train again, or go back to the data or the dmh-edge that it was trained with"
             )
 
     def build(self) -> PolicyModel:
-        """The policy with these weights, in evaluation mode, on the CPU.
+        """Return the policy with these weights, in evaluation mode, on the CPU.
 
         Raises:
             ContractError: the weights do not fit the configuration.
@@ -116,10 +116,10 @@ class Checkpoint:
         return model.eval()
 
     def load_into(self, model: PolicyModel) -> None:
-        """Give a model these weights.
+        """Load these weights into a model.
 
         Raises:
-            ContractError: they do not fit it.
+            ContractError: the weights do not fit the model.
         """
         try:
             model.load_state_dict(dict(self.model))
@@ -143,8 +143,9 @@ class Checkpoint:
         """Read a checkpoint, from its file or from the folder of its run.
 
         Raises:
-            ArtifactError: it is missing, truncated or altered.
-            ContractError: it is of another format version, or its header has a missing, odd or unknown field.
+            ArtifactError: the file is missing, truncated or altered.
+            ContractError: the file has another format version, or a field of its header is missing, malformed or
+                unknown.
         """
         file = path / CHECKPOINT_NAME if path.is_dir() else path
         if not file.exists():
@@ -155,15 +156,13 @@ class Checkpoint:
                 tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
         except (OSError, SafetensorError) as error:
             raise ArtifactError(
-                f"{file} is no checkpoint, or is truncated ({error}); take a copy of it, or train again"
+                f"{file} is not a checkpoint, or is truncated ({error}); restore it from a copy, or train again"
             ) from error
         if not {"header", "sha256"} <= metadata.keys():
-            raise ArtifactError(f"{file} is no checkpoint of dmh-edge: its metadata hold no header and digest")
+            raise ArtifactError(f"{file} is not a checkpoint of dmh-edge: its metadata have no header and digest")
         header = parse(Header, metadata["header"], f"{file}, header")
         if metadata["sha256"] != _digest(metadata["header"], tensors):
-            raise ArtifactError(
-                f"{file} is not what was written: its digest differs; take a copy of it, or train again"
-            )
+            raise ArtifactError(f"{file} was altered: its digest differs; restore it from a copy, or train again")
         groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
         for name, tensor in tensors.items():
             group, _, rest = name.partition(".")
@@ -179,7 +178,7 @@ class Checkpoint:
 
 
 def _digest(header: str, tensors: Tensors) -> str:
-    """SHA-256 over a header and every tensor's name, type, shape and bytes, in hexadecimal."""
+    """Return the SHA-256 over a header and every tensor's name, type, shape and bytes, in hexadecimal."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""What a training run is: its model, its data and how it is fitted, written beside the result as `CONFIG_NAME`."""
+"""Settings of a training run: model, data and training. They are written into the run's folder as `CONFIG_NAME`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import Field, model_validator
 from dmh_edge.models.build import ModelConfig
 from dmh_edge.schema import Spec
 
-#: Name of the settings' file in the folder of a run.
+#: Name of the file with the settings in the folder of a run.
 CONFIG_NAME = "config.json"
 
 
 def without_dead_settings(content: Any) -> Any:
-    """Settings as an earlier version wrote them, without those that have done nothing: ``reward_scale`` of ``bc``.
+    """Return an earlier version's settings without those that had no effect: ``reward_scale`` of ``bc``.
 
     Args:
-        content: a run's settings, parsed from JSON but not yet checked. Other content passes as it is.
+        content: settings of a run, parsed from JSON but not yet checked. Other content is returned unchanged.
     """
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or model.get("kind") != "bc":
@@ -31,42 +31,43 @@ class DataConfig(Spec):
     batch: int = Field(default=128, ge=1)
     """Contexts per update."""
     episodes_per_context: int = Field(default=4, ge=1)
-    """n: episodes of one hidden task in a context, ascending by return."""
+    """n: episodes of one hidden task in a context, sorted by return, lowest first."""
     label: Literal["expert", "behaviour"] = "expert"
-    """Whose actions are imitated: the expert's, recorded beside those taken, or those taken."""
+    """Which actions are imitated: the expert's, which the data hold beside the actions taken, or the actions taken."""
     target_return: Literal["episode", "context"] = "context"
-    """What return-to-go starts from: the episode's own return, or the best of its context."""
+    """Initial return-to-go of an episode: the episode's own return, or the best return of its context."""
     learn: Literal["all", "last"] = "all"
-    """Which episodes of a context are imitated; those before the last one are then only read."""
+    """Which episodes of a context are imitated. With ``last``, the episodes before the last one are only read."""
     balance_actions: bool = False
-    """Let each choice of action weigh as much in the loss as any other, however rare it is: where one step in a
-    thousand decides, the others would drown it."""
+    """Whether each choice of action has the same total weight in the loss, even a rare one. Use it if only one step in
+    a thousand matters: the other steps would otherwise dominate the loss."""
     top_fraction: float = Field(default=1.0, gt=0, le=1)
-    """Share of each hidden task's episodes that is learned from: those of the highest returns."""
+    """Share of each hidden task's episodes that is learned from: those with the highest returns."""
     hold_out: int = Field(default=0, ge=0)
-    """Hidden tasks of the data that are not learned from, to choose settings on: `dmh-edge eval --tasks validation`."""
+    """Number of the data's hidden tasks that are not learned from; `dmh-edge eval --tasks validation` evaluates on
+    them, to choose settings."""
     workers: int = Field(default=1, ge=0)
-    """Threads that make batches ahead; 0 makes each when it is needed."""
+    """Threads that make batches ahead of time; with 0 each batch is made when it is needed."""
 
 
 class TrainingConfig(Spec):
-    """How the model is fitted."""
+    """How the model is trained."""
 
     updates: int = Field(default=100_000, ge=1)
-    """Gradient steps."""
+    """Number of gradient steps."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """AdamW's learning rate at its highest."""
+    """AdamW's highest learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """After the warm-up: stay, or fall along half a cosine to a tenth."""
+    """Learning rate after the warm-up: constant, or falling along half a cosine to a tenth."""
     warm_up: int = Field(default=1_000, ge=0)
     """Updates over which the learning rate rises linearly."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """AdamW's weight decay."""
     beta2: float = Field(default=0.999, gt=0, lt=1)
-    """AdamW's memory of squared gradients. Where one step in a thousand matters, those of the first updates must be
-    forgotten soon."""
+    """AdamW's decay rate for squared gradients. If only one step in a thousand matters, use a lower value, so that the
+    squared gradients of the first updates are forgotten soon."""
     clip_norm: float = Field(default=0.25, gt=0)
-    """Largest norm of the gradient; a larger one is scaled down."""
+    """Largest norm of the gradient; a gradient with a larger norm is scaled down to it."""
     seed: int = Field(default=0, ge=0)
     """Seed of initial weights, batches, dropout and noise."""
     log_every: int = Field(default=10, ge=1)
@@ -74,16 +75,16 @@ class TrainingConfig(Spec):
     checkpoint_every: int = Field(default=100, ge=1)
     """Updates between checkpoints; a multiple of ``log_every``."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device to train on; ``auto`` takes a CUDA device where there is one."""
+    """Device to train on; ``auto`` takes a CUDA device if there is one."""
     autocast: Literal["auto", "off", "bfloat16"] = "auto"
-    """Matrix products in bfloat16, all that is delicate in float32; ``auto`` does so on CUDA."""
+    """``bfloat16``: matrix products in bfloat16, sensitive operations in float32; ``auto``: ``bfloat16`` on CUDA."""
 
     @model_validator(mode="after")
     def _rows_end_at_checkpoints(self) -> TrainingConfig:
         if self.checkpoint_every % self.log_every:
             raise ValueError(
-                f"checkpoint_every = {self.checkpoint_every} is no multiple of log_every = {self.log_every}; "
-                "a row of the log must not straddle a checkpoint, or a resumed run could not write it again"
+                f"checkpoint_every = {self.checkpoint_every} is not a multiple of log_every = {self.log_every}; "
+                "a checkpoint must not fall within a row of the log, or a resumed run could not write that row again"
             )
         return self
 
@@ -94,8 +95,8 @@ class RunConfig(Spec):
     task: str
     """Name of the task."""
     model: ModelConfig
-    """Sizes of the model."""
+    """Kind and sizes of the model."""
     data: DataConfig
-    """How contexts are drawn."""
+    """How contexts are drawn from the data."""
     training: TrainingConfig
-    """How the model is fitted."""
+    """How the model is trained."""

@@ -1,8 +1,8 @@
 """Evaluation: does a policy improve from episode to episode on tasks it has never seen?
 
-Many hidden tasks run in one batch, several episodes each without any update, beside a random policy and the expert on
-the same tasks, and beside the same policy made to forget everything whenever an episode ends: what it cannot do then,
-it had learned in context.
+Many hidden tasks run in one batch, several episodes each, without any update of the weights. A random policy and the
+expert run on the same tasks for comparison. So does the same policy with its memory emptied after each episode: what it
+cannot do then, it had learned in context.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from dmh_edge.schema import Spec
 from dmh_edge.tasks.family import Task, phase_of
 
 Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
-#: Chooses actions from observations [N, S]; told which rows start an episode [N], their last rewards [N], and their
-#: phases [N], which are not for a policy to know.
+#: Chooses actions [N, A] or [N] from observations [N, S], last rewards [N], which rows start an episode [N], and phases
+#: [N]; a policy must not use the phases.
 Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
 
-#: What the curve of the policy's forgetful twin is called.
+#: Name of the curve of the policy whose memory is emptied after each episode.
 FORGETFUL = "memory zeroed at each episode"
 
-_EDGE = 3  # episodes at either end that "first" and "last" mean, or fewer so that they never overlap
+_EDGE = 3  # most episodes in "first" and in "last"; fewer if they would overlap
 
 
 def edge_of(episodes: int) -> int:
-    """How many of so many episodes are the first ones, and as many the last ones."""
+    """Return how many of ``episodes`` episodes count as the first ones, and how many as the last ones."""
     return max(1, min(_EDGE, episodes // 2))
 
 
 class Curve(Spec):
-    """How one agent did."""
+    """The returns of one agent."""
 
     name: str
-    """Which one."""
+    """Name of the agent."""
     returns: list[list[list[float]]]
     """Return by seed, task and episode."""
     per_episode: list[Interval]
     """Mean return of each episode."""
     first: Interval
-    """Mean return of the first three episodes, or fewer: `edge_of`."""
+    """Mean return of the first three episodes, or of fewer; see `edge_of`."""
     last: Interval
-    """Mean return of as many at the end."""
+    """Mean return of the same number of episodes at the end."""
     improvement: Interval
-    """Last minus first."""
+    """``last`` minus ``first``."""
 
     @classmethod
     def of(cls, name: str, returns: Returns) -> Curve:
-        """Summarise ``[seeds, tasks, episodes]``."""
+        """Summarise returns ``[seeds, tasks, episodes]``."""
         edge = edge_of(returns.shape[-1])
         first, last = returns[..., :edge].mean(-1), returns[..., -edge:].mean(-1)
         columns = [*np.moveaxis(returns, -1, 0), first, last, last - first]
@@ -72,20 +72,20 @@ class Curve(Spec):
 
 
 class Evaluation(Spec):
-    """What `evaluate` found."""
+    """The result of `evaluate`."""
 
     task: str
     """Name of the task."""
     policy: str
     """Name of the policy."""
     backend: str
-    """What computed it."""
+    """Backend that computed the policy."""
     hidden: list[int]
     """Numbers of the hidden tasks."""
     seeds: list[int]
     """Seeds of noise and environments."""
     curves: list[Curve] = Field(min_length=1)
-    """The policy; unless it was alone, the same without memory across episodes, the expert, a random policy."""
+    """The policy and, unless it ran alone: the same without memory across episodes, the expert, a random policy."""
 
 
 def evaluate(
@@ -101,14 +101,14 @@ def evaluate(
     """Run a policy and its rivals on hidden tasks.
 
     Args:
-        open_session: opens the policy for a number of robots.
-        task: the family of tasks.
-        hidden: which of them.
-        episodes: how many of each task, in a row.
-        seeds: one pass over all tasks each.
-        deterministic: without noise.
-        progress: told after every episode.
-        alone: leave out its rivals.
+        open_session: opens the policy for a given number of robots.
+        task: the task, a family of hidden tasks.
+        hidden: numbers of the hidden tasks to run on.
+        episodes: number of episodes on each hidden task, one after the other.
+        seeds: seeds of noise and environments; there is one pass over all hidden tasks per seed.
+        deterministic: whether the policy acts without noise.
+        progress: called before each pass and after the last one, with the episodes done.
+        alone: whether to leave out the rivals.
     """
     session = open_session(len(hidden))
     environments = task.vector(hidden)
@@ -180,12 +180,15 @@ def evaluate(
 def roll_out(
     environments: gymnasium.vector.VectorEnv[Any, Any, Any], choose: Chooser, episodes: int, seed: int
 ) -> Returns:
-    """Return of each episode, ``[N, episodes]``. Episodes may end at different steps; who is done early goes on.
+    """Play episodes, and return the return of each, ``[N, episodes]``.
+
+    Episodes can end at different steps. An environment that has played all its episodes goes on until all have; what it
+    plays then does not count.
 
     Args:
-        environments: N of them, with autoreset disabled.
+        environments: N environments, with autoreset disabled.
         choose: the agent.
-        episodes: how many of each environment count.
+        episodes: number of episodes of each environment that count.
         seed: seed of the environments.
     """
     count = environments.num_envs

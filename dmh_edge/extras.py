@@ -1,4 +1,4 @@
-"""Optional packages: whether they are installed, and which command brings those that are not."""
+"""Optional packages: whether they are installed, and which command installs those that are missing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dmh_edge.errors import MissingExtraError
 
 
 def require(purpose: str, extra: str, *packages: str) -> None:
-    """Ask for an extra's packages before the work begins.
+    """Check before the work begins that the packages of an extra are installed.
 
     Raises:
-        MissingExtraError: a package is not installed; the message says which command brings it.
+        MissingExtraError: a package is not installed; the message contains the command that installs it.
     """
     for package in packages:
         if not is_installed(package):
@@ -19,8 +19,8 @@ def require(purpose: str, extra: str, *packages: str) -> None:
 
 
 def is_installed(*packages: str) -> bool:
-    """Whether all of the packages can be imported; this imports none of them."""
+    """Return whether all of the packages can be imported; this imports none of them."""
     try:
         return all(importlib.util.find_spec(package) is not None for package in packages)
-    except ModuleNotFoundError:  # of `google.protobuf`, where there is not even a `google`
+    except ModuleNotFoundError:  # e.g. for `google.protobuf` if there is no `google`
         return False

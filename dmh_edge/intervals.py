@@ -16,9 +16,9 @@ class Interval(Spec):
     mean: float
     """Mean of the values."""
     low: float
-    """2.5% of the resamples lie below."""
+    """Lower bound: 2.5% of the resampled means lie below it."""
     high: float
-    """2.5% of the resamples lie above."""
+    """Upper bound: 2.5% of the resampled means lie above it."""
 
     def __str__(self) -> str:
         mean, low, high = (round(value, 2) + 0.0 for value in (self.mean, self.low, self.high))  # 0.00, never -0.00
@@ -26,7 +26,7 @@ class Interval(Spec):
 
 
 def intervals(values: NDArray[np.float64], seed: int = 0) -> list[Interval]:
-    """Mean and 95% interval of each column of ``[seeds, tasks, K]``, resampling seeds and tasks alike.
+    """Return mean and 95% interval of each column of ``[seeds, tasks, K]``, resampling both seeds and tasks.
 
     The same values and the same seed always give the same intervals. Another seed moves their bounds a little.
     """
@@ -34,7 +34,7 @@ def intervals(values: NDArray[np.float64], seed: int = 0) -> list[Interval]:
     seeds, tasks, _ = values.shape
     by_seed = random.integers(seeds, size=(_RESAMPLES, seeds))
     by_task = random.integers(tasks, size=(_RESAMPLES, tasks))
-    # How often each seed and each task was drawn: the mean of a resample is a weighted mean, and needs no copy of it.
+    # Counts how often each seed and each task was drawn. So a resampled mean is a weighted mean, without any copy.
     seed_weight = _frequencies(by_seed, seeds)  # [R, seeds]
     task_weight = _frequencies(by_task, tasks)  # [R, tasks]
     means = np.einsum("rs,stk,rt->rk", seed_weight, values, task_weight, optimize=True)

@@ -1,4 +1,4 @@
-"""A model, its optimiser and the data it learns from: one gradient step after another, and what a checkpoint keeps."""
+"""A model, its optimiser and the data it learns from: gradient steps, and saving and restoring by checkpoints."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ from dmh_edge.task import DiscreteAction
 
 
 class Learner:
-    """Takes gradient steps on contexts of a data set, and comes out of a checkpoint as it went in.
+    """Takes gradient steps on contexts of a data set. A checkpoint restores its state exactly.
 
     Args:
-        config: the run's settings.
-        episodes: the data, and with them the task. The statistics of those that are learned from go into the model.
+        config: settings of the run.
+        episodes: the data, which also hold the specification of the task. Mean and standard deviation of the
+            observations that are learned from become part of the model.
         train_ids: hidden tasks of the data; ``data.hold_out`` of them are not learned from.
-        device: where to train.
+        device: device to train on.
 
     Attributes:
-        config: the run's settings.
-        spec: the task.
-        device: where the model is.
+        config: settings of the run.
+        spec: specification of the task.
+        device: device of the model.
         model: the policy in training.
         step: number of gradient steps so far.
         held_out: hidden tasks that are not learned from.
 
     Raises:
-        ConfigError, DataError: too few hidden tasks or episodes are left to learn from, or an episode is longer than
-            the task's horizon.
+        ConfigError, DataError: too few hidden tasks or episodes are left to learn from, an episode is longer than the
+            task's horizon, or ``data.balance_actions`` is set for a task with continuous actions.
     """
 
     def __init__(self, config: RunConfig, episodes: Episodes, train_ids: Sequence[int], device: torch.device) -> None:
         spec = episodes.spec
         if config.data.balance_actions and not isinstance(spec.action, DiscreteAction):
             raise ConfigError(
-                f"data.balance_actions is for choices among actions, but those of {spec.name!r} are continuous; "
+                f"data.balance_actions is for discrete actions, but the actions of {spec.name!r} are continuous; "
                 "leave it false"
             )
         self.config, self.spec, self.device = config, spec, device
@@ -59,7 +60,7 @@ class Learner:
         if (longest := int(episodes.length.max())) > spec.horizon:
             raise DataError(
                 f"an episode of the data has {longest:,} steps, but the horizon of {spec.name!r} is {spec.horizon:,}; "
-                "cut the episodes, or, where the task is your own, give its task_spec another horizon"
+                "cut the episodes, or, if the task is your own, give its task_spec another horizon"
             )
         torch.manual_seed(config.training.seed)
         self.model = build(config.model, spec)
@@ -83,17 +84,17 @@ class Learner:
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
 
     def draw(self, update: int) -> LabelledChunks[NDArray[Any]]:
-        """The contexts of an update: a pure function of its number."""
+        """Return the contexts of an update: a pure function of its number."""
         return self._sampler.draw(self.config.training.seed, update, self.config.data.batch)
 
     def update(self, arrays: LabelledChunks[NDArray[Any]]) -> dict[str, float]:
-        """One gradient step on a batch of contexts.
+        """Make one gradient step on a batch of contexts.
 
         Returns:
-            the numbers of a row of the log.
+            the numbers for the log.
 
         Raises:
-            ConfigError: the loss or its gradient is not finite. The weights are as they were.
+            ConfigError: the loss or its gradient is not finite. The weights are not changed then.
         """
         training = self.config.training
         noise = batches.draw_noise(arrays, self.model.chunk_noise, self.device)
@@ -108,7 +109,7 @@ class Learner:
             values = ", ".join(f"{name} {value}" for name, value in numbers.items())
             raise ConfigError(
                 f"training diverged at update {self.step + 1}: {values}; lower training.learning_rate, or raise "
-                "training.warm_up. The checkpoint of an earlier update is as it was"
+                "training.warm_up. The checkpoint of an earlier update is unchanged"
             )
         numbers["learning_rate"] = learning_rate(training, self.step)
         for group in self._optimizer.param_groups:
@@ -118,7 +119,7 @@ class Learner:
         return numbers
 
     def checkpoint(self) -> Checkpoint:
-        """All that is needed to go on from here."""
+        """Return a checkpoint with everything that is needed to go on from here."""
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -144,7 +145,10 @@ class Learner:
 
 
 def learning_rate(training: TrainingConfig, update: int) -> float:
-    """Rate of an update, counted from 0: a linear rise, then constant or half a cosine down to a tenth."""
+    """Return the learning rate of an update, counted from 0: a linear rise, then constant or a half cosine to a tenth.
+
+    The tenth is relative to ``training.learning_rate``.
+    """
     if update < training.warm_up:
         return training.learning_rate * (update + 1) / training.warm_up
     if training.schedule == "constant":
@@ -154,10 +158,10 @@ def learning_rate(training: TrainingConfig, update: int) -> float:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device to train on.
+    """Return the device to train on.
 
     Raises:
-        ConfigError: CUDA is asked for and there is none.
+        ConfigError: ``wanted`` is ``cuda``, but torch sees no CUDA device.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("training.device is 'cuda', but torch sees no CUDA device here; set it to 'auto' or 'cpu'")

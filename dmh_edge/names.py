@@ -1,6 +1,7 @@
-"""Names that the command line takes, apart from what they stand for: its help needs neither gymnasium nor torch.
+"""Names that the command line accepts. They are kept here so that its help needs neither gymnasium nor torch.
 
-`dmh_edge.tasks`, `dmh_edge.studies` and `dmh_edge.bench` hold what the names stand for; tests hold the lists equal.
+The things with these names are in `dmh_edge.tasks`, `dmh_edge.studies` and `dmh_edge.bench`; tests check that the lists
+agree.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TASKS = (
 MODELS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")
 #: Every study of `dmh-edge study`.
 STUDIES = ("gridworld", "tmaze", "ablation-subgoal", "ablation-c", "tuning", "cost", "latency")
-#: Every other Mamba that `dmh-edge bench train` compares with.
+#: Every other implementation of Mamba that `dmh-edge bench train` compares with.
 RIVAL_MAMBAS = ("mambapy", "transformers")
-#: Everything that runs an exported policy.
+#: Every backend that runs an exported policy.
 BACKENDS = ("ort-cpu", "ort-cuda", "tensorrt")

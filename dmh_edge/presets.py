@@ -1,7 +1,7 @@
-"""Settings that work, per task and model, and how a user changes them.
+"""Presets: settings that work, for each task and model, and how a user changes them.
 
-A run's settings come from its preset, then from a JSON file (``--config``), then from single settings (``--set
-model.width=64``).
+The settings of a run come from its preset, then from a JSON file (``--config``), then from single settings (``--set
+model.width=64``). Later ones replace earlier ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dmh_edge.settings import parse_setting, read_settings
 
 @dataclass(frozen=True)
 class _Task:
-    """What presets of one task share, whatever the model: sizes, data, training."""
+    """Settings that the presets of one task share for all models: sizes, data, training."""
 
     chunk: int
     data: DataConfig
@@ -41,8 +41,9 @@ class _Task:
 
 
 _SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
-#: In a room, numbers on a scale say more of a cell where no goal has been than one-hot vectors (docs/performance.md).
-#: The mean of a sub-goal comes to more there than a draw (docs/results/tuning.md, gridworld.md).
+#: In a room, scaled coordinates generalise better than one-hot vectors to a cell where no goal has been
+#: (docs/performance.md). The mean of a sub-goal gives a higher return there than a random sub-goal
+#: (docs/results/tuning.md, gridworld.md).
 _SMALL_ROOM = _Task(
     chunk=5,
     levels="scale",
@@ -58,9 +59,9 @@ _ARM = _Task(
     data=DataConfig(batch=8, episodes_per_context=20),
     training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
 )
-#: For a task that data bring along, whatever it is.
+#: For a task that is not built in, whose specification comes with its data.
 _OWN = _Task(chunk=5, data=DataConfig(batch=8, episodes_per_context=8), training=_SMALL)
-#: By family: `load` takes ``tmaze-1000`` for a ``tmaze``.
+#: Settings by task; a ``tmaze-<L>`` of any length uses those of ``tmaze``.
 _TASKS = {
     "darkroom": _SMALL_ROOM,
     "darkroom-hard": _SMALL_ROOM,
@@ -103,7 +104,7 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
         case "dm":
             model, data = DMConfig(**mamba, **rewarded), data.model_copy(update={"target_return": "episode"})
         case "dt":
-            window = 1_000_000 if task == "tmaze" else 20  # there the whole episode must be seen
+            window = 1_000_000 if task == "tmaze" else 20  # a T-maze needs the whole episode
             model, data = (
                 DTConfig(window=window, **attention, **rewarded),
                 data.model_copy(update={"target_return": "episode"}),
@@ -126,13 +127,13 @@ _OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in KINDS}
 def load(
     task: str, model: str | None = None, config_file: Path | None = None, settings: Iterable[str] = ()
 ) -> RunConfig:
-    """Settings of a run: the preset, changed by a file, changed by single settings.
+    """Return the settings of a run: the preset, changed by a file, then changed by single settings.
 
     Args:
-        task: name of the task; one that no preset is for gets what may do for any.
-        model: kind of model; None for that of the file or, where there is none, DM-H.
-        config_file: JSON with any of the fields of `RunConfig`.
-        settings: ``data.batch=64``; values are JSON, and what is no JSON is taken as text.
+        task: name of the task; a task without a preset gets general settings.
+        model: kind of model; None for the kind in the file or, if the file has none, DM-H.
+        config_file: JSON file with any of the fields of `RunConfig`.
+        settings: single settings such as ``data.batch=64``. Values are JSON; other values are taken as text.
 
     Raises:
         ConfigError: there is no such model, field or file, or a value cannot be used.
@@ -153,7 +154,7 @@ def load(
     for setting in settings:
         content = _merged(content, _nested(setting))
     if isinstance(part := content["model"], dict) and part.get("kind") != model:
-        raise ConfigError(f"setting model.kind: got {part.get('kind')!r} for a {model}; choose the model with --model")
+        raise ConfigError(f"setting model.kind: got {part.get('kind')!r} for {model}; choose the model with --model")
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
@@ -161,7 +162,7 @@ def load(
 
 
 def _nested(setting: str) -> dict[str, Any]:
-    """``a.b=1`` as ``{"a": {"b": 1}}``."""
+    """Parse a setting ``a.b=1`` to ``{"a": {"b": 1}}``."""
     path, value = parse_setting(setting, "setting", "data.batch=64")
     *parents, last = path.split(".")
     if "" in (*parents, last):
@@ -173,7 +174,7 @@ def _nested(setting: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with the leaves of ``change``."""
+    """Return ``base`` with the values of ``change`` in place of its own."""
     merged = dict(base)
     for key, value in change.items():
         old = base.get(key)

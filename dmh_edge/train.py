@@ -1,12 +1,12 @@
 """Training: from a data set to the folder of a run.
 
-    config.json               what was used; `dmh-edge train --config` accepts it
+    config.json               the settings that were used; `dmh-edge train --config` accepts the file
     checkpoint.safetensors    the newest checkpoint
     log.csv, tensorboard/     the loss curve
 
-A run that was killed at any moment goes on with ``resume``. Batches are a pure function of seed and update, and a
-checkpoint holds the state of all other randomness, so that on a CPU, with as many threads, the curve is the same, bit
-for bit, as without the kill.
+A run that was killed at any moment can go on with ``resume``. Batches are a pure function of seed and update, and a
+checkpoint holds the state of all other random generators. On a CPU with the same number of threads, the loss curve is
+therefore the same, bit for bit, as without the interruption.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from dmh_edge.training_log import Display, TrainingLog
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a training run was like.
+    """Result and speed of a training run.
 
     Attributes:
-        first: gradient steps before the run.
-        updates: gradient steps after it.
-        loss: mean over the last row of the log; NaN where there was nothing left to do.
+        first: number of gradient steps before this run.
+        updates: number of gradient steps after this run.
+        loss: mean loss in the last row of the log; NaN if there was nothing left to do.
         seconds: wall time of the updates, checkpoints and logs included.
-        data_share: part of ``seconds`` that was spent waiting for data.
+        data_share: share of ``seconds`` that was spent waiting for data, 0 to 1.
         held_out: hidden tasks that were not learned from.
     """
 
@@ -69,14 +69,14 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
 
     Args:
         config: the settings.
-        data: folder of a Minari data set of the task; None makes in memory what `dmh-edge data` would write. The
-            specification of a task that is not in `tasks.TASKS` comes from its data.
-        out: folder of the run; made if need be.
-        resume: go on from the checkpoint in ``out``, or start where there is none yet.
+        data: folder of a Minari data set of the task; None makes in memory what `dmh-edge data` would write. For a task
+            that is not built in, the specification is read from the data.
+        out: folder of the run; made if it does not exist.
+        resume: whether to go on from the checkpoint in ``out``; if there is none yet, the run starts at the beginning.
 
     Raises:
-        ConfigError: ``out`` holds a run already, or one with other settings; there is no such device; or the loss is no
-            longer a finite number.
+        ConfigError: ``out`` already holds a run, or, with ``resume``, one with other settings; the device does not
+            exist; or the loss is no longer a finite number.
         DataError: the data cannot be learned from, or are not those that the run was started with.
         ContractError: the checkpoint in ``out`` is of another task.
         ArtifactError: the checkpoint in ``out`` is truncated or altered, or ``out`` cannot be written.
@@ -89,8 +89,8 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
         if checkpoint.header.data_sha256 != episodes.sha256:
             raise DataError(
                 f"{data or 'what was made in memory'} holds other data than the run in {out} was started with "
-                f"(SHA-256 {episodes.sha256[:12]}, then {checkpoint.header.data_sha256[:12]}); resume with the same "
-                "data, or start a run in another --out"
+                f"(SHA-256 {episodes.sha256[:12]}, expected {checkpoint.header.data_sha256[:12]}); resume with the "
+                "same data, or start a run in another --out"
             )
     learner = Learner(config, episodes, train_ids, device)
     write_text(out / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
@@ -100,29 +100,29 @@ def train(config: RunConfig, data: Path | None, out: Path, resume: bool = False)
 
 
 def _data(name: str, data: Path | None) -> tuple[Episodes, Sequence[int]]:
-    """What is learned from, and which hidden tasks are there to learn."""
+    """Return the episodes to learn from, and the hidden tasks that they are of."""
     if data is not None and not tasks.is_known(name):
         return (episodes := Episodes.load(data, name)), np.unique(episodes.hidden).tolist()
     try:
         task = tasks.find(name)
     except ConfigError as error:
-        raise ConfigError(f"{error}; a task of your own is known by its data: name their folder with --data") from None
+        raise ConfigError(f"{error}; for a task of your own, name the folder of its data with --data") from None
     if data is None:
         return generated(task), task.train_ids
-    # What the data need not agree in, as the horizon, is the task's.
+    # Fields in which the data need not agree with the task, such as the horizon, are taken from the task.
     return replace(Episodes.load(data, task.spec), spec=task.spec), task.train_ids
 
 
 def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, if there is one; the folder is free, or holds a run with the same settings."""
+    """Return the checkpoint to go on from, if any; refuse a folder that holds a run which cannot be continued."""
     settings, newest = out / CONFIG_NAME, out / CHECKPOINT_NAME
     if not resume and (settings.exists() or newest.exists()):
-        raise ConfigError(f"{out} holds a run already; go on with it by --resume, or choose another --out")
+        raise ConfigError(f"{out} already holds a run; continue it with --resume, or choose another --out")
     checkpoint = Checkpoint.load(newest) if newest.exists() else None
     used = checkpoint.header.config if checkpoint is not None else None
     if used is None and settings.exists():
         used = load(config.task, config.model.kind, settings)
-    if used is not None:  # how many workers make batches changes nothing that is learned
+    if used is not None:  # the number of workers has no effect on the result
         used = used.model_copy(update={"data": used.data.model_copy(update={"workers": config.data.workers})})
     if used is not None and (changed := differences(used, config)):
         raise ConfigError(
@@ -133,7 +133,7 @@ def _earlier(config: RunConfig, out: Path, resume: bool) -> Checkpoint | None:
 
 
 def _run(learner: Learner, out: Path) -> TrainingSummary:
-    """Update until done, with logs, checkpoints and something to look at."""
+    """Make all updates, and write logs and checkpoints; show the progress."""
     training, first = learner.config.training, learner.step
     columns = ("learning_rate", "loss", *learner.model.loss_parts, "gradient_norm")
     log, display = TrainingLog(out, columns, first), Display(first, training.updates)
@@ -158,7 +158,7 @@ def _run(learner: Learner, out: Path) -> TrainingSummary:
                 log.sync()
                 learner.checkpoint().save(out / CHECKPOINT_NAME)
     except KeyboardInterrupt:
-        display.say(f"interrupted after update {learner.step:,}; go on from the newest checkpoint with --resume")
+        display.say(f"interrupted after update {learner.step:,}; continue from the newest checkpoint with --resume")
         raise
     finally:
         drawn.close()

@@ -1,11 +1,11 @@
-"""What a run tells as it goes: a CSV file that a resumed run continues exactly, TensorBoard events, a progress bar.
+"""Logs of a training run: a CSV file that a resumed run continues exactly, TensorBoard events, a progress bar.
 
     log.csv         one row per ``log_every`` updates: means over them; nothing that depends on the clock
-    tensorboard/    the same numbers, and how fast the run was
-    stderr          a bar with loss, speed and time left; where it is no terminal, a line now and then
+    tensorboard/    the same numbers, and the speed of the run
+    stderr          a bar with loss, speed and time left; if stderr is not a terminal, a line every 15 seconds
 
-A run that was killed has rows behind its last checkpoint. Going on, it drops them and writes them again: the file ends
-up byte for byte as if the run had not been killed.
+The log of a run that was killed can have rows after the last checkpoint. The resumed run drops these rows and writes
+them again, so that the file is, byte for byte, the same as without the interruption.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignor
 
 from dmh_edge.files import named_faults, write_text
 
-#: Name of the CSV file in the folder of a run, and of the folder of TensorBoard's events.
+#: Names in the folder of a run: the CSV file, and the folder of TensorBoard's events.
 LOG_NAME, EVENTS_NAME = "log.csv", "tensorboard"
 
-#: Seconds between two lines where there is no terminal to draw a bar on.
+#: Seconds between two lines if there is no terminal to draw a bar on.
 _LINE_EVERY_S = 15.0
 
 
@@ -37,10 +37,10 @@ class TrainingLog:
     Args:
         folder: folder of the run.
         columns: names of the numbers in a row, beside ``update``.
-        step: where the run goes on from; later rows are dropped.
+        step: number of updates made before; rows of later updates are dropped.
 
     Raises:
-        ArtifactError: from every method: a log cannot be written.
+        ArtifactError: a log cannot be written. Every method can raise it.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...], step: int) -> None:
@@ -48,7 +48,7 @@ class TrainingLog:
         write_text(self._path, ",".join(("update", *columns)) + "\n" + "".join(self._rows_until(step)))
         with named_faults(self._path):
             self._csv = self._path.open("a", encoding="utf-8", newline="")
-        # TensorBoard's own writer hands records to a thread, which a full disk kills; a row now and then needs none.
+        # TensorBoard's own writer uses a thread, which dies if the disk is full. So few rows need no thread.
         self._events_path = folder / EVENTS_NAME / f"events.out.tfevents.{time.time_ns():020d}.{os.getpid()}"
         with named_faults(self._events_path):
             self._events_path.parent.mkdir(exist_ok=True)
@@ -56,15 +56,15 @@ class TrainingLog:
         self._records = RecordWriter(self._events)
         self._record(event_pb2.Event(file_version="brain.Event:2"))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._record(event_pb2.Event(step=step + 1, session_log=start))  # later points are of a killed run: drop them
+        self._record(event_pb2.Event(step=step + 1, session_log=start))  # TensorBoard drops later points
 
     def write(self, update: int, numbers: Mapping[str, float], speed: Mapping[str, float]) -> None:
-        """One row.
+        """Write one row.
 
         Args:
-            update: the last of those that it is about.
-            numbers: one per column.
-            speed: what depends on the machine; for TensorBoard alone.
+            update: number of the last update that the row covers.
+            numbers: number of each column.
+            speed: numbers that depend on the machine; they are written only for TensorBoard.
         """
         with named_faults(self._path):
             csv.writer(self._csv, lineterminator="\n").writerow([update, *(numbers[name] for name in self._columns)])
@@ -73,7 +73,7 @@ class TrainingLog:
         self._record(event_pb2.Event(step=update, summary=summary_pb2.Summary(value=values)))
 
     def sync(self) -> None:
-        """Bring the rows to the disk; a checkpoint counts on those before it."""
+        """Write the rows through to the disk; a checkpoint needs all rows before it."""
         with named_faults(self._path):
             os.fsync(self._csv.fileno())
 
@@ -93,7 +93,7 @@ class TrainingLog:
             self._events.flush()
 
     def _rows_until(self, step: int) -> list[str]:
-        """The rows already there, without those behind ``step`` and one that was not written to its end."""
+        """Return the existing rows up to update ``step``, without a last row that was written only in part."""
         if not self._path.exists():
             return []
         with named_faults(self._path):
@@ -102,11 +102,11 @@ class TrainingLog:
 
 
 class Display:
-    """Progress of a run on stderr.
+    """Shows the progress of a run on stderr.
 
     Args:
-        done: updates made before.
-        total: updates in all.
+        done: number of updates made before.
+        total: number of updates in all.
     """
 
     def __init__(self, done: int, total: int) -> None:
@@ -120,11 +120,11 @@ class Display:
         self._bar.start()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Stop drawing; the bar stays on the screen."""
         self._bar.stop()
 
     def show(self, done: int, loss: float, updates_per_s: float) -> None:
-        """How far the run is."""
+        """Show how many updates are done, the loss and the speed."""
         told = f"loss {loss:.4f}, {updates_per_s:.2f} updates/s"
         self._bar.update(self._task, completed=done, description=told)
         if self._bar.disable and time.monotonic() >= self._line_due:
@@ -133,5 +133,5 @@ class Display:
             self.say(f"update {done:,} of {self._total:,}: {told}, {left:.0f} s left")
 
     def say(self, sentence: str) -> None:
-        """One line."""
+        """Print one line."""
         self._console.print(sentence, markup=False)

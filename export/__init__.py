@@ -1,1 +1,1 @@
-"""From a checkpoint to step graphs, ONNX and TensorRT, gated by parity. Needs torch, except the TensorRT builder."""
+"""Export a checkpoint to step graphs, ONNX and TensorRT, checked by parity. All but the plan builder needs torch."""

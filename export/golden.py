@@ -1,4 +1,4 @@
-"""The golden trace: what the reference computes on a random world, for every backend to replay."""
+"""The golden trace: the reference's outputs for random inputs, which every backend must reproduce."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _BATCH = 1
 
 
 def golden_trace(model: PolicyModel, contract: PolicyContract) -> Trace:
-    """Twice as many ticks as the self-test replays, computed by PyTorch in float32.
+    """Record twice as many ticks as the self-test replays, computed by PyTorch in float32.
 
     Args:
-        model: float32.
-        contract: its tensors.
+        model: the model in float32.
+        contract: contract with the model's tensors.
     """
     ticks = 2 * SELF_TEST_TICKS
     world = random_world(contract.task, contract.model, model.rollout.longest_episode, ticks, _BATCH)

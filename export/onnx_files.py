@@ -1,6 +1,6 @@
-"""PyTorch to ONNX: one file per graph, weights inside, checked.
+"""PyTorch to ONNX: one checked file per graph, with the weights inside.
 
-Opset 18 and the default domain alone, so that TensorRT 10.3 of JetPack 6 reads it too.
+Only operators of opset 18 in the default domain are used, so that TensorRT 10.3 of JetPack 6 can read the files too.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def write_onnx(model: PolicyModel, spec: ModelSpec, graph: GraphSpec, path: Path
     """Export one graph of a model.
 
     Args:
-        model: float32, on the CPU.
-        spec: the model's tensors.
-        graph: which graph.
+        model: the model in float32, on the CPU.
+        spec: spec of the model's tensors.
+        graph: the graph to export.
         path: the file to write.
-        metadata: kept in the file.
+        metadata: properties to store in the file.
 
     Raises:
-        ExportError: the exporter failed, or the file breaks a rule of the step form.
+        ExportError: the exporter failed, or the graph breaks a rule for step graphs.
     """
-    example_batch = 2  # the exporter takes an axis of size 1 for a constant
+    example_batch = 2  # the exporter treats an axis of size 1 as constant
     examples, shapes = [], []
     for name in graph.inputs:
         tensor = spec.tensor(name)
@@ -70,30 +70,30 @@ def write_onnx(model: PolicyModel, spec: ModelSpec, graph: GraphSpec, path: Path
 
 
 def _silu(x: Any) -> Any:
-    """x * sigmoid(x), as x / (1 + exp(-x)).
+    """Return x * sigmoid(x), computed as x / (1 + exp(-x)).
 
-    ONNX Runtime's Sigmoid is right to 1.5e-7 of one, not of its value: at -7 it has four digits left, at -10 two, and
-    what such a gate multiplies may be a thousand.
+    ONNX Runtime's Sigmoid has an absolute error of 1.5e-7, not a relative one: at x = -7 four digits are correct, at
+    x = -10 two, and such a gate can multiply a number of a thousand.
     """
     return op.Div(x, op.Add(op.Exp(op.Neg(x)), op.Constant(value_float=1.0)))
 
 
-#: What becomes other operators of ONNX than the exporter would choose.
+#: PyTorch operators whose translation to ONNX replaces the exporter's own.
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten.silu.default: _silu}
 
 
 def _check_rules(proto: onnx.ModelProto, graph: GraphSpec) -> None:
-    """No control flow, no foreign operators, no random ones, opset 18."""
+    """Refuse control flow, random operators, operators of other domains, and opsets other than `OPSET`."""
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
     if proto.functions or set(opsets) - {""} or opsets[""] != OPSET:
         raise ExportError(f"graph {graph.name!r}: expected opset {OPSET} of the default domain alone, got {opsets}")
     forbidden = {"If", "Loop", "Scan", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
     if found := forbidden & {node.op_type for node in proto.graph.node}:
-        raise ExportError(f"graph {graph.name!r} holds {', '.join(sorted(found))}, which no step graph may")
+        raise ExportError(f"graph {graph.name!r} contains {', '.join(sorted(found))}, which a step graph must not")
 
 
 def _forget_origin(proto: onnx.ModelProto) -> None:
-    """Drop what the exporter notes of its own run: stack traces with paths of the machine that exported."""
+    """Remove the exporter's notes on its own run: stack traces with paths of the machine that exported."""
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.initializer, *proto.graph.value_info):
         del part.metadata_props[:]
     for part in (*proto.graph.input, *proto.graph.output):
@@ -102,7 +102,7 @@ def _forget_origin(proto: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints its progress, and warns of its own innards."""
+    """Silence the exporter, which prints its progress and warnings about its own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,12 +1,13 @@
 """Parity of a trained model with its step form, and of its step form with every backend.
 
     float64            forward over whole sequences  =  step, tick by tick       two forms of one model
-    float64, float32   step by PyTorch               =  step by PyTorch          what rounding does to it
+    float64, float32   step by PyTorch               =  step by PyTorch          the effect of rounding
     float32            step by PyTorch               =  ONNX Runtime, TensorRT   one form on other backends
 
-All are free-running: each side lives on its own state over the whole rollout, for one robot and for three whose
-episodes are out of phase. The last two compare every state tensor and every output at every tick. Where the second
-finds that a tensor rounds more coarsely than the table of tolerances allows for, the third allows ten times that.
+All comparisons are free-running: each side carries its own state over the whole rollout, for one robot and for three
+robots whose episodes are out of phase. The last two compare every state tensor and every output at every tick. If the
+second finds a tensor whose rounding error is too large for the table of tolerances, the third allows ten times that
+error for the tensor.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ BATCHES = (1, 3)
 def check_step(
     model: PolicyModel, contract: PolicyContract, ticks: int, progress: Progress = silent
 ) -> tuple[list[ParityFigure], dict[str, float]]:
-    """forward = step in float64 = step in float32, over ``ticks`` ticks, for each of `BATCHES`.
+    """Check that forward = step in float64 = step in float32, over ``ticks`` ticks, for each of `BATCHES`.
 
     Returns:
-        the figures; and by tensor the worst that rounding to float32 does to it.
+        the figures, and the largest rounding error of each tensor in float32.
 
     Raises:
         ParityError: the forms differ by more than the tolerance, or float32 is too coarse for this policy.
@@ -70,17 +71,17 @@ def check_backend(
     ticks: int,
     progress: Progress = silent,
 ) -> list[ParityFigure]:
-    """step by PyTorch in float32 = a backend, over ``ticks`` ticks, for each of `BATCHES`.
+    """Check that step by PyTorch in float32 = a backend, over ``ticks`` ticks, for each of `BATCHES`.
 
     Args:
-        model: float32.
-        contract: the contract of the exported policy; its precision and rounding decide what is allowed.
-        open_session: opens the backend for a number of robots.
+        model: the model in float32.
+        contract: contract of the exported policy; its precision and rounding determine the tolerance.
+        open_session: opens the backend for a given number of robots.
         ticks: length of the rollout.
-        progress: told after every tick.
+        progress: called after every tick, with the ticks done.
 
     Raises:
-        ParityError: they differ by more than the tolerance.
+        ParityError: the two differ by more than the tolerance.
     """
     figures = []
     for batch in BATCHES:
@@ -102,14 +103,14 @@ def check_backend(
 
 
 def _turn(session: Session, inputs: Arrays) -> Arrays:
-    """One tick, adopted: every output and the state after it."""
+    """Compute and commit one tick, and return every output and the state after it."""
     outputs = dict(session.step(inputs))
     session.commit()
     return outputs | session.state()
 
 
 def _forward(model: PolicyModel, world: World) -> World:
-    """What `step` must repeat, ``[T, B, ...]``: logits or action, and the sub-goal where there is one."""
+    """Return what `step` must reproduce, ``[T, B, ...]``: logits or action, and the sub-goal if the model has one."""
     starts = world["episode_start"]
     laid_out = chunks_of_ticks(world, model.chunk_steps(longest_episode(starts)))
     count = model.chunk_noise

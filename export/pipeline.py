@@ -1,4 +1,4 @@
-"""Export: checkpoint -> step graphs -> ONNX -> golden trace -> parity -> TensorRT plans, as one folder or none."""
+"""Export: checkpoint -> step graphs -> ONNX -> golden trace -> TensorRT plans -> parity, as one folder or none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dmh_edge.runtime.sessions.replay import coarseness, replay
 from dmh_edge.runtime.sessions.tensorrt import TensorRTSession, fitting_library
 from dmh_edge.version import __version__
 
-#: Least length of the rollouts that an export must pass; a model may ask for more, to meet every corner of its state.
+#: Ticks of the shortest rollout that an export must pass; a model can need more, to reach every edge case of its state.
 GATE_TICKS = 200
 
 
@@ -35,21 +35,21 @@ def export_policy(
     say: Say = quiet,
     progress: Progress = silent,
 ) -> Policy:
-    """Export a checkpoint to a folder, which appears only when everything in it is proved.
+    """Export a checkpoint to a folder, which appears only when every check has passed.
 
     Args:
         run: folder of a run, or a checkpoint file.
-        out: the policy's folder; what was there before is replaced as a whole.
+        out: folder of the policy; an older policy there is replaced as a whole.
         precision: element type of the matrix products.
         trt: whether to build TensorRT plans too.
         targets: GPU architectures for the plans; see `build_plans`.
-        say: told what is being done.
-        progress: told how far each parity rollout is.
+        say: called with a sentence that says what is being done.
+        progress: called with the progress of each parity rollout.
 
     Raises:
         ArtifactError: the checkpoint is missing or altered, or the folder cannot be written.
         ExportError: a graph cannot be exported or built.
-        ParityError: what was exported does not compute what the model computes.
+        ParityError: an exported graph does not compute the same as the model.
     """
     checkpoint = Checkpoint.load(run)
     model = checkpoint.build()
@@ -62,12 +62,12 @@ def export_policy(
 
 
 def export_unproved(checkpoint: Checkpoint, folder: Path, name: str) -> Policy:
-    """The graphs alone, in a folder that is there: for studies and for the stop-watch, with simulated robots at most.
+    """Export only the graphs, without any check: for studies and speed measurements, never for a real robot.
 
     Args:
-        checkpoint: the policy.
-        folder: for the files; there is neither a contract, nor a golden trace, nor a hash among them.
-        name: what to call the policy.
+        checkpoint: checkpoint of the policy.
+        folder: existing folder for the ONNX files; no contract, golden trace or hash is written.
+        name: name of the policy.
     """
     contract = draft_contract(checkpoint, folder, name)
     _write_graphs(folder, checkpoint.build(), contract, quiet)
@@ -77,20 +77,20 @@ def export_unproved(checkpoint: Checkpoint, folder: Path, name: str) -> Policy:
 def prove(
     policy: Policy, model: PolicyModel, ticks: int, say: Say = quiet, progress: Progress = silent
 ) -> PolicyContract:
-    """Parity of every link that this machine can run: model, step form, ONNX Runtime, golden trace, TensorRT.
+    """Check parity of every link that this machine can run: model, step form, ONNX Runtime, golden trace, TensorRT.
 
     Args:
-        policy: the exported folder.
-        model: what it was exported from.
+        policy: the exported policy.
+        model: model that the policy was exported from.
         ticks: length of each rollout.
-        say: told what is compared, and what is skipped and why.
-        progress: told how far each rollout is.
+        say: called with a sentence that says what is compared, or what is skipped and why.
+        progress: called with the progress of each rollout.
 
     Returns:
-        the policy's contract, with the figures and the rounding that were found.
+        the policy's contract, with the measured parity figures and rounding errors.
 
     Raises:
-        ParityError: a link is above its tolerance; names the first tick and tensor.
+        ParityError: a link is above its tolerance; the message names the first tick and tensor.
     """
     say("parity: forward = step, step by PyTorch = ONNX Runtime")
     figures, rounding = check_step(model, policy.contract, ticks, progress=progress)
@@ -113,19 +113,19 @@ def prove(
 
 
 def reference_model(policy: Policy, run: Path | None) -> PolicyModel:
-    """The model that a policy was exported from.
+    """Return the model that a policy was exported from.
 
     Args:
-        policy: the exported folder.
-        run: where its checkpoint is; None for where it was when it was exported.
+        policy: the exported policy.
+        run: path of the run or its checkpoint; None for the path at the time of the export.
 
     Raises:
         ArtifactError: there is no checkpoint.
-        ContractError: it holds other weights than the policy.
+        ContractError: the checkpoint holds other weights than the policy.
     """
     path = run or Path(policy.contract.provenance.checkpoint)
     if not path.exists():
-        raise ArtifactError(f"{path} does not exist: say with --run where the run is that {policy.folder} came from")
+        raise ArtifactError(f"{path} does not exist: name with --run the run that {policy.folder} was exported from")
     checkpoint = Checkpoint.load(path)
     if checkpoint.weights_sha256 != policy.contract.provenance.weights_sha256:
         raise ContractError(
@@ -136,12 +136,12 @@ def reference_model(policy: Policy, run: Path | None) -> PolicyModel:
 
 
 def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Precision = "float32") -> PolicyContract:
-    """The contract of a checkpoint as it would be exported, before there are any files.
+    """Return the contract that a checkpoint would be exported with, before there are any files.
 
     Args:
-        checkpoint: the trained policy.
-        run: what to call the checkpoint.
-        name: what to call the policy.
+        checkpoint: checkpoint of the policy.
+        run: path of the run or checkpoint, stored in the contract.
+        name: name of the policy.
         precision: element type of the matrix products and of cached keys and values.
     """
     header = checkpoint.header
@@ -163,7 +163,7 @@ def draft_contract(checkpoint: Checkpoint, run: Path, name: str, precision: Prec
 
 
 def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> Policy:
-    """Everything but the proof and ``model.json``, which comes last: without it the folder is no policy."""
+    """Write all files but ``model.json``, which is written last, after the checks; without it a folder is no policy."""
     files = _write_graphs(folder, with_products_in(contract.precision, model), contract, say)
     say(f"recording {GOLDEN_TRACE_NAME}")
     golden_trace(model, contract).save(folder / GOLDEN_TRACE_NAME)
@@ -173,7 +173,7 @@ def _write(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say)
 
 
 def _write_graphs(folder: Path, model: PolicyModel, contract: PolicyContract, say: Say) -> list[str]:
-    """One ONNX file per graph of the policy; returns their names."""
+    """Write one ONNX file per graph of the policy, and return the file names."""
     metadata = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
     for graph in contract.model.graphs:
         say(f"exporting {graph.file}")

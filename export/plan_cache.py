@@ -1,7 +1,7 @@
-"""TensorRT plans that a robot builds for itself when it first starts a policy, and finds again at every later start.
+"""A cache of TensorRT plans: a robot builds them when it first starts a policy, and uses them at every later start.
 
 A plan belongs to one GPU, one version of TensorRT and one set of ONNX files, so a folder in the cache is named after
-all three; another policy, an upgrade or another machine gets a folder of its own. The policy's own folder is only read.
+all three; another policy, another version or another machine uses another folder. The policy's own folder is only read.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from dmh_edge.runtime.sessions.policy import NOTE_NAME, Policy
 
 
 def cached_plan(engine: Path, cache: Path, say: Say) -> Path:
-    """The plan to run in place of an engine.
+    """Return the plan to run in place of an engine; build it if the cache does not have it.
 
     Args:
-        engine: a policy's folder, or a file in it.
-        cache: folder of the plans; made if need be.
-        say: told what is being built, which takes minutes on a small machine.
+        engine: folder of a policy, or a file in it.
+        cache: folder of the plans; made if it does not exist.
+        say: called with a sentence that says what is being built. Building takes minutes on a small machine.
 
     Returns:
-        the plan of the graph that acts; what belongs to it lies beside it.
+        the plan of the graph that computes the action; the files that belong to it are in the same folder.
 
     Raises:
         MissingExtraError: no TensorRT is installed.
-        ArtifactError, ContractError, ConfigError: the policy is not whole, or ``cache`` cannot be written.
+        ArtifactError, ContractError, ConfigError: the policy is incomplete or altered, or ``cache`` cannot be written.
         ExportError: TensorRT cannot build a graph.
     """
     policy = Policy.load(locate(engine, None)[0])
@@ -48,7 +48,7 @@ def cached_plan(engine: Path, cache: Path, say: Say) -> Path:
 
 
 def _is_whole(folder: Path, policy: Policy, say: Say) -> bool:
-    """Whether the plans of a policy are there, each with its hash. What was spoilt is built again."""
+    """Return whether the plans of a policy exist and match their hashes. If a file was damaged, say so."""
     if not (folder / NOTE_NAME).exists():
         return False
     try:

@@ -1,7 +1,7 @@
-"""ONNX to TensorRT plans. Needs no torch; with ``tensorrt-rtx`` it needs no GPU either.
+"""ONNX to TensorRT plans. This module needs no torch; with ``tensorrt-rtx`` it needs no GPU either.
 
-The network is strongly typed: element types are those of the ONNX file, and nothing is lowered behind our back. TF32,
-which TensorRT allows by default, is off.
+The network is strongly typed: element types are those of the ONNX file, and TensorRT does not choose lower precisions.
+TF32, which TensorRT allows by default, is off.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from dmh_edge.progress import Say, quiet
 from dmh_edge.runtime.sessions import tensorrt_library
 from dmh_edge.runtime.sessions.policy import NOTE_NAME, EngineNote, Policy
 
-#: Robots in one session: smallest, the number that is tuned for, largest.
+#: Robots in one session: smallest number, the number that TensorRT optimises for, largest number.
 BATCH_PROFILE = (1, 1, 16)
-#: What an ahead-of-time build is for by default: desktop Ampere, Ada and Blackwell.
+#: Default GPU architectures of an ahead-of-time build: desktop Ampere, Ada and Blackwell.
 DEFAULT_TARGETS = ("sm86", "sm89", "sm120")
 
 
 def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet) -> EngineNote:
-    """Build an engine beside every ONNX file of a policy, and the note that goes with them.
+    """Build an engine beside every ONNX file of a policy, and the note that describes the engines.
 
-    The old note goes before the first new engine comes and the new note comes last, so that an interrupted build leaves
-    engines that no session accepts. A build that fails leaves the old engines as they were.
+    The old note is removed before the first new engine is written, and the new note is written last, so that no session
+    accepts the engines of an interrupted build. If a build fails, the old engines stay unchanged.
 
     Args:
-        policy: the checked folder.
+        policy: the checked policy.
         targets: GPU architectures, e.g. ``("sm89",)``; empty for `DEFAULT_TARGETS` with TensorRT-RTX, and for the GPU
             of this machine with TensorRT.
-        say: told what is being built.
+        say: called with a sentence that says what is being built.
 
     Raises:
         MissingExtraError: no TensorRT is installed.
-        ConfigError: a target is unknown, or TensorRT is asked for another GPU than this machine's.
+        ConfigError: a target is unknown, or a target for TensorRT is not the GPU of this machine.
         ExportError: TensorRT cannot parse or build a graph.
         ArtifactError: an engine cannot be written.
     """
@@ -67,14 +67,14 @@ def build_plans(policy: Policy, targets: tuple[str, ...] = (), say: Say = quiet)
 
 
 def targets_here(name: tensorrt_library.LibraryName, library: Any, targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The GPU architectures that a build on this machine is for; see `build_plans`."""
+    """Return the GPU architectures that a build on this machine is for; see `build_plans`."""
     if name == "tensorrt":
         from dmh_edge.runtime.sessions.cuda import compute_capability
 
         here = compute_capability()
         if targets and targets != (here,):
             raise ConfigError(
-                f"--trt-target {' '.join(targets)}: TensorRT builds for the GPU of this machine, {here}, alone; "
+                f"--trt-target {' '.join(targets)}: TensorRT builds only for the GPU of this machine, {here}; "
                 "build on the machine that will run the plan, or install the extra trt-rtx and remove tensorrt"
             )
         return (here,)
@@ -100,7 +100,7 @@ def _build(library: Any, name: str, onnx_file: Path, targets: tuple[str, ...]) -
         raise ExportError(f"TensorRT {library.__version__} cannot parse {onnx_file}: {faults}")
     config = builder.create_builder_config()
     config.clear_flag(library.BuilderFlag.TF32)
-    if hasattr(library.BuilderFlag, "STRICT_NANS"):  # a session tells by a NaN in the outputs that something is wrong
+    if hasattr(library.BuilderFlag, "STRICT_NANS"):  # a session detects faults by NaN in the outputs
         config.set_flag(library.BuilderFlag.STRICT_NANS)
     if name == "tensorrt_rtx":
         config.num_compute_capabilities = len(targets)

@@ -1,7 +1,7 @@
-"""Random worlds for parity: what a batch of robots might feed a policy, tick by tick.
+"""Random worlds for parity: possible inputs of a policy for a batch of robots, tick by tick.
 
-Inputs are random, since zeros hide defects; episodes are ragged and rows are out of phase, so that chunks wrap and
-memories restart at different ticks.
+Inputs are random, because zeros hide defects. Episodes have different lengths and the rows are out of phase, so that
+chunks and memories restart at different ticks.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ World = dict[str, NDArray[Any]]
 
 
 def random_world(task: TaskSpec, model: ModelSpec, longest_episode: int, ticks: int, batch: int) -> World:
-    """World tensors ``[T, B, ...]`` by name, the same ones for the same arguments.
+    """Return world tensors ``[T, B, ...]`` by name; the same arguments give the same tensors.
 
     The first tick of every row starts an episode with reward 0.
 
     Args:
-        task: bounds of observations, actions and rewards.
-        model: which world tensors there are.
-        longest_episode: episodes last 1 tick to so many.
-        ticks: T.
-        batch: B.
+        task: specification with the bounds of observations, actions and rewards.
+        model: specification with the names of the world tensors.
+        longest_episode: ticks of the longest episode; the shortest has 1 tick.
+        ticks: number of ticks, T.
+        batch: number of robots, B.
     """
     random = np.random.default_rng(0)
     types: dict[str, DType] = {spec.name: spec.dtype for spec in model.world}
@@ -38,7 +38,7 @@ def random_world(task: TaskSpec, model: ModelSpec, longest_episode: int, ticks: 
         "episode_start": _episode_starts(random, ticks, batch, longest_episode),
         "target_return": task.target_return * random.uniform(0.5, 1.5, (ticks, batch)),
     }
-    if "noise" in types:  # a policy need not read any
+    if "noise" in types:  # some policies read no noise
         world["noise"] = random.standard_normal((ticks, *model.tensor("noise").zeros(batch).shape))
     world["reward"][0] = 0
     world["previous_action"][0] = 0

@@ -1,4 +1,4 @@
-"""One graph of a model as a module of its own: named tensors become positional, in the order of its `GraphSpec`."""
+"""One graph of a model as a separate module: named tensors become positional, in the order of its `GraphSpec`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dmh_edge.models.policy_model import PolicyModel
 
 
 class StepGraph(nn.Module):
-    """A pure function of one tick.
+    """One graph as a pure function of one tick.
 
     Args:
-        model: computes it.
-        graph: which one.
+        model: model that computes the graph.
+        graph: spec of the graph.
     """
 
     def __init__(self, model: PolicyModel, graph: GraphSpec) -> None:
@@ -22,6 +22,6 @@ class StepGraph(nn.Module):
         self.graph = graph
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Tensors in the order of ``graph.inputs`` to tensors in the order of ``graph.outputs``."""
+        """Compute the tensors in the order of ``graph.outputs`` from those in the order of ``graph.inputs``."""
         results = self.model.step(self.graph.name, dict(zip(self.graph.inputs, tensors, strict=True)))
         return tuple(results[name] for name in self.graph.outputs)

@@ -1,4 +1,4 @@
-"""The reference among the sessions: the model itself, stepped by PyTorch."""
+"""The reference session: the model itself, stepped by PyTorch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class TorchSession(BufferedSession):
     """A policy stepped by PyTorch, on the model's device and in its element type.
 
     Args:
-        model: in evaluation mode from here on.
-        contract: what it was or would be exported with.
-        batch: number of robots B.
+        model: the model; it is set to evaluation mode.
+        contract: contract that the model was exported with, or would be.
+        batch: number of robots, B.
     """
 
     def __init__(self, model: PolicyModel, contract: PolicyContract, batch: int = 1) -> None:
@@ -37,7 +37,7 @@ class TorchSession(BufferedSession):
 
     @property
     def backend(self) -> str:
-        """``torch``."""
+        """The name of the backend, ``torch``."""
         return "torch"
 
     def _feed(self, world: Arrays) -> None:

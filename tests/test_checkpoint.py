@@ -150,7 +150,7 @@ def test_safetensors_of_someone_else_are_refused(path):
 
 def test_a_pickle_is_never_opened(path):
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ArtifactError, match="is no checkpoint"):
+    with pytest.raises(ArtifactError, match="is not a checkpoint"):
         Checkpoint.load(path)
 
 

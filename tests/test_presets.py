@@ -31,7 +31,7 @@ def test_what_was_used_can_be_given_back_as_a_file(tmp_path):
         ("training.learning_rate=NaN", "finite"),
         ("data.label=teacher", "'expert' or 'behaviour'"),
         ("task.name=darkroom", "task: got"),
-        ("training.log_every=7", "no multiple of log_every"),
+        ("training.log_every=7", "not a multiple of log_every"),
         ("model.heads=5", "heads = 5 do not divide"),
         ("model.width", "NAME=VALUE"),
         ("model..width=3", "PART.NAME=VALUE"),

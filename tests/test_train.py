@@ -183,7 +183,7 @@ def test_a_finished_run_has_nothing_to_resume(data, reference):
 
 def test_a_run_is_never_overwritten(data, reference):
     before = contents(reference)
-    with pytest.raises(ConfigError, match="holds a run already; go on with it by --resume"):
+    with pytest.raises(ConfigError, match="already holds a run; continue it with --resume"):
         train(tiny(), data, reference)
     assert contents(reference) == before
 
@@ -336,7 +336,7 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Learner, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), data, tmp_path)
-    assert "interrupted after update 9; go on from the newest checkpoint with --resume" in capsys.readouterr().err
+    assert "interrupted after update 9; continue from the newest checkpoint with --resume" in capsys.readouterr().err
     assert Checkpoint.load(tmp_path).header.step == 8
 
 

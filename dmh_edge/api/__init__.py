@@ -1,12 +1,12 @@
-"""What a Python program calls: `dmh_edge` hands these names on, and docs/python.md shows them at work.
+"""The functions for Python programs: `dmh_edge` exports these names, and docs/python.md shows how to use them.
 
-    load                  an exported policy, checked; `LoadedPolicy.agent` moves robots by it      needs no torch
-    train_policy          what `dmh-edge train` does
-    export_policy         what `dmh-edge export` does
-    evaluate_policy       what `dmh-edge eval` measures
+    load                  loads and checks an exported policy; its `LoadedPolicy.agent` moves robots; needs no torch
+    train_policy          does the same as `dmh-edge train`
+    export_policy         does the same as `dmh-edge export`
+    evaluate_policy       measures the same as `dmh-edge eval`
 
-The functions have names of their own because `dmh_edge.train`, `dmh_edge.evaluate` and `dmh_edge.export` are modules.
-Whatever is heavy is imported inside the function that needs it.
+Three names end in ``_policy`` because `dmh_edge.train`, `dmh_edge.evaluate` and `dmh_edge.export` are modules. Heavy
+packages are imported inside the functions that need them.
 """
 
 from __future__ import annotations

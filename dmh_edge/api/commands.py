@@ -1,4 +1,4 @@
-"""Training a policy, and measuring what it learns in context."""
+"""Train a policy, and measure what it learns in context."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dmh_edge.task import TaskSpec
     from dmh_edge.train import TrainingSummary
 
-#: Which hidden tasks of a task are meant: those that no data set holds, those that ``data.hold_out`` kept from
+#: Which hidden tasks of a task to use: those that no data set holds, those that ``data.hold_out`` excluded from
 #: training, or those that were learned from.
 HiddenTasks = Literal["held-out", "validation", "training"]
 
@@ -32,16 +32,16 @@ def train_policy(
     settings: Iterable[str] = (),
     resume: bool = False,
 ) -> TrainingSummary:
-    """Train a policy from data. Progress goes to standard error.
+    """Train a policy from data. Progress is shown on standard error.
 
     Args:
-        task: name of the task, e.g. ``darkroom``, or what a data set of your own calls its task.
-        out: folder of the training run; made if need be.
+        task: name of the task, e.g. ``darkroom``; for your own data set, the name in its ``task_spec``.
+        out: folder of the training run; made if it does not exist.
         data: folder of a Minari data set; None makes in memory what `dmh-edge data` would write.
-        model: kind of model, e.g. ``dm-h``; None for that of ``config`` or, where there is none, ``dm-h``.
+        model: kind of model, e.g. ``dm-h``; None for the kind in ``config`` or, if it has none, ``dm-h``.
         config: JSON file with settings that replace the preset's.
         settings: single settings that replace all others: ``["training.updates=100", "model.width=64"]``.
-        resume: go on from the checkpoint in ``out``, or start where there is none yet.
+        resume: whether to go on from the checkpoint in ``out``; if there is none yet, the run starts at the beginning.
 
     Returns:
         how many updates were made, how fast, and the last loss.
@@ -50,7 +50,8 @@ def train_policy(
         MissingExtraError: torch or another package of the extra ``train`` is not installed.
         ConfigError: a name or a setting is unknown, ``out`` holds another run, or the training diverged.
         DataError: the data cannot be learned from, or are not those that the run was started with.
-        ArtifactError: the checkpoint in ``out`` is altered or of another task, or ``out`` cannot be written.
+        ContractError: the checkpoint in ``out`` is of another task.
+        ArtifactError: the checkpoint in ``out`` is altered, or ``out`` cannot be written.
     """
     require("training", "train", "torch", "safetensors", "minari", "tensorboard")
     from dmh_edge import presets
@@ -69,23 +70,24 @@ def evaluate_policy(
     deterministic: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measure learning in context: return per episode on hidden tasks, without any update, beside its rivals'.
+    """Measure learning in context: the return of each episode on hidden tasks, without any update of the weights.
 
     Args:
-        policy: folder of a training run, folder of an exported policy, or an engine file in that one.
-        episodes: episodes in a row on each hidden task.
-        seeds: passes over all hidden tasks, with seeds 0, 1, ...
-        tasks: which hidden tasks; ``validation`` means those that ``data.hold_out`` kept from training.
-        backend: what runs an exported policy; None for the one that the suffix suggests.
-        deterministic: choose the likeliest action, without noise.
-        progress: told who plays, episodes done and episodes in all.
+        policy: folder of a training run, folder of an exported policy, or an engine file in such a folder.
+        episodes: number of episodes on each hidden task, one after the other.
+        seeds: number of passes over all hidden tasks, with seeds 0, 1, ...
+        tasks: which hidden tasks; ``validation`` means those that ``data.hold_out`` excluded from training.
+        backend: backend that runs an exported policy; None for the one that the file's suffix suggests.
+        deterministic: whether to choose the likeliest action, without noise.
+        progress: called with the name of the agent that plays, episodes done and episodes in all.
 
     Returns:
         the curves of the policy, of the same without memory across episodes, of the expert and of a random policy.
 
     Raises:
-        MissingExtraError: gymnasium is not installed, or, for a training run, torch.
-        ConfigError: there is no such policy or backend, its task has no simulator, or no task was kept for validation.
+        MissingExtraError: gymnasium is not installed or, for a training run, torch.
+        ConfigError: there is no such policy or backend, its task has no simulator or has changed, or no task was held
+            out for validation.
         ArtifactError: a file is missing, truncated or altered.
     """
     require("evaluating", "sim", "gymnasium")
@@ -100,11 +102,11 @@ def evaluate_policy(
     if not simulated.is_known(trained.task.name):
         raise ConfigError(
             f"{policy} was trained for {trained.task.name!r}, which has no simulator here; "
-            "`dmh-edge run --episodes 20` on its robot tells the return per episode"
+            "`dmh-edge run --episodes 20` on its robot shows the return per episode"
         )
     task = simulated.find(trained.task.name)
     if changed := ", ".join(differences(trained.task, task.spec)):
-        raise ConfigError(f"task {task.spec.name!r} is not what {policy} was trained for: {changed}; train it again")
+        raise ConfigError(f"task {task.spec.name!r} has changed since {policy} was trained: {changed}; train it again")
     validation = validation_ids(task.train_ids, trained.hold_out)
     learned = tuple(number for number in task.train_ids if number not in validation)
     hidden = {"held-out": task.test_ids, "validation": validation, "training": learned}[tasks]
@@ -114,7 +116,7 @@ def evaluate_policy(
 
 
 class _Trained(NamedTuple):
-    """What a training run or a policy was trained for, how many tasks it held out, and how to open it for N robots."""
+    """The task of a training run or policy, how many hidden tasks it held out, and how to open it for N robots."""
 
     task: TaskSpec
     hold_out: int
@@ -141,6 +143,6 @@ def _trained(policy: Path, backend: str | None) -> _Trained:
 
     folder, chosen = locate(policy, backend)
     checked = Policy.load(folder)
-    # Policies of older versions do not say.
+    # Policies of older versions do not contain this setting.
     held_out = int(checked.contract.provenance.config.get("data", {}).get("hold_out", 0))
     return _Trained(checked.contract.task, held_out, lambda robots: session_for(checked, chosen, robots))

@@ -1,6 +1,6 @@
-"""Robots that one policy moves, for a program of its own: everything that goes in is checked, what comes out is a copy.
+"""An agent for Python programs: one policy moves N robots. Every input is checked, and every output is a copy.
 
-A loop that has checked its readings before, as `runtime.loop` has, uses `runtime.sessions.agent` without this door.
+The control loop in `runtime.loop` checks its readings itself, and so uses `runtime.sessions.agent` directly.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.runtime.sessions.state_file import load_state, save_state
 from dmh_edge.task import DiscreteAction
 
-#: Kinds of numpy element types that are taken for each element type of the contract, and what to call them.
+#: For each element type of the contract: the kinds of numpy element types that are accepted, and a name for messages.
 _TAKEN = {"float32": ("fiu", "real numbers"), "int64": ("iu", "whole numbers"), "bool": ("b", "bool")}
 
 
 @final
 class PolicyAgent:
-    """N robots that one policy moves; each has a memory of its own, which learns in context.
+    """N robots that one policy moves; each has its own memory, with which it learns in context.
 
-    `LoadedPolicy.agent` makes one. Every array has one row per robot. The agent copies what it is given, and what it
-    returns belongs to the caller: no later call changes it. One thread at a time may use an agent.
+    `LoadedPolicy.agent` makes an agent. Every array has one row per robot. The agent copies its inputs, and its outputs
+    belong to the caller: no later call changes them. Only one thread at a time can use an agent.
 
     Args:
-        session: what computes the policy for N robots; the agent closes it.
-        policy_sha256: identity of the policy, to which saved memories belong.
-        seed: seed of the noise that explores; None for no noise, which gives the likeliest action.
+        session: session that computes the policy for N robots; the agent closes it.
+        policy_sha256: identity of the policy; saved memories belong to it.
+        seed: seed of the exploration noise; None for no noise, which gives the likeliest action.
     """
 
     def __init__(self, session: Session, policy_sha256: str, seed: int | None = None) -> None:
@@ -42,7 +42,7 @@ class PolicyAgent:
         self._policy_sha256 = policy_sha256
         self._blank = np.ones(session.batch, np.bool_)  # robots that have not acted since they forgot everything
         self._must_start = np.ones(session.batch, np.bool_)  # robots whose next step is the first of an episode
-        self._reward_due = 0.0  # what a loaded memory had not been told
+        self._reward_due = 0.0  # reward that a loaded memory has not received yet
         self._closed = False
 
     @property
@@ -57,19 +57,19 @@ class PolicyAgent:
         episode_start: ArrayLike,
         applied: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """Choose the next action of every robot, and remember what was shown. Call it once per control period.
+        """Choose the next action of every robot, and remember this step. Call it once per control period.
 
-        A new episode does not end what a robot remembers; `forget` does. What a robot is told of the time before its
-        memory was emptied, as reward and as applied action, is left out.
+        A robot keeps its memory when a new episode starts; only `forget` empties it. At a robot's first step after
+        that, its reward and its applied action are ignored, because they belong to the time before.
 
         Args:
             observation: ``[N, S]``, what each robot measures now, in the contract's order and units.
-            reward: ``[N]``, the reward of the action before, also where that action ended an episode.
+            reward: ``[N]``, the reward of the action before, even if that action ended an episode.
             episode_start: ``[N]`` bool, whether this is the first step of an episode.
-            applied: the actions before as the robots really applied them, shaped as the actions are. None: as chosen.
+            applied: the actions before, as the robots really applied them, shaped like the actions. None: as chosen.
 
         Returns:
-            the actions: ``[N, A]`` float32, or ``[N]`` int64 where the policy chooses among some.
+            the actions: ``[N, A]`` float32, or ``[N]`` int64 if the policy's actions are discrete.
 
         Raises:
             ValueError: an array has another shape or element type or holds numbers that are not finite, an applied
@@ -129,9 +129,9 @@ class PolicyAgent:
             self._reward_due = 0.0
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write what the robots have learned in context to a file, whole or not at all.
+        """Write the memories of the robots, what they have learned in context, to a file, whole or not at all.
 
-        The reward of the last action is not in it, because `act` was not told it yet.
+        The reward of the last action is not in the file, because `act` has not received it yet.
 
         Raises:
             ArtifactError: the file cannot be written.
@@ -141,13 +141,13 @@ class PolicyAgent:
         save_state(Path(path), self._agent.session, self._policy_sha256)
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Go on with the memory in a file, of `save` or of `dmh-edge run --state`. The next step starts an episode.
+        """Load memories from a file that `save` or `dmh-edge run --state` wrote. The next step must start an episode.
 
-        Nothing changes unless all of the file is good.
+        If there is any fault in the file, nothing changes.
 
         Raises:
             ArtifactError: the file is missing, truncated or altered.
-            ContractError: another policy learned it, or another number of robots.
+            ContractError: the memories are of another policy, or of another number of robots.
             ValueError: the agent is closed.
         """
         self._require_open()
@@ -157,7 +157,7 @@ class PolicyAgent:
         self._must_start[:] = True
 
     def close(self) -> None:
-        """Give back what the engine holds; a closed agent can be closed again, and nothing else."""
+        """Release what the engine holds. A closed agent can be closed again; its other methods raise ValueError."""
         if not self._closed:
             self._closed = True
             self._agent.session.close()
@@ -175,7 +175,7 @@ class PolicyAgent:
             raise ValueError("this agent is closed; open another one with policy.agent()")
 
     def _checked(self, name: str, given: ArrayLike, called: str = "") -> NDArray[Any]:
-        """A copy of an array, of the element type of the world tensor of that name."""
+        """Return a copy of an array, checked, with the element type of the world tensor of that name."""
         called, tensor, array = called or name, self._agent.world[name], np.asarray(given)
         kinds, words = _TAKEN[tensor.dtype.name]
         if array.shape != tensor.shape or array.dtype.kind not in kinds:
@@ -183,7 +183,7 @@ class PolicyAgent:
                 f"{called}: got {array.dtype} {list(array.shape)}, expected {words} {list(tensor.shape)}, "
                 f"one row for each of {self.robots} robots"
             )
-        with np.errstate(over="ignore"):  # what is too large for the element type becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # too large numbers become infinite, and are refused
             copied = array.astype(tensor.dtype)
         if tensor.dtype.kind == "f" and not (finite := np.isfinite(copied)).all():
             place = tuple(map(int, np.argwhere(~finite)[0]))
@@ -194,7 +194,7 @@ class PolicyAgent:
         return copied
 
     def _element(self, name: str, column: int) -> str:
-        """What the contract calls one number of an observation or action."""
+        """Return the contract's name of one number of an observation or action."""
         task = self._agent.session.contract.task
         if name == "observation":
             return task.observation[column].name

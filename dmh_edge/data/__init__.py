@@ -1,1 +1,1 @@
-"""Episodes, across-episodic contexts, sub-goals and file formats. numpy; torch in `batches` alone."""
+"""Episodes, across-episodic contexts, sub-goals and file formats. Needs numpy; only `batches` needs torch."""

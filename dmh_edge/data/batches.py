@@ -19,12 +19,12 @@ def tensors(
 @overload
 def tensors(arrays: Chunks[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> Chunks[Tensor]: ...
 def tensors(arrays: Chunks[NDArray[Any]], device: torch.device, dtype: torch.dtype) -> Chunks[Tensor]:
-    """The same chunks as tensors on a device.
+    """Return the same chunks as tensors on a device.
 
     Args:
         arrays: the contexts.
-        device: where the model is.
-        dtype: element type of the floating-point columns; the others keep theirs.
+        device: device of the model.
+        dtype: element type of the floating-point columns; other columns keep their type.
     """
 
     def moved(array: NDArray[Any]) -> Tensor:
@@ -36,5 +36,5 @@ def tensors(arrays: Chunks[NDArray[Any]], device: torch.device, dtype: torch.dty
 
 
 def draw_noise(arrays: Chunks[NDArray[Any]], size: int, device: torch.device) -> Tensor:
-    """One standard normal draw per chunk, ``[B, J, size]``, from torch's generator of the CPU."""
+    """Draw standard normal noise for each chunk, ``[B, J, size]``, from torch's random generator of the CPU."""
     return torch.randn(*arrays.valid.shape[:2], size).to(device, non_blocking=True)

@@ -1,7 +1,7 @@
 """Across-episodic contexts, laid out in chunks: B contexts of J chunks of c steps.
 
-A chunk covers c steps of one episode, or what is left of it; a context is several episodes of one hidden task, the
-chunks of one behind those of the other. Steps and chunks that only fill the rectangle are zero and not valid.
+A chunk covers c steps of one episode, or what is left of it. A context is several episodes of one hidden task, one
+after the other. Padding steps and padding chunks, which only fill the array, are zero and not valid.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from dmh_edge.models.chunks import LabelledChunks
 class ContextSampler:
     """Draws across-episodic contexts from a data set.
 
-    All chunks of the data are laid out once; a draw only gathers them. Where episodes differ much in length, the
-    contexts of one draw are about equally long, so that little of what is computed is padding: all are of tasks whose
-    longest episodes share a power of two.
+    All chunks of the data are laid out once; a draw only gathers them. If episodes differ much in length, the contexts
+    of one draw are about equally long, so that little of what is computed is padding: all contexts of a draw are of
+    tasks whose longest episodes lie between the same two powers of two.
 
     Args:
         episodes: the data.
         chunk: steps per chunk, c.
         episodes_per_context: episodes of one hidden task in a context, n, all different.
-        expert_labels: label with the expert's actions where the data have them; else with the actions taken.
-        target: ask each episode for its own return, or for the best return of its context.
-        balance: let each choice of action count as much as any other; else each step does.
-        last_only: let only the last episode of each context count.
+        expert_labels: whether to label with the expert's actions, if the data have them; else with the actions taken.
+        target: the target return of each episode: its own return, or the best return of its context.
+        balance: whether each choice of action has the same weight in total; else each step has the same weight.
+        last_only: whether only the last episode of each context has weight.
 
     Raises:
         DataError: a hidden task has fewer than n episodes.
@@ -67,12 +67,13 @@ class ContextSampler:
         self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels, balance)
 
     def draw(self, seed: int, update: int, batch: int) -> LabelledChunks[NDArray[Any]]:
-        """The contexts of one update: a pure function of its arguments.
+        """Draw the contexts of one update: a pure function of its arguments.
 
         Args:
             seed: seed of the whole training.
             update: number of the gradient update.
-            batch: number of contexts, B. Each draws a hidden task and n of its episodes, ascending by return.
+            batch: number of contexts, B. For each, a hidden task and n of its episodes are drawn; the episodes are
+                sorted by return, lowest first.
         """
         rng = np.random.default_rng((seed, update))
         alike = self._alike[rng.choice(len(self._alike), p=self._share)] if len(self._alike) > 1 else self._alike[0]
@@ -98,7 +99,7 @@ class ContextSampler:
         gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._table.items()}
         if self._last_only:
             gathered["weight"][np.arange(used.shape[1]) < (total - count[:, -1])[:, None]] = 0
-        steps = int(gathered["valid"].any(axis=(0, 1)).sum())  # those of the longest chunk
+        steps = int(gathered["valid"].any(axis=(0, 1)).sum())  # steps of the longest chunk
         for name in _PER_STEP:
             gathered[name] = np.ascontiguousarray(gathered[name][:, :, :steps])
         return LabelledChunks(target_return=targets, **gathered)
@@ -115,7 +116,7 @@ def _chunk_table(
     expert_labels: bool,
     balance: bool,
 ) -> dict[str, NDArray[Any]]:
-    """Every chunk of the data ``[K + 1, ...]``; the last row is the chunk of nothing."""
+    """Return every chunk of the data, ``[K + 1, ...]``; the last row is a padding chunk."""
     episode = np.repeat(np.arange(len(count)), count)  # [K]
     begin = (np.arange(len(episode)) - first[episode]) * chunk
     step = begin[:, None] + np.arange(chunk)  # [K, c], within the episode
@@ -143,7 +144,7 @@ def _chunk_table(
 
 
 def _weights(label: NDArray[Any], balance: bool) -> NDArray[np.float32]:
-    """How much each step counts ``[N]``, 1 on average: as any other, or so that all choices do alike."""
+    """Return the weight of each step ``[N]``, 1 on average: all equal, or equal in total for all choices."""
     if not balance:
         return np.ones(len(label), np.float32)
     _, choice, count = np.unique(label, return_inverse=True, return_counts=True)

@@ -1,7 +1,7 @@
 """Episodes: a whole data set in flat numpy arrays, checked once.
 
-Steps of all episodes lie one behind the other. Episode e has steps ``start[e] .. start[e] + length[e] - 1``; its
-observations, one more because of the final one, begin at ``start[e] + e``.
+The steps of all episodes are stored one after the other. Episode e has steps ``start[e] .. start[e] + length[e] - 1``.
+Its observations begin at ``start[e] + e``, because each episode has one observation more than steps: the final one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dmh_edge.data.minari_files import EXPERT
 from dmh_edge.errors import DataError
 from dmh_edge.task import DiscreteAction, Element, TaskSpec, bounds_of
 
-#: What must agree between the data's task and the one that is asked for.
+#: Fields in which the data's task must agree with the requested one.
 _IDENTITY = ("name", "observation", "action", "reward", "rate_hz")
 
 
@@ -32,14 +32,14 @@ class Episodes:
     Attributes:
         spec: the task that the data were recorded on.
         observation: ``[N + E, S]`` float32.
-        action: taken, ``[N]`` int64 or ``[N, A]`` float32.
-        expert_action: what the expert would have done, shaped like ``action``; None where the data do not tell.
-        reward: ``[N]`` float32; the one of step t follows the action of step t.
-        terminated: ``[E]`` bool: the episode ended for good, not for lack of time.
+        action: actions taken, ``[N]`` int64 or ``[N, A]`` float32.
+        expert_action: what the expert would have done, shaped like ``action``; None if the data do not contain it.
+        reward: ``[N]`` float32; the reward of step t follows the action of step t.
+        terminated: ``[E]`` bool: the episode reached a terminal state, and not only its time limit.
         hidden: ``[E]`` int64: number of the hidden task.
         history: ``[E]`` int64: number of the learning history among those of the same hidden task.
         number: ``[E]`` int64: number of the episode in its history.
-        length: ``[E]`` int64: steps.
+        length: ``[E]`` int64: number of steps.
     """
 
     spec: TaskSpec
@@ -65,7 +65,7 @@ class Episodes:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Digest of the content, whatever file it came from."""
+        """SHA-256 digest of the content; it does not depend on the file that the content came from."""
         digest = hashlib.sha256(self.spec.model_dump_json().encode())
         for field in fields(self):
             if isinstance(array := getattr(self, field.name), np.ndarray):
@@ -74,7 +74,7 @@ class Episodes:
         return digest.hexdigest()
 
     def select(self, keep: NDArray[np.bool_]) -> Episodes:
-        """The episodes for which ``keep`` ``[E]`` is true."""
+        """Return the episodes for which ``keep`` ``[E]`` is true."""
         step = np.repeat(keep, self.length)
         observed = np.repeat(keep, self.length + 1)
         per_step: dict[str, Any] = {
@@ -91,12 +91,12 @@ class Episodes:
         """Read a Minari data set.
 
         Args:
-            folder: as `minari_files` describes it.
-            task: what the data must be of, or its name; None takes what they say.
+            folder: folder of the data set, as `minari_files` describes it.
+            task: task that the data must be of, or its name; None accepts the task that the data name.
 
         Raises:
-            DataError: no such data set, a missing or odd field, numbers that are not finite or out of range, or data of
-                another task; the message names the field.
+            DataError: the data set does not exist, a field is missing or malformed, numbers are not finite or are out
+                of range, or the data are of another task; the message names the field.
         """
         spec, count = minari_files.read_metadata(folder)
         if isinstance(task, str) and task != spec.name:
@@ -120,7 +120,7 @@ class Episodes:
                         "for as many steps as there are rewards, at least one"
                     )
         labels = {field: _label(folder, field, columns[field]) for field in minari_files.LABELS}
-        if EXPERT in columns:  # the expert's advice at the final observation is not followed by a step
+        if EXPERT in columns:  # the expert's action at the final observation belongs to no step
             columns[EXPERT] = [array[:-1] for array in columns[EXPERT]]
         bounds = {"observations": spec.observation, "actions": _bounds(spec), EXPERT: _bounds(spec)}
         bounds["rewards"] = (Element(name="reward", low=spec.reward.low, high=spec.reward.high),)
@@ -145,13 +145,13 @@ def _check_same_task(folder: Path, got: TaskSpec, expected: TaskSpec) -> None:
         ours, theirs = getattr(expected, field), getattr(got, field)
         if ours != theirs:
             raise DataError(
-                f"{folder} holds data of another task than our {expected.name!r}: {field} is "
-                f"{_difference(theirs, ours)}; a task of your own needs a name of its own"
+                f"{folder} holds data of another task than the built-in {expected.name!r}: {field} is "
+                f"{_difference(theirs, ours)}; give your own task another name"
             )
 
 
 def _difference(got: Any, expected: Any) -> str:
-    """Where two values of a `TaskSpec` differ, element by element for tuples."""
+    """Say where two values of a `TaskSpec` differ: for tuples, at which element."""
     if isinstance(got, tuple) and isinstance(expected, tuple):
         if len(got) != len(expected):
             return f"{len(got)} elements, expected {len(expected)}"
@@ -161,10 +161,12 @@ def _difference(got: Any, expected: Any) -> str:
 
 
 def _label(folder: Path, field: str, column: list[NDArray[Any]]) -> NDArray[np.int64]:
-    """Whole numbers ``[E]``, one per episode."""
+    """Return a label as whole numbers ``[E]``, one per episode."""
     for episode, value in enumerate(column):
         if value.size != 1 or int(value.item()) < 0:
-            raise DataError(f"{folder}: field {field!r} of episode {episode} is {value}, expected one number from 0")
+            raise DataError(
+                f"{folder}: field {field!r} of episode {episode} is {value}, expected one number, 0 or more"
+            )
     return np.array([value.item() for value in column], np.int64)
 
 
@@ -175,10 +177,10 @@ def _bounds(spec: TaskSpec) -> tuple[Element, ...]:
 
 
 def _check_range(folder: Path, field: str, column: list[NDArray[Any]], elements: Sequence[Element]) -> None:
-    """Refuse what is not finite or lies outside the bounds of its element."""
+    """Refuse values that are not finite or lie outside the bounds of their element."""
     values = np.concatenate(column).reshape(-1, len(elements))
     low, high = bounds_of(elements)
-    slack = 1e-6 * np.maximum(1, np.maximum(abs(low), abs(high)))  # bounds that were rounded to float32
+    slack = 1e-6 * np.maximum(1, np.maximum(abs(low), abs(high)))  # since bounds can be rounded to float32
     wrong = np.argwhere(~((values >= low - slack) & (values <= high + slack)))  # NaN compares false
     if len(wrong):
         row, index = wrong[0]

@@ -1,16 +1,16 @@
-"""Learning histories without a learner: an expert whose doubts are annealed away over the episodes of a history.
+"""Learning histories without a learner: an expert whose wrong beliefs become rarer over the episodes of a history.
 
-The behaviour follows the expert towards what it believes to be hidden. Every so often it decides again what to
-believe: with probability ``noise`` some training task drawn at random, else the truth. ``noise`` falls from 1 in the
-first episode of a history to 0 in the last, so that an agent seems to learn. Beside each action taken stands the
-expert's.
+The behaviour acts as the expert would for the hidden task that it believes in. From time to time it chooses its belief
+again: with probability ``noise`` a random training task, else the true one. ``noise`` falls from 1 in the first episode
+of a history to 0 in the last, so that the behaviour looks like an agent that learns. The data hold each action taken,
+and beside it the true expert's action.
 
-Why not random actions: an agent that learns in context goes, like this one, straight to wrong places. Where histories
-stumble at random until they know, going straight betrays what is hidden, and who imitates them believes its own steps.
-Random torques, besides, spin an arm at 60 rad/s.
+Why the noise is not in the actions: an agent that learns in context goes straight to wrong places, as this behaviour
+does. In histories with random actions, only a behaviour that knows the hidden task goes straight. A policy that
+imitates them takes its own straight steps as a sign that it knows. Also, random torques spin an arm at 60 rad/s.
 
-What a wrong belief does is the task's: it goes to another cell, takes one action for another, turns into the wrong arm
-of a maze, or lets an arm sag. No belief is wrong about how many stages of an episode are done.
+The effect of a wrong belief depends on the task: the walker goes to another cell, mistakes one action for another or
+turns into the wrong arm of a maze, or a robot arm sags. No belief is wrong about the episode's stages that are done.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dmh_edge.tasks.family import Task, phase_of
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
 
-#: How many beliefs an episode sees on average: long enough held to get somewhere, short enough to meet most states.
+#: Beliefs per episode on average: each is held long enough to get somewhere, and short enough to visit most states.
 BELIEFS_PER_EPISODE = 4
 
 
@@ -49,15 +49,15 @@ def generate(
     """Write learning histories of all training tasks as a Minari data set, whole or not at all.
 
     Args:
-        task: what is learned.
+        task: the task.
         out: folder of the data set; an old one is replaced.
-        histories_per_task: independent histories per hidden task; None for as many as the task says are enough.
-        episodes_per_history: episodes from random to expert; None likewise.
-        seed: equal seeds make equal data.
-        progress: told how many episodes are written.
+        histories_per_task: independent histories per hidden task; None for the task's own number.
+        episodes_per_history: episodes from random to expert; None for the task's own number.
+        seed: seed of every random generator; equal seeds make equal data.
+        progress: called with the number of episodes written and the number in all.
 
     Raises:
-        ConfigError: a number that cannot be used.
+        ConfigError: a number is below 1.
         ArtifactError: the folder cannot be written.
         MissingExtraError: Minari, or what the task needs, is not installed.
     """
@@ -77,10 +77,10 @@ def generate(
 def generated(
     task: Task, histories_per_task: int | None = None, episodes_per_history: int | None = None, seed: int = 0
 ) -> Episodes:
-    """The episodes that `generate` writes, in memory: for arguments see there.
+    """Make in memory the episodes that `generate` writes; its arguments are described there.
 
     Raises:
-        ConfigError: a number that cannot be used.
+        ConfigError: a number is below 1.
         MissingExtraError: what the task needs is not installed.
     """
     plan = _Plan.of(task, histories_per_task, episodes_per_history, seed)
@@ -89,7 +89,7 @@ def generated(
     action_type = np.int64 if isinstance(task.spec.action, DiscreteAction) else np.float32
 
     def flat(name: str, dtype: type[Any], final: int = 0) -> NDArray[Any]:
-        """The steps of all episodes, and so many more of each."""
+        """Return the steps of all episodes, and ``final`` more rows of each episode."""
         parts = []
         for column in columns:
             values, length = column[name], column["length"]
@@ -100,7 +100,7 @@ def generated(
         spec=task.spec,
         observation=flat("observations", np.float32, final=1),
         action=flat("actions", action_type),
-        expert_action=flat("expert_action", action_type),  # not at the final observation, which no step follows
+        expert_action=flat("expert_action", action_type),  # without the final observation's, which belongs to no step
         reward=flat("rewards", np.float32),
         terminated=np.concatenate(
             [column["terminations"][np.arange(len(plan.hidden)), column["length"] - 1] for column in columns]
@@ -114,13 +114,13 @@ def generated(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which episodes to make: one row per history, all of them at once, episode after episode.
+    """Which episodes to make: one row per history; all rows play one episode at the same time, then the next one.
 
     Attributes:
         hidden: ``[N]``: the hidden task of each row.
         history: ``[N]``: number of the history among those of the same hidden task.
-        histories: per hidden task.
-        episodes: per history.
+        histories: histories per hidden task.
+        episodes: episodes per history.
         seed: seed of every random generator.
     """
 
@@ -132,7 +132,7 @@ class _Plan:
 
     @classmethod
     def of(cls, task: Task, histories: int | None, episodes: int | None, seed: int) -> _Plan:
-        """Fill in what the task says is enough, and refuse what is nothing."""
+        """Use the task's own numbers for those that are None, and refuse numbers below 1."""
         histories = task.histories_per_task if histories is None else histories
         episodes = task.episodes_per_history if episodes is None else episodes
         for name, value in (("histories_per_task", histories), ("episodes_per_history", episodes)):
@@ -143,7 +143,7 @@ class _Plan:
 
 
 def _histories(task: Task, environments: Any, plan: _Plan) -> Iterator[dict[str, NDArray[Any]]]:
-    """The first episode of every history, then the second, ..."""
+    """Yield the first episode of every history, then the second of every history, and so on."""
     rng = np.random.default_rng(plan.seed)
     for number, noise in enumerate(np.linspace(1, 0, plan.episodes)):
         yield _roll_out(task, environments, plan.hidden, noise, rng, plan.seed if number == 0 else None)
@@ -152,8 +152,11 @@ def _histories(task: Task, environments: Any, plan: _Plan) -> Iterator[dict[str,
 def _roll_out(
     task: Task, environments: Any, hidden: NDArray[np.int64], noise: float, rng: np.random.Generator, seed: int | None
 ) -> dict[str, NDArray[Any]]:
-    """One episode in every environment, as Minari's columns with rows first, ``[N, T or T+1, ...]``, of which each row
-    has as many steps as ``length`` ``[N]`` says.
+    """Play one episode in every environment.
+
+    Returns:
+        Minari's columns with one row per environment, ``[N, T or T+1, ...]``, and ``length`` ``[N]``: how many steps of
+        each row belong to the episode.
     """
     count, horizon = len(hidden), task.spec.horizon
     observation, info = environments.reset(seed=seed)
@@ -191,7 +194,7 @@ def _roll_out(
 def _believe(
     training: NDArray[np.int64], hidden: NDArray[np.int64], noise: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The truth or, with probability ``noise``, any training task: ``[N]``."""
+    """Return the believed hidden tasks ``[N]``: the true one or, with probability ``noise``, any training task."""
     wrong = rng.choice(training, len(hidden))
     return np.where(rng.random(len(hidden)) < noise, wrong, hidden)
 

@@ -1,14 +1,15 @@
-"""Minari data sets on local disk: how we write them, and how we read what we or others wrote.
+"""Minari data sets on local disk: write them, and read those that dmh-edge or other programs wrote.
 
-    <folder>/data/metadata.json     spaces and totals, as Minari has them; ours: ``task_spec`` and ``generation``
+    <folder>/data/metadata.json     Minari's spaces and totals; added by dmh-edge: ``task_spec`` and ``generation``
     <folder>/data/main_data.hdf5    one group per episode:
         observations [T+1, S]   actions [T] or [T, A]   rewards, terminations, truncations [T]
         infos/expert_action     [T+1] or [T+1, A]   what the expert would do at each observation; may be missing
         attributes              options/hidden, options/history, options/number   which episode of which history
 
-``minari.MinariDataset(folder / "data")`` opens one, and so does ``minari.load_dataset("darkroom-v0")`` when the folder
-is ``$MINARI_DATASETS_PATH/darkroom-v0``. Of Minari's formats this is HDF5: arrow would add 170 MB of pyarrow and two
-small files per episode. We read with h5py's low-level calls, in a third of the time that Minari's own reader takes.
+``minari.MinariDataset(folder / "data")`` opens a data set, and so does ``minari.load_dataset("darkroom-v0")`` if the
+folder is ``$MINARI_DATASETS_PATH/darkroom-v0``. The format is Minari's HDF5; its arrow format would need pyarrow
+(170 MB) and two small files per episode. Reading uses h5py's low-level calls, which take a third of the time that
+Minari's own reader takes.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def write(
     """Write a data set, whole or not at all; an old one in the same place is replaced.
 
     Args:
-        folder: where to; ``data`` is made inside.
-        spec: the task, kept in the metadata.
-        parts: the episodes, some at a time; written as they come.
-        algorithm: what acted, in words.
-        generation: settings to keep in the metadata.
+        folder: folder of the data set; the folder ``data`` is made in it.
+        spec: specification of the task, stored in the metadata.
+        parts: the episodes, in lists of some; each list is written when it comes.
+        algorithm: what chose the actions, in words.
+        generation: settings to store in the metadata.
 
     Raises:
         ArtifactError: the folder cannot be written.
@@ -82,7 +83,7 @@ def write(
 
 
 def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
-    """Spaces of one observation and one action, as gymnasium has them."""
+    """Return gymnasium's spaces of one observation and one action."""
     from gymnasium.spaces import Box, Discrete
 
     def box(elements: Sequence[Element]) -> Box:
@@ -93,14 +94,14 @@ def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
 
 
 def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
-    """The task of a data set, and how many episodes it has.
+    """Return the task of a data set and its number of episodes.
 
     Raises:
-        DataError: there is no such data set, or its metadata lack what we need.
+        DataError: there is no such data set, or a field that is needed is missing from its metadata.
     """
     path = folder / "data" / "metadata.json"
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; make a data set there with `dmh-edge data TASK --out {folder}`")
+        raise DataError(f"{folder} is not a folder; make a data set there with `dmh-edge data TASK --out {folder}`")
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         data_format, episodes = metadata["data_format"], int(metadata["total_episodes"])
@@ -111,7 +112,7 @@ def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
     if episodes < 1:
         raise DataError(f"{path}: total_episodes is {episodes}, expected at least 1; {_AGAIN}")
     if "task_spec" not in metadata:
-        raise DataError(f"{path}: the field task_spec is missing; it says what the data observe and do; {_AGAIN}")
+        raise DataError(f"{path}: the field task_spec is missing; it describes the observations and actions; {_AGAIN}")
     try:
         return parse(TaskSpec, json.dumps(metadata["task_spec"]), f"{path}, field task_spec"), episodes
     except ContractError as error:
@@ -119,16 +120,16 @@ def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
 
 
 def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[str, list[NDArray[Any]]]:
-    """Read fields of all episodes, one array per field and episode; labels come as scalars.
+    """Read fields of all episodes, one array per field and episode; labels are read as scalars.
 
     Args:
-        folder: the data set.
-        episodes: how many it has.
-        kinds: per field the kinds of element that are acceptable, as numpy abbreviates them, e.g. ``iu`` for whole
-            numbers. The field `EXPERT` is left out when the first episode has none.
+        folder: folder of the data set.
+        episodes: number of episodes.
+        kinds: accepted kinds of element of each field, as numpy abbreviates them, e.g. ``iu`` for whole numbers. The
+            field `EXPERT` is left out if the first episode does not have it.
 
     Raises:
-        DataError: the file is missing, truncated or altered, or a field is missing or of another kind.
+        DataError: the file is missing, truncated or altered, or a field is missing or has elements of another kind.
         MissingExtraError: h5py is not installed.
     """
     try:
@@ -142,7 +143,7 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
         with h5py.File(path, "r") as file:
             if EXPERT in kinds and f"episode_0/{EXPERT}" not in file:
                 del columns[EXPERT]
-            for episode in range(episodes):  # not field by field: what belongs to an episode lies together in the file
+            for episode in range(episodes):  # not field by field: the fields of an episode lie together in the file
                 place = f"episode {episode}"
                 group = h5py.h5g.open(file.id, b"episode_%d" % episode)
                 for field, column in columns.items():
@@ -162,7 +163,7 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
 
 
 def _read(h5py: Any, group: Any, field: str) -> NDArray[Any]:
-    """Read a dataset or, for a label, an attribute. Low-level calls: the convenient ones take three times as long."""
+    """Read a dataset or, for a label, an attribute, by low-level calls: the usual ones take three times as long."""
     if field in LABELS:
         attribute = h5py.h5a.open(group, f"options/{field}".encode())
         label: NDArray[Any] = np.empty(attribute.shape, attribute.dtype)

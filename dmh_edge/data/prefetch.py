@@ -1,4 +1,4 @@
-"""What is needed next, made ahead by worker threads: numpy gathers a batch while torch computes with the one before."""
+"""Worker threads that make batches ahead of time: numpy gathers the next batch while torch computes with this one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Results that lie ready per worker: one in hand hides the time of the next, a second one hides its jitter.
+#: Results kept ready per worker: the first hides the time that making the next one takes, the second hides its jitter.
 AHEAD_PER_WORKER = 2
 
 
 def prefetched(make: Callable[[int], T], numbers: Iterable[int], workers: int) -> Generator[T, None, None]:
-    """``make(number)`` for every number, in their order, whatever worker is done first.
+    """Yield ``make(number)`` for every number, in the order of the numbers.
 
     Args:
         make: a pure function.
-        numbers: its arguments.
-        workers: threads; 0 makes each result when it is asked for.
+        numbers: arguments of ``make``.
+        workers: number of threads; with 0 each result is made when it is asked for.
 
     Raises:
-        Exception: what ``make`` raised, where its result would have come.
+        Exception: what ``make`` raised, in place of its result.
     """
     if workers == 0:
         yield from map(make, numbers)

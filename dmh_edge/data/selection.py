@@ -1,4 +1,4 @@
-"""Which episodes of a data set are learned from: all, or the best of each hidden task, with some tasks held out."""
+"""Select the episodes to learn from: all, or the best of each hidden task, without the tasks that are held out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dmh_edge.errors import ConfigError, DataError
 
 
 def validation_ids(train_ids: Sequence[int], count: int) -> tuple[int, ...]:
-    """``count`` hidden tasks out of those that data are made of; always the same ones, ascending.
+    """Choose ``count`` hidden tasks from those of the data; always the same ones, in ascending order.
 
     Raises:
-        ConfigError: none would be left to learn from.
+        ConfigError: no hidden task would be left to learn from.
     """
     if count >= len(train_ids):
         raise ConfigError(f"data.hold_out: got {count}, expected fewer than the {len(train_ids)} tasks of the data")
@@ -24,20 +24,20 @@ def validation_ids(train_ids: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def learnable(episodes: Episodes, held_out: Sequence[int], top_fraction: float) -> Episodes:
-    """The episodes to learn from.
+    """Return the episodes to learn from.
 
     Args:
         episodes: the data.
         held_out: hidden tasks to leave out.
-        top_fraction: share of each hidden task's episodes, at least one: those of the highest returns, the later ones
-            on ties.
+        top_fraction: share of each hidden task's episodes to keep, at least one: those with the highest returns; if
+            returns are equal, the later ones.
 
     Raises:
-        DataError: the data lack a task that is to be held out, or hold no other.
+        DataError: the data do not have a task that is to be held out, or have no other task.
     """
     if absent := sorted(set(held_out) - set(episodes.hidden.tolist())):
         raise DataError(
-            f"data.hold_out: the data hold nothing of hidden task {absent[0]}, which was to be held out; they number "
+            f"data.hold_out: the data have no episode of hidden task {absent[0]}, which is to be held out; they number "
             "their tasks differently or lack some: set it to 0, or make the data with `dmh-edge data`"
         )
     keep = ~np.isin(episodes.hidden, held_out)

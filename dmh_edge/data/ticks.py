@@ -1,6 +1,6 @@
-"""Ticks laid out in chunks: what a robot met one tick at a time, as ``forward`` reads it.
+"""Ticks laid out in chunks: inputs that a robot got one tick at a time, in the layout that ``forward`` reads.
 
-With it a trace of the step form can be held against ``forward`` over the whole sequence.
+With this layout, a trace of the step form can be compared with ``forward`` over the whole sequence.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class TickChunks:
     Attributes:
         chunks: the sequences, ``[B, J, ...]``.
         noise: ``[B, J, K]`` float32: the noise of each chunk's first tick; K = 0 for a policy that reads none.
-        chunk: ``[T, B]`` int64: the chunk in which each tick lies.
-        slot: ``[T, B]`` int64: the step of its chunk that each tick is.
+        chunk: ``[T, B]`` int64: number of the chunk in which each tick lies.
+        slot: ``[T, B]`` int64: number of the step within its chunk, for each tick.
     """
 
     chunks: Chunks[NDArray[Any]]
@@ -33,11 +33,11 @@ class TickChunks:
 
 
 def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks:
-    """Lay out the world tensors of a trace that begins with a policy that has forgotten everything.
+    """Lay out the world tensors of a trace that begins with an empty memory.
 
-    A chunk begins with an episode, and c ticks after the one before. On the way in, reward and action are those before
-    the tick; in a chunk they follow it. What followed the very last tick of a row is not known: zeros, which nothing
-    that is computed up to that tick reads.
+    A new chunk begins with each episode, and c ticks after the beginning of the chunk before. In the trace, reward and
+    action are those before the tick; in a chunk they follow it. What followed the last tick of a row is not known. It
+    is set to zeros, which nothing computed up to that tick reads.
 
     Args:
         world: ``observation [T, B, S]``, ``reward [T, B]``, ``previous_action [T, B, A]`` or ``[T, B]``,
@@ -83,7 +83,7 @@ def chunks_of_ticks(world: Mapping[str, NDArray[Any]], chunk: int) -> TickChunks
 
 
 def longest_episode(starts: NDArray[np.bool_]) -> int:
-    """Ticks of the longest episode among those that begin where ``starts`` ``[T, B]`` is true."""
+    """Return the ticks of the longest episode; episodes begin where ``starts`` ``[T, B]`` is true."""
     ends = np.concatenate([starts[1:], np.ones_like(starts[:1])])
     now = np.arange(len(starts))[:, None]
     began = np.maximum.accumulate(np.where(starts, now, 0), axis=0)

@@ -1,4 +1,4 @@
-"""What carries a sequence model from step to step: attention over a window, a Mamba state, or nothing.
+"""Backbones, the memory of a sequence model from step to step: attention over a window, a Mamba state, or none.
 
     symbol  name
     R       sequences in training
@@ -7,8 +7,8 @@
     G       tokens of a step; the answer is read at the last of them
     d       width
 
-Each has ``forward`` over whole sequences and ``step`` over one tick with its state as named tensors. The state is all
-zeros when everything is forgotten.
+Each backbone has ``forward`` for whole sequences, and ``step`` for one tick with its state as named tensors. An empty
+memory is a state of all zeros.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from dmh_edge.models.transformer import Rotation, Transformer, penalty
 
 
 class Backbone(nn.Module, ABC):
-    """Base of the backbones."""
+    """Base class of the backbones."""
 
     @abstractmethod
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:
-        """The answers of whole sequences: ``[R, T, G, d] -> [R, T, d]``; ``start`` ``[R, T]`` begins an episode."""
+        """Read whole sequences: ``[R, T, G, d] -> [R, T, d]``; ``start`` ``[R, T]`` is true where an episode begins."""
 
     @abstractmethod
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
-        """One tick: ``[B, G, d]`` and the tensors of world and state to the answer ``[B, d]`` and the next state."""
+        """Compute one tick: from ``[B, G, d]``, world and state to the answer ``[B, d]`` and the next state."""
 
     @abstractmethod
     def state(self, precision: Precision) -> tuple[TensorSpec, ...]:
-        """The tensors of the state."""
+        """Return the specs of the state tensors."""
 
 
 class Recurrent(Backbone):
-    """Mamba: a state of one size, whatever has gone before.
+    """Mamba: the state has one size, no matter how many steps came before.
 
     Args:
         mamba: the layers.
-        across_episodes: whether the state outlives an episode. Where it does not, a sequence of `forward` is one
+        across_episodes: whether the state is kept when an episode ends. If not, each sequence of `forward` is one
             episode.
     """
 
@@ -57,37 +57,38 @@ class Recurrent(Backbone):
         self.across_episodes = across_episodes
 
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:  # noqa: ARG002 (attention needs it)
-        """``[R, T, G, d] -> [R, T, d]``."""
+        """``[R, T, G, d] -> [R, T, d]``; ``start`` is not used."""
         read: Tensor = self.mamba(tokens.flatten(1, 2))
         return read.view(tokens.shape)[:, :, -1]
 
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
         """``[B, G, d] -> [B, d]``."""
         conv, ssm = tensors["mamba_conv"], tensors["mamba_ssm"]
-        if not self.across_episodes:  # the committed state is finite, so 0 zeroes it
+        if not self.across_episodes:  # the committed state is finite, so a factor of 0 clears it
             kept = (~tensors["episode_start"]).to(ssm.dtype)[:, None, None]  # against [layers, B, ., .]
             conv, ssm = conv * kept, ssm * kept
         read, conv, ssm = self.mamba.step(tokens, conv, ssm)
         return read[:, -1], {"mamba_conv": conv, "mamba_ssm": ssm}
 
     def state(self, precision: Precision) -> tuple[TensorSpec, ...]:  # noqa: ARG002 (it caches nothing)
-        """Inputs of the convolutions, and states of the scans."""
+        """Return the specs of the convolutions' last inputs and of the scans' states."""
         return self.mamba.state("mamba")
 
 
 class Attentive(Backbone):
-    """A transformer that sees a window: the last ``steps`` steps, as far as they lie in the last ``episodes`` episodes.
+    """A transformer that sees a window: of the last ``steps`` steps, those in the last ``episodes`` episodes.
 
-    Training masks exactly what deployment has dropped. Keys and values of the window lie in a ring of ``steps`` slots
-    for G tokens each. A slot also keeps how many more episodes it will be seen in: 0 for one that is empty or too old.
+    Training masks exactly what deployment has dropped. The keys and values of the window are kept in a ring buffer of
+    ``steps`` slots with G tokens each. Each slot also counts in how many more episodes it will be seen; the count is 0
+    for a slot that is empty or too old.
 
-    Positions are angles on a circle of twice as many steps as the window: nothing that is counted grows, and no two
-    steps that see each other are half a turn apart or more.
+    Positions are angles on a circle of twice as many steps as the window. So no counter grows without limit, and two
+    steps that see each other are always less than half a turn apart.
 
     Args:
         transformer: the layers.
-        steps, episodes: the window.
-        tokens: G.
+        steps, episodes: size of the window.
+        tokens: tokens per step, G.
     """
 
     def __init__(self, transformer: Transformer, steps: int, episodes: int, tokens: int) -> None:
@@ -97,7 +98,7 @@ class Attentive(Backbone):
         self.episodes = episodes
         self.tokens = tokens
         pairs = transformer.head_width // 2
-        # Whole turns of the circle, from once to once every four steps, so that the table closes.
+        # Frequencies are whole turns per circle, so that the table is periodic: from one turn to one per four steps.
         turns = torch.logspace(0, math.log10(max(1.0, steps / 2)), pairs, dtype=torch.float64).round()
         angle = torch.arange(2 * steps, dtype=torch.float64)[:, None] * turns * (math.pi / steps)  # [2 steps, pairs]
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
@@ -109,14 +110,14 @@ class Attentive(Backbone):
     def forward(self, tokens: Tensor, start: Tensor) -> Tensor:
         """``[R, T, G, d] -> [R, T, d]``."""
         step = torch.arange(tokens.shape[1], device=tokens.device)[None]  # [1, T]
-        if self.episodes == 1:  # counted as `step` does: from 0 in each episode
+        if self.episodes == 1:  # counted from 0 in each episode, as in `step`
             step = step - torch.where(start, step, 0).cummax(1).values
         rotation = self._rotation(torch.remainder(step, 2 * self.steps))
         answers = slice(self.tokens - 1, None, self.tokens)
         return self.transformer(tokens.flatten(1, 2), answers, self._visible(start), rotation)  # type: ignore[no-any-return]
 
     def _visible(self, start: Tensor) -> Tensor | None:
-        """Which tokens each token sees, ``[R, 1, TG, TG]``; None where that is itself and all before it."""
+        """Return which tokens each token sees, ``[R, 1, TG, TG]``; None if each sees itself and all before it."""
         episode = start.long().cumsum(1)  # [R, T]
         count = start.shape[1]
         if count <= self.steps and int(episode[:, -1].max()) <= self.episodes:
@@ -131,11 +132,11 @@ class Attentive(Backbone):
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
         """``[B, G, d] -> [B, d]``."""
         start, place, life = tensors["episode_start"], tensors["place"], tensors["life"]  # [B], [B], [B, steps]
-        if self.episodes == 1:  # nothing is left to be seen: an episode looks the same wherever it begins
+        if self.episodes == 1:  # no earlier step is visible, so every episode can begin at place 0
             place = torch.where(start, 0, place)
         life = life - (start[:, None] & (life > 0)).long()
         ring = torch.arange(self.steps, device=place.device)
-        here = ring == torch.remainder(place, self.steps)[:, None]  # [B, steps]; what lies there has left the window
+        here = ring == torch.remainder(place, self.steps)[:, None]  # [B, steps]; the old content has left the window
         older = ((life > 0) & ~here).repeat_interleave(self.tokens, 1)  # [B, steps * G]
         within = torch.arange(self.tokens, device=place.device)
         newer = (within <= within[:, None]).expand(place.shape[0], -1, -1)  # [B, G, G]
@@ -153,7 +154,7 @@ class Attentive(Backbone):
         }
 
     def state(self, precision: Precision) -> tuple[TensorSpec, ...]:
-        """The ring, how long each slot will be seen, and where on the circle the next step lies."""
+        """Return the specs of the ring buffer, of its slots' remaining episodes, and of the next step's place."""
         transformer = self.transformer
         shape = (len(transformer.blocks), "batch", transformer.heads, self.steps * self.tokens, transformer.head_width)
         return (
@@ -164,18 +165,18 @@ class Attentive(Backbone):
         )
 
     def _rotation(self, place: Tensor) -> Rotation:
-        """Cosine and sine for the G tokens of each step, which share a place: ``[B, T] -> [B, 1, TG, d/H/2]``."""
+        """Return cosine and sine of each token; a step's G tokens share a place: ``[B, T] -> [B, 1, TG, d/H/2]``."""
         place = place.repeat_interleave(self.tokens, 1)
         return self.cosine[place].unsqueeze(1), self.sine[place].unsqueeze(1)
 
 
 class Memoryless(Backbone):
-    """A residual perceptron: an answer depends on its own step alone.
+    """A residual perceptron without memory: an answer depends only on its own step.
 
     Args:
         layers: number of blocks.
-        width: d.
-        dropout: behind each block.
+        width: width of the tokens, d.
+        dropout: dropout after each block.
     """
 
     def __init__(self, layers: int, width: int, dropout: float) -> None:
@@ -201,7 +202,7 @@ class Memoryless(Backbone):
         return self._read(tokens[:, -1]), {}
 
     def state(self, precision: Precision) -> tuple[TensorSpec, ...]:  # noqa: ARG002
-        """There is none."""
+        """Return no specs: there is no state."""
         return ()
 
     def _read(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every kind of model by its configuration."""
+"""Build a model of any kind from its configuration."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ ModelConfig: TypeAlias = Annotated[
 
 
 def build(config: ModelConfig, task: TaskSpec) -> PolicyModel:
-    """A model of that configuration, with weights drawn from torch's generator."""
+    """Return a model with this configuration; its initial weights come from torch's random generator."""
     return DMH(config, task) if isinstance(config, DMHConfig) else SequencePolicy(config, task)

@@ -5,12 +5,12 @@
     J       chunks of a context (padded at the end)
     c       steps of a chunk
     d       width
-    S, E    observation, and its features
-    A       action, or number of choices
-    Z       sub-goal
+    S, E    size of the observation, and of its features
+    A       size of the action, or number of choices
+    Z       size of the sub-goal
 
-``forward`` reads whole contexts, ``step`` one tick; both live in the same class and share every projection. The memory
-reads one group of tokens per chunk, the actor four tokens per step of the chunk.
+``forward`` reads whole contexts, ``step`` reads one tick; both are methods of one class and share every projection. The
+memory reads one group of tokens per chunk, the actor reads four tokens per step of the chunk.
 
 Source: Huang et al., "Decision Mamba: Reinforcement Learning via Hybrid Selective Sequence Modeling", NeurIPS 2024.
 """
@@ -38,8 +38,8 @@ class DMH(PolicyModel):
     """A DM-H policy for a task.
 
     Args:
-        config: sizes.
-        task: what it observes and does.
+        config: sizes of the model.
+        task: specification of the task.
     """
 
     def __init__(self, config: DMHConfig, task: TaskSpec) -> None:
@@ -51,27 +51,27 @@ class DMH(PolicyModel):
         self.actor = Actor(config, self.encoder.size, self.codec)
         self.goal_map = nn.Linear(self.encoder.size, config.subgoal_size).requires_grad_(False)  # f, frozen
 
-    def chunk_steps(self, longest_episode: int) -> int:  # noqa: ARG002 (other models ask)
-        """The steps under one sub-goal."""
+    def chunk_steps(self, longest_episode: int) -> int:  # noqa: ARG002 (other models need it)
+        """Return c, the number of steps under one sub-goal."""
         return self.config.chunk
 
     @property
     def rollout(self) -> Rollout:
-        """Some eight episodes, and more wraps of a chunk."""
+        """A rollout of about eight episodes, in which chunks end and restart more often than that."""
         return Rollout(longest_episode=round(3.5 * self.config.chunk), ticks=15 * self.config.chunk)
 
     def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:
-        """``subgoal`` ``[B, J, Z]`` and ``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
+        """Return ``subgoal`` ``[B, J, Z]`` and ``answer`` ``[B, J, c, A]`` (logits or tanh outputs) of contexts."""
         features = self.encoder(chunks.observation)  # [B, J, c, E]
         previous, to_go = chunk_signals(chunks)
         subgoal = self.memory(features[:, :, 0], previous, chunks.episode_start, to_go, noise)
         return {"subgoal": subgoal, "answer": self._act(subgoal, features, chunks)}
 
     def loss(self, chunks: LabelledChunks[Tensor], noise: Tensor) -> Tensors:
-        """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist.
+        """Return the ``loss`` that training minimises, and its parts: scalars, averaged over the valid steps.
 
-        Every chunk is learned twice: under the memory's sub-goal z, and under the frozen map of a state that was worth
-        reaching. Nothing else aligns the two.
+        Every chunk is learned twice: with the memory's sub-goal z, and with the valuable sub-goal, which the frozen
+        map f makes from a later state with a high reward. Nothing else aligns the two kinds of sub-goal.
         """
         read = self(chunks, noise)
         parts = {"memory": self.imitation(read["answer"], chunks)}
@@ -84,11 +84,11 @@ class DMH(PolicyModel):
         return parts
 
     def step(self, graph: str, tensors: Tensors) -> Tensors:
-        """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
+        """Compute one tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
         return self._step_memory(tensors) if graph == "memory" else self._step_actor(tensors)
 
     def model_spec(self, precision: Precision = "float32") -> ModelSpec:
-        """The tensors and graphs of the step form."""
+        """Return the specs of the tensors and graphs of the step form."""
         config, discrete = self.config, self.codec.discrete
         cache = (config.actor_layers, "batch", config.heads, self.actor.slots, config.width // config.heads)
         noise = config.subgoal_size + (self.codec.size if discrete else 0)
@@ -140,7 +140,7 @@ class DMH(PolicyModel):
         )
 
     def _act(self, subgoal: Tensor, features: Tensor, chunks: Chunks[Tensor]) -> Tensor:
-        """The actor on all chunks at once: ``[B, J, c, A]``."""
+        """Run the actor on all chunks at once: ``[B, J, c, A]``."""
         batch, count, chunk, _ = features.shape
         answer = self.actor(
             subgoal.flatten(0, 1), features.flatten(0, 1), chunks.action.flatten(0, 1), chunks.reward.flatten(0, 1)
@@ -185,7 +185,7 @@ class DMH(PolicyModel):
         return outputs | {"actor_key_next": key, "actor_value_next": value}
 
     def _clock(self, tensors: Tensors) -> tuple[Tensor, Tensor, Tensor]:
-        """Whether each row's memory is due, its step in the chunk, and its return-to-go (zeros where unused)."""
+        """Return for each row: whether its memory is due, its step in the chunk, its return-to-go (0 if unused)."""
         start, chunk_step = tensors["episode_start"], tensors["chunk_step"]
         due = start | (chunk_step == 0)
         place = torch.where(start, 0, chunk_step)
@@ -199,10 +199,10 @@ _CACHES = ("key", "value")
 
 
 def chunk_signals(chunks: Chunks[Tensor]) -> tuple[Tensor, Tensor]:
-    """What the memory is told of rewards at each chunk: r_prev and return-to-go, ``[B, J]`` each.
+    """Return what the memory reads about rewards at each chunk: r_prev and return-to-go, ``[B, J]`` each.
 
-    Summed and subtracted one reward after the other, in the order in which the step form does it, so that both round
-    alike. Steps that do not exist have reward 0, which changes nothing.
+    Rewards are added and subtracted one after the other, in the same order as in the step form, so that both forms
+    round in the same way. Padding steps have reward 0, which changes nothing.
     """
     total = torch.zeros_like(chunks.target_return)  # [B, J]
     for reward in chunks.reward.unbind(-1):

@@ -1,6 +1,6 @@
-"""The two halves of DM-H, and its sizes. Symbols as in `dmh`.
+"""The two parts of DM-H, memory and actor, and the sizes of the model. The symbols are those of `dmh`.
 
-Where the paper and its released code differ, the field's description in `DMHConfig` says so.
+Where the paper and its released code differ, the description of the field in `DMHConfig` says so.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ class DMHConfig(MambaSizes):
     """Sizes of a DM-H policy; the defaults are the paper's."""
 
     kind: Literal["dm-h"] = "dm-h"
-    """Which model this is."""
+    """Kind of the model."""
     width: int = Field(default=128, ge=1)
-    """d, of memory and actor alike."""
+    """d, the width of both memory and actor."""
     chunk: int = Field(default=20, ge=1)
-    """c: steps under one sub-goal."""
+    """c, the number of steps under one sub-goal."""
     subgoal_size: int = Field(default=16, ge=1)
-    """Z. The released code takes the size of the observation."""
+    """Z, the size of a sub-goal. The released code uses the size of the observation."""
     subgoal_noise: float = Field(default=1.0, ge=0)
-    """A sub-goal's deviation is multiplied by this: 1 as in the paper; with 0 it is not drawn, but its mean."""
+    """Factor on the standard deviation of a sub-goal: 1 as in the paper; with 0 the sub-goal is its mean."""
     memory_layers: int = Field(default=2, ge=1)
-    """Mamba blocks."""
+    """Mamba blocks of the memory."""
     actor_layers: int = Field(default=3, ge=1)
-    """Transformer blocks."""
+    """Transformer blocks of the actor."""
     heads: int = Field(default=4, ge=1)
-    """Attention heads; the paper's 3 do not divide its width of 128."""
+    """Attention heads of the actor; the paper's 3 do not divide its width of 128."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout in the actor."""
     return_conditioned: bool = True
-    """Whether the memory reads the return-to-go: the paper's equation 2 has none, its table and code do."""
+    """Whether the memory reads the return-to-go. The paper's equation 2 has none; its table and its code have one."""
     subgoal_weight: float = Field(default=0.5, ge=0)
-    """w: weight of the loss under the valuable sub-goal; the code's 0.5, where the paper averages plainly."""
+    """w: weight of the loss with the valuable sub-goal: 0.5 as in the code; the paper takes a plain average."""
     reward_scale: float = Field(default=1.0, gt=0)
     """Rewards and return-to-go are divided by this."""
     levels: Levels = "one-hot"
-    """How whole-number observations are read."""
+    """How whole-number observations are encoded; see `ObservationEncoder`."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> DMHConfig:
@@ -55,7 +55,7 @@ class DMHConfig(MambaSizes):
 
 
 class Memory(nn.Module):
-    """Mamba over one group of tokens per chunk: r_prev, d_prev, return-to-go, observation."""
+    """The memory: Mamba over one group of tokens per chunk: r_prev, d_prev, return-to-go, observation."""
 
     def __init__(self, config: DMHConfig, features: int) -> None:
         super().__init__()
@@ -71,14 +71,14 @@ class Memory(nn.Module):
         self.head = Linear(config.width, 2 * config.subgoal_size)
 
     def forward(self, features: Tensor, previous: Tensor, start: Tensor, to_go: Tensor, noise: Tensor) -> Tensor:
-        """Sub-goals ``[B, J, Z]`` of all chunks.
+        """Return the sub-goals ``[B, J, Z]`` of all chunks.
 
         Args:
-            features: ``[B, J, E]`` at each chunk's first step.
-            previous: r_prev ``[B, J]``.
-            start: d_prev, bool ``[B, J]``.
-            to_go: g ``[B, J]``.
-            noise: ``[B, J, Z]``.
+            features: features ``[B, J, E]`` of the observation at each chunk's first step.
+            previous: r_prev ``[B, J]``, the sum of rewards in the chunk before.
+            start: d_prev, bool ``[B, J]``: whether the chunk starts an episode.
+            to_go: return-to-go ``[B, J]``.
+            noise: standard normal noise ``[B, J, Z]``, or zeros for the mean.
         """
         groups = self._groups(features, previous, start, to_go)  # [B, J, G, d]
         batch, chunks, group, width = groups.shape
@@ -88,12 +88,15 @@ class Memory(nn.Module):
     def step(
         self, features: Tensor, previous: Tensor, start: Tensor, to_go: Tensor, noise: Tensor, conv: Tensor, ssm: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One chunk's sub-goal ``[B, Z]``; arguments as in `forward` without J, then the states of `Mamba.step`."""
+        """Return one chunk's sub-goal ``[B, Z]`` and the next states.
+
+        The arguments are those of `forward` without the axis J, then the states of `Mamba.step`.
+        """
         read, conv, ssm = self.mamba.step(self._groups(features, previous, start, to_go), conv, ssm)
         return self._subgoal(read[:, -1], noise), conv, ssm
 
     def _groups(self, features: Tensor, previous: Tensor, start: Tensor, to_go: Tensor) -> Tensor:
-        """One group of tokens per chunk, ``[..., G, d]``."""
+        """Return the group of tokens of each chunk, ``[..., G, d]``."""
         tokens = [
             self.reward_token(previous.unsqueeze(-1) / self.reward_scale),
             self.start_token(start.unsqueeze(-1).to(features.dtype)),
@@ -105,7 +108,7 @@ class Memory(nn.Module):
         return normed
 
     def _subgoal(self, read: Tensor, noise: Tensor) -> Tensor:
-        """z = mu + sigma * noise, scaled: ``[..., d] -> [..., Z]``."""
+        """Return z = mu + subgoal_noise * sigma * noise: ``[..., d] -> [..., Z]``."""
         mean, log_variance = torch.tanh(self.head(read)).chunk(2, -1)
         if self.subgoal_noise != 1:
             noise = self.subgoal_noise * noise
@@ -113,7 +116,7 @@ class Memory(nn.Module):
 
 
 class Actor(nn.Module):
-    """Transformer over the tokens z, s, a, r of each step of one chunk; the action is read at s."""
+    """The actor: a transformer over the tokens z, s, a, r of each step of one chunk; it answers at token s."""
 
     def __init__(self, config: DMHConfig, features: int, codec: ActionCodec) -> None:
         super().__init__()
@@ -124,8 +127,8 @@ class Actor(nn.Module):
         self.observation_token = Linear(features, config.width)
         self.action_token = Linear(codec.size, config.width)
         self.reward_token = Linear(1, config.width)
-        # Which slots the four new tokens of a step take, and what they see, depends on the step's place in the chunk
-        # alone: looked up in two tables, it costs a tick a few operators instead of a score.
+        # The slots of the four new tokens of a step, and what these tokens see, depend only on the step's place in the
+        # chunk. Looking both up in tables costs a few operators per tick; computing them would cost about twenty.
         slots, visible = _places(config.chunk)
         self.register_buffer("slots_at", slots, persistent=False)
         self.register_buffer("penalty_at", penalty(visible), persistent=False)
@@ -139,13 +142,13 @@ class Actor(nn.Module):
     penalty_at: Tensor
 
     def forward(self, subgoal: Tensor, features: Tensor, action: Tensor, reward: Tensor) -> Tensor:
-        """Logits, or tanh outputs, at every step of N chunks: ``[N, c, A]``. Where no chunk is full, c may be less.
+        """Return logits or tanh outputs at every step of N chunks: ``[N, c, A]``. If no chunk is full, c can be less.
 
         Args:
-            subgoal: ``[N, Z]``.
-            features: ``[N, c, E]``.
-            action: ``[N, c, A]`` or ``[N, c]``.
-            reward: ``[N, c]``.
+            subgoal: sub-goals ``[N, Z]``.
+            features: features of the observations, ``[N, c, E]``.
+            action: actions ``[N, c, A]`` or ``[N, c]``.
+            reward: rewards ``[N, c]``.
         """
         chunk = features.shape[1]
         tokens = [
@@ -167,15 +170,15 @@ class Actor(nn.Module):
         key: Tensor,
         value: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step's answer ``[B, A]``.
+        """Return the answer of one step ``[B, A]``, and both caches with its tokens.
 
         Args:
-            subgoal: ``[B, Z]``.
-            features: ``[B, E]``.
+            subgoal: sub-goals ``[B, Z]``.
+            features: features of the observation, ``[B, E]``.
             action: action of the step before, ``[B, A]`` or ``[B]``.
             reward: reward of the step before, ``[B]``.
-            place: int64 ``[B]``, which step of the chunk this is. Where it is 0 there is no step before: its tokens go
-                to the last two slots, which no query reads.
+            place: which step of the chunk this is, int64 ``[B]``. At 0 the chunk has no step before: the tokens of
+                action and reward go to the last two slots, which no query reads.
             key, value: caches of `Transformer.step` with 4c slots.
         """
         tokens = [
@@ -189,7 +192,7 @@ class Actor(nn.Module):
         return self._answer(read), key, value
 
     def _outcome(self, action: Tensor, reward: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Tokens of an action and the reward that followed it."""
+        """Return the tokens of an action and of the reward that followed it."""
         return (
             self.action_token(self.codec.encode(action, dtype)),
             self.reward_token(reward.unsqueeze(-1) / self.reward_scale),
@@ -201,12 +204,14 @@ class Actor(nn.Module):
 
 
 def _places(chunk: int) -> tuple[Tensor, Tensor]:
-    """Slots ``[c, 4]`` of the new tokens a, r, z, s, by place in a chunk, and what each token sees, bool
-    ``[c, 4, 4c + 4]``: first of the cache, then of the new tokens."""
-    first = 4 * torch.arange(chunk)[:, None] - 2  # [c, 1]: slot of the first new token, below 0 where a chunk begins
+    """Return by place in a chunk: slots ``[c, 4]`` of the new tokens a, r, z, s, and what each of these tokens sees.
+
+    What a token sees is bool ``[c, 4, 4c + 4]``: first the slots of the cache, then the new tokens.
+    """
+    first = 4 * torch.arange(chunk)[:, None] - 2  # [c, 1]: slot of the first new token; < 0 at a chunk's start
     offsets = torch.arange(4)
     slots = torch.remainder(first + offsets, 4 * chunk)
     older = torch.arange(4 * chunk) < first  # [c, 4c]
-    # Among the new tokens: those before, but none of the step before where there is none.
+    # A new token sees itself and the new tokens before it, but not those of a step before the chunk.
     newer = (offsets <= offsets[:, None]) & ((offsets[:, None] < 2) | (first[:, None] + offsets >= 0))  # [c, 4, 4]
     return slots, torch.cat([older[:, None].expand(-1, 4, -1), newer], -1)

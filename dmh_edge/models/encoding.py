@@ -1,6 +1,6 @@
-"""How observations and actions become numbers that a network reads, and how its answer becomes an action.
+"""How observations and actions become the inputs of a network, and how its output becomes an action.
 
-Normalisation and scaling live here, inside the graph: the deployed file alone is the policy.
+Normalisation and scaling are part of the graph, so the deployed file needs no other code to be the policy.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from dmh_edge.task import ActionSpec, DiscreteAction, Element, bounds_of
 
-#: What whole numbers of an observation become; see `ObservationEncoder`.
+#: How whole-number elements of an observation are encoded; see `ObservationEncoder`.
 Levels: TypeAlias = Literal["one-hot", "one-hot-joint", "scale"]
 
 
 class ObservationEncoder(nn.Module):
-    """Observation ``[..., S]`` to features ``[..., E]``.
+    """Encode an observation ``[..., S]`` as features ``[..., E]``.
 
-    Continuous elements are brought to mean 0 and deviation 1 of the training data. Whole-number elements become one-hot
-    vectors, one per element (``one-hot``) or one for all of them together (``one-hot-joint``), or are scaled to [-1, 1]
-    (``scale``).
+    Continuous elements are normalised to mean 0 and standard deviation 1 over the training data. Whole-number elements
+    become one-hot vectors, one per element (``one-hot``) or one for all of them together (``one-hot-joint``), or are
+    scaled to [-1, 1] (``scale``).
 
     Args:
-        elements: the task's observation.
-        levels: what to do with whole numbers.
+        elements: elements of the task's observation.
+        levels: how to encode whole-number elements.
     """
 
     def __init__(self, elements: tuple[Element, ...], levels: Levels) -> None:
@@ -38,7 +38,7 @@ class ObservationEncoder(nn.Module):
         self.register_buffer("plain_index", torch.tensor(plain, dtype=torch.int64), persistent=False)
         self.register_buffer("mean", torch.tensor(middle))
         self.register_buffer("deviation", torch.tensor(half_range))
-        # A feature of a whole number is 1 where the distance to its own value is 0 in every element that it looks at.
+        # A one-hot feature is 1 if every element that it reads is equal to the feature's own value.
         grids = [[elements[i].low + k for k in range(elements[i].levels or 0)] for i in whole]
         if levels == "one-hot-joint" and whole:
             index, value = whole, torch.cartesian_prod(*[torch.tensor(grid) for grid in grids]).view(-1, len(whole))
@@ -57,7 +57,7 @@ class ObservationEncoder(nn.Module):
     level_value: Tensor
 
     def fit(self, mean: Tensor, deviation: Tensor) -> None:
-        """Take mean and deviation ``[S]`` of the training data for the continuous elements."""
+        """Set the mean and standard deviation ``[S]`` of the training data, used for the continuous elements."""
         for k in self._fitted:
             i = self.plain_index[k]
             self.mean[k] = mean[i]
@@ -79,10 +79,10 @@ class ObservationEncoder(nn.Module):
 
 
 class ActionCodec(nn.Module):
-    """Actions to features, and a head's output to actions.
+    """Encode actions as features, and decode the output of a model's head to actions.
 
     Args:
-        action: the task's action.
+        action: specification of the task's action.
     """
 
     def __init__(self, action: ActionSpec) -> None:
@@ -101,22 +101,22 @@ class ActionCodec(nn.Module):
     half_range: Tensor
 
     def encode(self, action: Tensor, dtype: torch.dtype) -> Tensor:
-        """``[...]`` whole numbers or ``[..., A]`` numbers to features ``[..., A]``: one-hot, or scaled to [-1, 1]."""
+        """Return features ``[..., A]``: choices ``[...]`` as one-hot, continuous ``[..., A]`` scaled to [-1, 1]."""
         if self.discrete:
             return (action.unsqueeze(-1) == self.choice).to(dtype)
         return (action.to(dtype) - self.middle) / self.half_range
 
     def decode(self, head: Tensor) -> Tensor:
-        """A continuous head's tanh output ``[..., A]`` to actions within their bounds."""
+        """Map a continuous head's tanh output ``[..., A]`` to actions within their bounds."""
         return self.middle + self.half_range * head
 
     def choose(self, logits: Tensor, noise: Tensor) -> Tensor:
-        """One of n choices, ``[..., n] -> [...]`` int64.
+        """Choose one of n actions, ``[..., n] -> [...]`` int64.
 
         Args:
-            logits: ``[..., n]``.
-            noise: standard normal ``[..., n]``; becomes Gumbel noise, so that the choice is a sample of the softmax.
-                All zeros take the largest logit.
+            logits: logits ``[..., n]``.
+            noise: standard normal noise ``[..., n]``. It is converted to Gumbel noise, so that the choice is a sample
+                from the softmax. With all zeros the choice is the largest logit.
         """
         uniform = ((1 + torch.erf(noise * 0.5**0.5)) / 2).clamp(1e-6, 1 - 1e-6)
         return torch.argmax(logits - torch.log(-torch.log(uniform)), -1)

@@ -1,4 +1,4 @@
-"""Layers that all models share: a linear map whose matrix product may be float16, and a root-mean-square norm."""
+"""Layers that all models share: a linear map whose matrix product can be float16, and a root-mean-square norm."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """``torch.nn.Linear``, with the element type of its matrix product set apart from that of its input and output.
+    """``torch.nn.Linear`` whose matrix product can have another element type than its input and output.
 
     Attributes:
-        product_dtype: None for that of the weights; float16 casts input and weights for the product alone, so that
-            whatever surrounds it stays in float32.
+        product_dtype: element type of the matrix product. None: the type of the weights. float16: input and weights
+            are cast for the product only; everything around it stays in float32.
     """
 
     product_dtype: torch.dtype | None = None
@@ -22,16 +22,16 @@ class Linear(nn.Linear):
             return super().forward(input)
         product = nn.functional.linear(input.to(self.product_dtype), self.weight.to(self.product_dtype))
         product = product.to(input.dtype)
-        bias: Tensor | None = self.bias  # declared as always there in torch's stubs
+        bias: Tensor | None = self.bias  # torch's stubs declare that it always exists
         return product if bias is None else product + bias
 
 
-#: Keeps the norm of a zero vector finite.
+#: Added to the mean square, so that the norm of a zero vector is finite.
 _EPSILON = 1e-5
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + 1e-5) * weight, over the last axis, from operators that every runtime knows.
+    """x / sqrt(mean(x^2) + 1e-5) * weight, over the last axis, written with operators that every runtime supports.
 
     Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, eq. 4.
     """
@@ -46,7 +46,7 @@ class RMSNorm(nn.Module):
 
 
 def set_product_dtype(model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Choose the element type of matrix products in every layer of ``model`` that leaves the choice open."""
+    """Set the element type of the matrix products in every layer of ``model`` that has a ``product_dtype``."""
     for module in model.modules():
         if hasattr(module, "product_dtype"):
-            setattr(module, "product_dtype", dtype)  # noqa: B010 (torch's stubs take it for a tensor)
+            setattr(module, "product_dtype", dtype)  # noqa: B010 (torch's stubs assume a tensor)

@@ -1,17 +1,17 @@
-"""The Mamba block: whole sequences for training, a few tokens with carried state for deployment.
+"""The Mamba block: it reads whole sequences in training, and a few tokens with a carried state in deployment.
 
     symbol   shape          name
     u        [B, L, d]      block input, d = width
     x        [B, L, D]      inner channels, D = expand * d
     gate     [B, L, D]      multiplies the output
-    window   [B, K-1+L, D]  x behind the K-1 inputs before it, K = size of the causal convolution
+    window   [B, K-1+L, D]  the K-1 inputs before x, then x; K = size of the causal convolution
     dt       [B, L, D]      step size, softplus of a rank-R projection
     A        [D, N]         -exp(A_log)
     B, C     [B, L, N]      input and output maps of the state
     h        [B, D, N]      SSM state
 
-Parameters have the names and shapes of ``mamba_ssm.Mamba``, so that weights move to the CUDA kernels and
-back unchanged. A, dt, softplus, exp and the SSM state stay in float32 (or float64) whatever the rest runs in.
+Parameters have the names and shapes of ``mamba_ssm.Mamba``, so that weights can be moved to the CUDA kernels and back
+unchanged. A, dt, softplus, exp and the SSM state stay in float32 (or float64), even if the rest has another type.
 
 Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, algorithm 2, section 3.4.
 """
@@ -34,26 +34,26 @@ from dmh_edge.schema import Spec
 
 
 class MambaSizes(Spec):
-    """What the configuration of a model with Mamba blocks says of them."""
+    """Sizes of the Mamba blocks of a model."""
 
     width: int = Field(default=128, ge=1)
-    """d."""
+    """d, the width of the tokens."""
     expand: int = Field(default=2, ge=1)
-    """Inner channels of a Mamba block per width."""
+    """Inner channels of a Mamba block, as a multiple of the width."""
     conv_size: int = Field(default=4, ge=2)
-    """Taps of its causal convolution."""
+    """Taps of a Mamba block's causal convolution."""
     state_size: int = Field(default=16, ge=1)
-    """State per channel."""
+    """State variables per inner channel."""
     selection_gain: float = Field(default=1.0, gt=0)
-    """How many times as large as usual B and C are to begin with. What comes through the state is then a thousandth of
-    what passes it by; where nothing but a distant past tells what to do, 8 makes it heard from the start."""
+    """Factor on the initial B and C. With 1, what comes through the state is at first a thousandth of what bypasses it.
+    For a task in which only the distant past determines the action, 8 makes it matter from the start."""
 
 
 class MambaBlock(nn.Module):
     """One Mamba block.
 
     Args:
-        sizes: d, D / d, K and N; R is ceil(d / 16).
+        sizes: the sizes d, D / d, K and N; R is ceil(d / 16).
     """
 
     def __init__(self, sizes: MambaSizes) -> None:
@@ -75,12 +75,12 @@ class MambaBlock(nn.Module):
             self.x_proj.weight[self.dt_rank :] *= sizes.selection_gain
 
     def _reset_step_size(self) -> None:
-        """Start with dt log-uniform in [0.001, 0.1], as section 3.6 of the paper recommends."""
+        """Initialise dt log-uniform in [0.001, 0.1], as section 3.6 of the paper recommends."""
         bound = self.dt_rank**-0.5
         nn.init.uniform_(self.dt_proj.weight, -bound, bound)
         dt = torch.exp(torch.empty(self.inner).uniform_(math.log(0.001), math.log(0.1))).clamp(min=1e-4)
         with torch.no_grad():
-            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # softplus undone
+            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
 
     def forward(self, u: Tensor) -> Tensor:
         """A whole sequence from an empty state: ``[B, L, d] -> [B, L, d]``."""
@@ -94,21 +94,21 @@ class MambaBlock(nn.Module):
         return self._project_out(y, x, gate)
 
     def step(self, u: Tensor, conv: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The next G tokens.
+        """Read the next G tokens.
 
         Args:
-            u: ``[B, G, d]``.
+            u: block input ``[B, G, d]``.
             conv: the last K-1 convolution inputs, ``[B, K-1, D]``.
             h: SSM state ``[B, D, N]``.
 
         Returns:
-            output ``[B, G, d]``, and both states behind the last token.
+            output ``[B, G, d]``, and both states after the last token.
         """
         x, gate = self.in_proj(u).chunk(2, -1)  # [B, G, D] each
         window = torch.cat([conv, x], 1)  # [B, K-1+G, D]
         x = self._convolve(window)
         dt, B, C = self._selection(x)
-        # For all G tokens at once, [B, G, D, N]; only the recurrence itself goes token by token.
+        # Computed for all G tokens at once, [B, G, D, N]; only the recurrence itself goes token by token.
         decay = torch.exp(dt.unsqueeze(-1) * self._decay_rates())
         entering = (dt * x.to(dt.dtype)).unsqueeze(-1) * B.unsqueeze(-2)
         states, h = [], h.unsqueeze(1)  # [B, 1, D, N]
@@ -127,7 +127,7 @@ class MambaBlock(nn.Module):
         return functional.silu(sum(taps, start=self.conv1d.bias))
 
     def _selection(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What makes the state space selective: dt ``[B, L, D]``, B and C ``[B, L, N]``, in at least float32."""
+        """Return dt ``[B, L, D]``, B and C ``[B, L, N]``, which depend on the input, in at least float32."""
         with torch.autocast(x.device.type, enabled=False):
             low_rank, B, C = self.x_proj(x.to(self.A_log.dtype)).split(
                 [self.dt_rank, self.state_size, self.state_size], -1
@@ -184,7 +184,7 @@ class Mamba(nn.Module):
         self.final_norm = RMSNorm(sizes.width)
 
     def state(self, prefix: str) -> tuple[TensorSpec, TensorSpec]:
-        """The tensors that `step` carries, ``<prefix>_conv`` and ``<prefix>_ssm``."""
+        """Return the specs of the state tensors of `step`, ``<prefix>_conv`` and ``<prefix>_ssm``."""
         conv, ssm = self._state_shapes
         return (
             TensorSpec(name=f"{prefix}_conv", dtype="float32", shape=conv),
@@ -199,7 +199,7 @@ class Mamba(nn.Module):
         return normed
 
     def step(self, u: Tensor, conv: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The next G tokens ``[B, G, d]``; states of all layers: ``[layers, B, K-1, D]`` and ``[layers, B, D, N]``."""
+        """Read the next G tokens ``[B, G, d]``; the states are ``[layers, B, K-1, D]`` and ``[layers, B, D, N]``."""
         conv_next, h_next = [], []
         for layer, (block, norm) in enumerate(zip(self.blocks, self.norms, strict=True)):
             y, layer_conv, layer_h = block.step(norm(u), conv[layer], h[layer])  # type: ignore[operator]

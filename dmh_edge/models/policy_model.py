@@ -1,15 +1,15 @@
-"""What every policy is: a network that reads whole contexts for training, and single ticks for deployment.
+"""What every policy is: a network that reads whole contexts in training, and single ticks in deployment.
 
     symbol  name
     B       contexts in training, robots in deployment
     J       chunks of a context (padded at the end)
     c       steps of a chunk
-    S, E    observation, and its features
-    A       action, or number of choices
-    Z       noise of a chunk
+    S, E    size of the observation, and of its features
+    A       size of the action, or number of choices
+    Z       noise numbers per chunk
 
-A model says how it wants contexts cut: DM-H into the chunks that one sub-goal serves, a model of single episodes into
-whole episodes, a model that reads across episodes into single steps.
+Each model decides how contexts are cut: DM-H needs chunks of the steps under one sub-goal, a model of single episodes
+needs whole episodes, and a model that reads across episodes needs single steps.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a rollout must be like to meet the corners of a model's state.
+    """The rollout that is needed to reach the edge cases of a model's state.
 
     Attributes:
-        longest_episode: episodes last 1 tick to so many.
-        ticks: after so many, whatever is counted has wrapped and restarted.
+        longest_episode: ticks of the longest episode; the shortest has 1 tick.
+        ticks: length of the rollout; by then every counter of the state has wrapped and restarted.
     """
 
     longest_episode: int
@@ -43,16 +43,16 @@ class Rollout:
 
 
 class PolicyModel(nn.Module, ABC):
-    """Base of the policies: how observations are read, actions answered, and answers judged.
+    """Base class of the policies: it encodes observations, decodes actions and computes the imitation loss.
 
     Args:
-        task: what it observes and does.
-        levels: how whole-number observations are read.
+        task: specification of the task.
+        levels: how whole-number observations are encoded; see `ObservationEncoder`.
     """
 
     #: Z: standard normal numbers that `forward` reads per chunk.
     chunk_noise: int = 0
-    #: What `loss` returns beside ``loss``.
+    #: Names of the parts that `loss` returns beside ``loss``.
     loss_parts: tuple[str, ...] = ()
 
     def __init__(self, task: TaskSpec, levels: Levels) -> None:
@@ -63,61 +63,61 @@ class PolicyModel(nn.Module, ABC):
 
     @abstractmethod
     def chunk_steps(self, longest_episode: int) -> int:
-        """c: how `forward` wants contexts cut, given the longest episode among them."""
+        """Return c, the steps per chunk that `forward` needs, given the steps of the longest episode."""
 
     @abstractmethod
     def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:
-        """Whole contexts.
+        """Read whole contexts.
 
         Args:
             chunks: the contexts.
-            noise: ``[B, J, Z]`` standard normal, or zeros for the mean.
+            noise: standard normal noise ``[B, J, Z]``, or zeros for the mean.
 
         Returns:
-            ``answer`` ``[B, J, c, A]``, logits or tanh outputs; beside it what parity compares, ``[B, J, ...]``.
+            ``answer`` ``[B, J, c, A]``, logits or tanh outputs; and other tensors for parity checks, ``[B, J, ...]``.
         """
 
     def loss(self, chunks: LabelledChunks[Tensor], noise: Tensor) -> Tensors:
-        """What training minimises, ``loss``, and its parts: scalars, averaged over the steps that exist."""
+        """Return the ``loss`` that training minimises, and its parts: scalars, averaged over the valid steps."""
         return {"loss": self.imitation(self(chunks, noise)["answer"], chunks)}
 
     @abstractmethod
     def step(self, graph: str, tensors: Tensors) -> Tensors:
-        """One tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
+        """Compute one tick of one graph: named tensors in, named tensors out, as `model_spec` lists them."""
 
     @abstractmethod
     def model_spec(self, precision: Precision = "float32") -> ModelSpec:
-        """The tensors and graphs of the step form; ``precision`` is also that of cached keys and values."""
+        """Return the specs of the step form's tensors and graphs; cached keys and values have type ``precision``."""
 
     @property
     @abstractmethod
     def rollout(self) -> Rollout:
-        """What a proof of parity must be like."""
+        """The rollout that a parity check of this model needs."""
 
     def action_tensor(self) -> TensorSpec:
-        """``action``: ``[B, A]`` float32, or a choice, ``[B]`` int64."""
+        """Return the spec of ``action``: ``[B, A]`` float32, or a choice, ``[B]`` int64."""
         if self.codec.discrete:
             return TensorSpec(name="action", dtype="int64", shape=("batch",))
         return TensorSpec(name="action", dtype="float32", shape=("batch", self.codec.size))
 
     def output_tensors(self) -> tuple[TensorSpec, ...]:
-        """``action`` and, of a discrete policy, ``logits`` ``[B, A]``."""
+        """Return the specs of ``action`` and, for a discrete policy, of ``logits`` ``[B, A]``."""
         logits = TensorSpec(name="logits", dtype="float32", shape=("batch", self.codec.size))
         return (self.action_tensor(), logits) if self.codec.discrete else (self.action_tensor(),)
 
     def outputs(self, answer: Tensor, noise: Tensor | None) -> Tensors:
-        """What a tick answers.
+        """Return the output tensors of a tick.
 
         Args:
             answer: logits, or tanh outputs, ``[B, A]``.
-            noise: standard normal ``[B, A]`` for a choice among logits; else None.
+            noise: standard normal noise ``[B, A]`` for a discrete policy; None for a continuous one.
         """
         if noise is None:
             return {"action": self.codec.decode(answer)}
         return {"action": self.codec.choose(answer, noise), "logits": answer}
 
     def imitation(self, answer: Tensor, chunks: LabelledChunks[Tensor]) -> Tensor:
-        """Cross-entropy, or mean squared error in units of half the action's range: a weighted mean of valid steps."""
+        """Return the weighted mean over valid steps of cross-entropy, or of squared errors of actions in [-1, 1]."""
         valid = chunks.valid
         label, weight, answer = chunks.label[valid], chunks.weight[valid], answer[valid].float()
         if self.codec.discrete:
@@ -128,17 +128,17 @@ class PolicyModel(nn.Module, ABC):
 
 
 def numbers(name: str) -> TensorSpec:
-    """The spec of one float32 number per robot."""
+    """Return the spec of one float32 number per robot."""
     return TensorSpec(name=name, dtype="float32", shape=("batch",))
 
 
 def world_tensors(model: PolicyModel, noise: int, return_conditioned: bool) -> list[TensorSpec]:
-    """What the host feeds a policy on every tick.
+    """Return the specs of the tensors that the host feeds to a policy on every tick.
 
     Args:
         model: the policy.
-        noise: columns of noise that it reads; 0 for none.
-        return_conditioned: whether it reads a target return.
+        noise: noise numbers that the policy reads per tick; 0 for none.
+        return_conditioned: whether the policy reads a target return.
     """
     world = [
         TensorSpec(name="observation", dtype="float32", shape=("batch", len(model.task.observation))),
@@ -154,5 +154,5 @@ def world_tensors(model: PolicyModel, noise: int, return_conditioned: bool) -> l
 
 
 def shift(column: Tensor) -> Tensor:
-    """What was there a step before, zeros at the first: ``[R, T, ...] -> [R, T, ...]``."""
+    """Return the values of the step before, zeros at the first step: ``[R, T, ...] -> [R, T, ...]``."""
     return torch.cat([torch.zeros_like(column[:, :1]), column[:, :-1]], 1)

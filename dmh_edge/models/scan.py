@@ -8,17 +8,17 @@
     dt       [B, L, D]    step size, positive
     A        [D, N]       negative decay rates
     B_, C    [B, L, N]    how the input enters the state, and how the state is read
-    h        [B, N, D]    state; D last, so that what differs by channel alone is read in long runs
+    h        [B, N, D]    state; D is the last axis, so that the channels are contiguous in memory
     T                     steps of a tile
 
-Source: Gu and Dao, "Mamba", 2023, eq. 2 with A by zero-order hold and B by its Euler approximation.
+Source: Gu and Dao, "Mamba", 2023, eq. 2; A is discretised by zero-order hold and B by the Euler approximation of it.
 
-Both passes walk over the sequence in tiles of T steps, ``[T, B, N, D]``, small enough for the processor's cache: done
-for the whole sequence at once, the same products go through memory a dozen times. All but the recurrence itself is done
-for a tile at once; the recurrence is one multiply-and-add per step. The forward pass keeps the state before each tile
-and nothing else of that size: the backward pass computes a tile's states again, which is cheaper than reading them.
-Nothing is ever divided by a decay, so a state that has decayed to 0 is no special case. Autograd through such a loop
-would be far slower: it keeps and visits every slice.
+Both passes go through the sequence in tiles of T steps, ``[T, B, N, D]``, which fit into the processor's cache. If the
+same products were computed for the whole sequence at once, they would go through memory a dozen times. Everything but
+the recurrence is computed for a whole tile at once; the recurrence is one multiply-and-add per step. The forward pass
+keeps the state before each tile and nothing else of that size: the backward pass computes a tile's states again, which
+is cheaper than reading them. Nothing is divided by a decay, so a state that has decayed to 0 needs no special case.
+Autograd through such a loop would be far slower, because it stores and visits every slice.
 """
 
 from __future__ import annotations
@@ -32,32 +32,33 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-#: Numbers in a tile, for each of at most so many threads. The four tiles of float32 that are in use are then 8 MB per
-#: thread: more no longer fit into its cache, and with fewer the calls cost more than their work.
+#: Numbers in a tile per thread, and the most threads that count. Four float32 tiles are in use at a time, 8 MB per
+#: thread: larger tiles do not fit into the cache, and with smaller ones the calls cost more than the work in them.
 TILE_NUMBERS = 1 << 19
 TILE_THREADS = 4
 
-#: Where PyTorch has fewer threads, one does all. Two are at best twice as fast, and where another process has the core
-#: of one of them, the other waits for it at every call, for milliseconds: the scan then took two to four times as long.
+#: If PyTorch has fewer threads than this, the scan uses one. Two threads are at best twice as fast; and if another
+#: process keeps one core busy, the other thread waits for milliseconds at every call: the scan then took two to four
+#: times as long.
 ENOUGH_THREADS = 4
 
-#: Numbers in one step of a tile. PyTorch leaves so few to one thread: at every step, waiting for others takes longer
-#: than their help saves, and a hundred times longer where another process keeps a core busy.
+#: Most numbers in one step of a tile. PyTorch gives so small an operation to one thread. With more threads, waiting for
+#: them at every step takes longer than they save, and a hundred times longer if another process keeps a core busy.
 STEP_NUMBERS = 1 << 15
 
 
 def selective_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """y of the module's equations.
+    """Return y of the module's equations.
 
     Args:
-        x: ``[B, L, D]``.
-        dt: ``[B, L, D]``.
-        A: ``[D, N]``.
-        B: ``[B, L, N]``.
-        C: ``[B, L, N]``.
+        x: input ``[B, L, D]``.
+        dt: step size ``[B, L, D]``.
+        A: decay rates ``[D, N]``.
+        B: input map ``[B, L, N]``.
+        C: output map ``[B, L, N]``.
 
     Returns:
-        ``[B, L, D]``.
+        output y ``[B, L, D]``.
     """
     rows = max(1, STEP_NUMBERS // A.numel()) if x.device.type == "cpu" else len(x)
     parts = zip(*(torch.split(tensor, rows) for tensor in (x, dt, B, C)), strict=True)
@@ -102,7 +103,7 @@ class _SelectiveScan(torch.autograd.Function):
         dA = x.new_zeros(1, A.numel() * x.shape[1])  # [1, B * N * D]
         gradients = torch.empty_like(scan.decay)
         per_step, ones = gradients.unbind(), x.new_ones(1, len(gradients))
-        passed_on = torch.zeros_like(before[0])  # gradient of a tile's last state by all that follows
+        passed_on = torch.zeros_like(before[0])  # gradient of a tile's last state from all later tiles
         for tile in reversed(range(scan.count)):
             scan.states[0].copy_(before[tile])
             steps = scan.run(tile)
@@ -114,7 +115,7 @@ class _SelectiveScan(torch.autograd.Function):
             for t in range(length - 1, 0, -1):
                 per_step[t - 1].addcmul_(scan.decays[t], per_step[t])
             torch.mul(scan.decays[0], per_step[0], out=passed_on)
-            # A row times a transposed matrix: a matrix times a column, the same sums, is ten times slower here.
+            # A row times a transposed matrix. A matrix times a column gives the same sums, but ten times slower here.
             torch.bmm(_rows(dy[steps]), h.flatten(0, 1).transpose(1, 2), out=_rows(dC[steps]))
             torch.bmm(_rows(scan.weighted[steps]), dh.flatten(0, 1).transpose(1, 2), out=_rows(dB[steps]))
             torch.bmm(_rows(B[steps]), dh.flatten(0, 1), out=_rows(dweighted[steps]))
@@ -128,20 +129,21 @@ class _SelectiveScan(torch.autograd.Function):
 
 
 class _Tiles:
-    """The states of a sequence, tile by tile, in memory that every tile uses again.
+    """The states of a sequence, tile by tile; all tiles use the same memory.
 
     Args:
-        x, dt: ``[L, B, D]``.
-        A: ``[N, D]``.
-        B: ``[L, B, N]``.
-        numbers: how many a tile may hold, if not those of a single step.
+        x, dt: input and step size ``[L, B, D]``.
+        A: decay rates ``[N, D]``.
+        B: input map ``[L, B, N]``.
+        numbers: most numbers in a tile; a tile always has at least one step.
 
     Attributes:
         count: number of tiles.
-        state_shape: B, N, D.
+        state_shape: shape of a state, (B, N, D).
         weighted: dt x, ``[L, B, D]``.
-        decay: exp(dt A), ``[T, B, N, D]``; as single steps, ``decays``.
-        h: the state before a tile, which the caller sets, and those in it, ``[1 + T, B, N, D]``; ``states``.
+        decay: exp(dt A) of the current tile, ``[T, B, N, D]``; ``decays`` is the list of its steps.
+        h: state before the current tile, which the caller sets, then its states, ``[1 + T, B, N, D]``; ``states`` is
+            the list of them.
     """
 
     def __init__(self, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, numbers: int) -> None:
@@ -150,13 +152,13 @@ class _Tiles:
         self._length = max(1, min(length, numbers // (batch * A.numel())))  # T
         self.count = -(-length // self._length)
         self._dt, self._B, self.weighted = dt, B, dt * x
-        self._rates = A / math.log(2)  # for powers of 2: where MKL does not know the processor, exp takes twice as long
+        self._rates = A / math.log(2)  # for exp2: exp takes twice as long if MKL does not know the processor
         self.decay = x.new_empty(self._length, *self.state_shape)
         self.h = x.new_empty(1 + self._length, *self.state_shape)
         self.decays, self.states = self.decay.unbind(), self.h.unbind()
 
     def run(self, tile: int) -> slice:
-        """Compute decays and states of a tile, and say which steps it covers; the last tile may be shorter."""
+        """Compute decays and states of a tile, and return the steps that it covers; the last tile can be shorter."""
         steps = slice(tile * self._length, (tile + 1) * self._length)
         dt, weighted = self._dt[steps], self.weighted[steps]
         decay = torch.mul(dt.unsqueeze(2), self._rates, out=self.decay[: len(dt)])
@@ -169,7 +171,7 @@ class _Tiles:
 
 @contextmanager
 def _no_waiting() -> Iterator[None]:
-    """Few threads are one for a while."""
+    """Use one thread in the block if PyTorch has fewer than `ENOUGH_THREADS`."""
     threads = torch.get_num_threads()
     if not 1 < threads < ENOUGH_THREADS:
         yield
@@ -182,5 +184,5 @@ def _no_waiting() -> Iterator[None]:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """``[T, B, n] -> [T * B, 1, n]``, the same memory."""
+    """Return a view ``[T, B, n] -> [T * B, 1, n]`` of the same memory."""
     return tensor.view(-1, 1, tensor.shape[-1])

@@ -1,4 +1,4 @@
-"""The rivals of DM-H as one model: a group of tokens per step, a backbone, and a head on the last token.
+"""The rivals of DM-H, all in one class: a group of tokens per step, a backbone, and a head on the last token.
 
     kind             tokens of a step                           backbone      carried across episodes
     dm               action before, return-to-go, observation   Mamba         no
@@ -7,8 +7,8 @@
     ad-transformer   action, reward, start, observation         transformer   yes
     bc               observation                                none          no
 
-Action and reward are those of the step before: the papers' streams are cut before each observation, so that a group is
-complete when its action is needed.
+Action and reward are those of the step before. The token streams of the papers are cut before each observation, so that
+a group is complete when its action is needed.
 
 Sources: dm: Ota, "Decision Mamba: Reinforcement Learning via Sequence Modeling with Selective State Spaces", 2024;
 dt: Chen et al., "Decision Transformer", 2021; ad: Laskin et al., "In-context Reinforcement Learning with Algorithm
@@ -46,25 +46,25 @@ Token = Literal["action", "reward", "start", "return_to_go", "observation"]
 
 
 class SequenceConfig(Spec):
-    """Sizes that all of them have."""
+    """Sizes that all rivals have."""
 
     tokens: ClassVar[tuple[Token, ...]]
-    """What a step is read as; the answer is given at the last token."""
+    """Tokens of a step; the model answers at the last one."""
     across_episodes: ClassVar[bool]
-    """Whether what happened in earlier episodes is remembered."""
+    """Whether the model remembers earlier episodes."""
 
     width: int = Field(default=128, ge=1)
-    """d."""
+    """d, the width of the tokens."""
     layers: int = Field(default=3, ge=1)
     """Blocks of the backbone."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout on the tokens, and within attention and perceptrons."""
     levels: Levels = "one-hot"
-    """How whole-number observations are read."""
+    """How whole-number observations are encoded; see `ObservationEncoder`."""
 
     @abstractmethod
     def backbone(self, horizon: int) -> Backbone:
-        """The layers for a task of episodes of at most ``horizon`` steps."""
+        """Return the layers for a task whose episodes have at most ``horizon`` steps."""
 
 
 class _RewardedConfig(SequenceConfig):
@@ -73,7 +73,7 @@ class _RewardedConfig(SequenceConfig):
 
 
 class _MambaConfig(_RewardedConfig, MambaSizes):
-    def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has one size)
+    def backbone(self, horizon: int) -> Backbone:  # noqa: ARG002 (its state has a fixed size)
         return Recurrent(Mamba(self.layers, self), self.across_episodes)
 
 
@@ -84,7 +84,7 @@ class _TransformerConfig(_RewardedConfig):
     @model_validator(mode="after")
     def _heads_have_pairs(self) -> _TransformerConfig:
         if self.width % (2 * self.heads):
-            raise ValueError(f"width = {self.width} is no multiple of twice heads = {self.heads}")
+            raise ValueError(f"width = {self.width} is not a multiple of twice heads = {self.heads}")
         return self
 
     def _transformer(self) -> Transformer:
@@ -106,7 +106,7 @@ class DTConfig(_TransformerConfig):
     kind: Literal["dt"] = "dt"
     """Which model this is."""
     window: int = Field(default=20, ge=1)
-    """K: how many steps of the episode it sees; longer than an episode is as good as all of it."""
+    """K: how many steps of the current episode the model sees; a window longer than the episode sees all of it."""
     tokens = ("action", "return_to_go", "observation")
     across_episodes = False
 
@@ -129,7 +129,7 @@ class ADTransformerConfig(_TransformerConfig):
     kind: Literal["ad-transformer"] = "ad-transformer"
     """Which model this is."""
     window_episodes: int = Field(default=4, ge=1)
-    """How many episodes it sees; when one more begins, the oldest goes."""
+    """How many episodes the model sees; when another one begins, the oldest is dropped."""
     tokens = ("action", "reward", "start", "observation")
     across_episodes = True
 
@@ -151,11 +151,11 @@ class BCConfig(SequenceConfig):
 
 
 class SequencePolicy(PolicyModel):
-    """A policy of one graph.
+    """A policy with one graph.
 
     Args:
-        config: which of them, and its sizes.
-        task: what it observes and does.
+        config: kind of the model, and its sizes.
+        task: specification of the task.
     """
 
     def __init__(self, config: DMConfig | DTConfig | ADMambaConfig | ADTransformerConfig | BCConfig, task: TaskSpec):
@@ -176,14 +176,14 @@ class SequencePolicy(PolicyModel):
         self.head = Linear(config.width, self.codec.size)
 
     def chunk_steps(self, longest_episode: int) -> int:
-        """Whole episodes side by side, or steps one behind the other, with no gap where an episode is short."""
+        """Return the longest episode's steps; if memory spans episodes, 1, so that no padding lies between them."""
         return 1 if self.config.across_episodes else longest_episode
 
     @property
     def rollout(self) -> Rollout:
-        """Long enough to go round a window's circle, also within one episode where it sees no more than that.
+        """A rollout that goes round the circle of positions, also within one episode if the window has only one.
 
-        A circle of more than some 2,000 ticks is not closed: the proof would take longer than the training.
+        A circle of more than about 2,000 ticks is not completed: the check would take longer than the training.
         """
         if not isinstance(self.backbone, Attentive):
             return Rollout(longest_episode=20, ticks=100)
@@ -192,7 +192,7 @@ class SequencePolicy(PolicyModel):
         return Rollout(longest, min(5_000, max(200, 6 * steps if episodes == 1 else round(4.2 * steps))))
 
     def forward(self, chunks: Chunks[Tensor], noise: Tensor) -> Tensors:  # noqa: ARG002 (a DM-H reads it)
-        """``answer`` - logits, or tanh outputs - ``[B, J, c, A]`` of whole contexts."""
+        """Return ``answer`` ``[B, J, c, A]``, logits or tanh outputs, of whole contexts."""
         batch, count, chunk, size = chunks.observation.shape
         rows = batch if self.config.across_episodes else batch * count
         observation = chunks.observation.reshape(rows, -1, size)  # [R, T, S]
@@ -212,8 +212,8 @@ class SequencePolicy(PolicyModel):
         answer = self._answer(self.backbone(self._group(seen), start))
         return {"answer": answer.view(batch, count, chunk, -1)}
 
-    def step(self, graph: str, tensors: Tensors) -> Tensors:  # noqa: ARG002 (there is one)
-        """One tick."""
+    def step(self, graph: str, tensors: Tensors) -> Tensors:  # noqa: ARG002 (there is only one)
+        """Compute one tick."""
         seen, following = {"observation": self.encoder(tensors["observation"])}, {}
         if "action" in self.config.tokens:
             action = self.codec.encode(tensors["previous_action"], tensors["observation"].dtype)
@@ -229,7 +229,7 @@ class SequencePolicy(PolicyModel):
         return self.outputs(self._answer(read), tensors["noise"] if self.codec.discrete else None) | following
 
     def model_spec(self, precision: Precision = "float32") -> ModelSpec:
-        """The tensors and the graph of the step form."""
+        """Return the specs of the tensors and of the graph of the step form."""
         conditioned = "return_to_go" in self.config.tokens
         world = world_tensors(self, self.codec.size if self.codec.discrete else 0, conditioned)
         state = (*([numbers("return_to_go")] if conditioned else []), *self.backbone.state(precision))
@@ -251,11 +251,11 @@ class SequencePolicy(PolicyModel):
         )
 
     def _before(self, action: Tensor, start: Tensor) -> Tensor:
-        """The action before, as features ``[..., A]``: zeros where an episode starts from nothing."""
+        """Return the features ``[..., A]`` of the action before: zeros at a start if earlier episodes are forgotten."""
         return action if self.config.across_episodes else action * (~start).unsqueeze(-1)
 
     def _group(self, seen: Tensors) -> Tensor:
-        """The tokens of a step from what was seen, numbers ``[...]`` or features ``[..., E]``: ``[..., G, d]``."""
+        """Return the tokens of a step, ``[..., G, d]``, made from numbers ``[...]`` or features ``[..., E]``."""
         tokens = []
         for name, embed in self.tokens.items():
             value = seen[name]
@@ -273,7 +273,7 @@ class SequencePolicy(PolicyModel):
 
 
 def _returns_to_go(target: Tensor, reward: Tensor) -> Tensor:
-    """What is left of ``target`` ``[R]`` before each step: ``[R, T]``. One subtraction after the other, as `step`."""
+    """Return what is left of ``target`` ``[R]`` before each step, ``[R, T]``, subtracting step by step like `step`."""
     left, column = target, []
     for earned in reward.unbind(1):
         column.append(left)

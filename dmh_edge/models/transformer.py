@@ -1,15 +1,16 @@
-"""A small causal transformer: whole sequences for training, a few tokens with a cache for deployment.
+"""A small causal transformer: it reads whole sequences in training, and a few tokens with a cache in deployment.
 
     symbol   shape              name
     x        [B * T, d]         tokens of B sequences; one flat axis lets a linear layer be one operator
     q, k, v  [B, H, T, d/H]     queries, keys, values of H heads
-    slots    [B, G]             places of G new tokens in a cache of S places
+    slots    [B, G]             slots of G new tokens in a cache of S slots
     cache    [layers, B, H, S, d/H]   keys, or values
 
-In the step form, what a query must not see gets a penalty: a finite number, so that no backend meets an infinity, and
-so large that softmax makes it exactly 0. Whole sequences are attended by PyTorch's fused kernel.
+In the step form, the score of a key that a query must not see gets a penalty. The penalty is finite, so that no backend
+has to handle an infinity, and so large that softmax makes the weight exactly 0. Whole sequences use PyTorch's fused
+attention kernel.
 Source: Vaswani et al., "Attention Is All You Need", 2017, with norms before the sublayers (Xiong et al., 2020).
-Keys and queries may be rotated by their position (Su et al., "RoFormer", 2021), so that scores depend on distances.
+Keys and queries can be rotated by their position (Su et al., "RoFormer", 2021), so that scores depend on distances.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from torch.nn import functional
 
 from dmh_edge.models.layers import Linear
 
-#: Cosine and sine of each token's position by pair of features, each ``[B or 1, 1, T, d/H/2]``.
+#: Cosine and sine of each token's rotation angle, one angle per pair of features, each ``[B or 1, 1, T, d/H/2]``.
 Rotation = tuple[Tensor, Tensor]
 
 _PENALTY = -1e9
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a ReLU perceptron of 4 times the width, each behind its own LayerNorm.
+    """Attention and a ReLU perceptron of 4 times the width, each with its own LayerNorm before it.
 
     Args:
-        width: d.
-        heads: H; divides the width.
-        dropout: on attention weights and on both residual branches.
+        width: width of the tokens, d.
+        heads: number of heads, H; it must divide the width.
+        dropout: dropout on attention weights and on both residual branches.
     """
 
     product_dtype: torch.dtype | None = None
@@ -50,15 +51,15 @@ class TransformerBlock(nn.Module):
     def forward(
         self, x: Tensor, batch: int, visible: Tensor | None, answers: slice, rotation: Rotation | None
     ) -> Tensor:
-        """Whole sequences.
+        """Read whole sequences.
 
         Args:
-            x: ``[B * T, d]``.
-            batch: B.
-            visible: which of T keys each of Q queries sees, bool ``[Q, T]`` or ``[B, 1, Q, T]``; None where Q = T and
-                each sees itself and all before it.
-            answers: which Q of the T tokens go on to the next layer.
-            rotation: turns queries and keys; None leaves them.
+            x: tokens ``[B * T, d]``.
+            batch: number of sequences, B.
+            visible: which of T keys each of Q queries sees, bool ``[Q, T]`` or ``[B, 1, Q, T]``; None if Q = T and each
+                query sees itself and all before it.
+            answers: which Q of the T tokens are passed to the next layer.
+            rotation: rotation of queries and keys; None for no rotation.
 
         Returns:
             output ``[B * Q, d]``.
@@ -80,14 +81,14 @@ class TransformerBlock(nn.Module):
         answers: int,
         rotation: Rotation | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """G new tokens behind the S of a cache, which is only read: writing it is left to `Transformer.step`.
+        """Read G new tokens and a cache of S tokens. The cache is not written here; `Transformer.step` does that.
 
         Args:
-            x: ``[B * G, d]``.
-            penalty: ``[B, 1, G, S + G]``, added to scores: first for the cache, then for the new tokens.
+            x: new tokens ``[B * G, d]``.
+            penalty: numbers ``[B, 1, G, S + G]`` to add to the scores: first of the cache, then of the new tokens.
             key, value: cache ``[B, H, S, d/H]``.
-            answers: how many of the new tokens, from the last backwards, go on to the next layer.
-            rotation: turns the new tokens; the cached keys are turned already.
+            answers: how many of the last new tokens are passed to the next layer.
+            rotation: rotation of the new tokens; the cached keys are already rotated.
 
         Returns:
             output ``[B * answers, d]``, and the new keys and values ``[B, H, G, d/H]``.
@@ -107,17 +108,17 @@ class TransformerBlock(nn.Module):
         return (q, k, v) if rotation is None else (rotate(q, rotation), rotate(k, rotation), v)
 
     def _score(self, q: Tensor, k: Tensor) -> Tensor:
-        """How well keys answer queries: ``[B, H, Q, K]``."""
+        """Return the scores of keys for queries: ``[B, H, Q, K]``."""
         dtype = self.product_dtype or q.dtype
         scores: Tensor = ((q * q.shape[-1] ** -0.5).to(dtype) @ k.to(dtype).transpose(-1, -2)).to(q.dtype)
         return scores
 
     def _weights(self, scores: Tensor) -> Tensor:
-        """Softmax, in float32 or better."""
+        """Return the softmax of the scores, in float32 or float64."""
         return torch.softmax(scores, -1)
 
     def _read(self, weights: Tensor, v: Tensor) -> Tensor:
-        """Values by their weights: ``[B, H, Q, d/H]``."""
+        """Return the weighted sums of values: ``[B, H, Q, d/H]``."""
         dtype = self.product_dtype or weights.dtype
         return (weights.to(dtype) @ v.to(dtype)).to(weights.dtype)
 
@@ -132,7 +133,7 @@ class Transformer(nn.Module):
 
     Args:
         layers: number of blocks.
-        width, heads, dropout: as in `TransformerBlock`.
+        width, heads, dropout: sizes of each `TransformerBlock`.
     """
 
     def __init__(self, layers: int, width: int, heads: int, dropout: float) -> None:
@@ -148,15 +149,16 @@ class Transformer(nn.Module):
         visible: Tensor | None = None,
         rotation: Rotation | None = None,
     ) -> Tensor:
-        """A whole sequence and its output at ``answers``, Q of its T tokens: ``[B, T, d] -> [B, Q, d]``.
+        """Read whole sequences, and return the output at ``answers``, Q of T tokens: ``[B, T, d] -> [B, Q, d]``.
 
-        The last layer computes nothing at other tokens; with few layers and one answer in four that halves the cost.
+        The last layer computes nothing for the other tokens; with few layers and one answer per four tokens, that
+        halves the cost.
 
         Args:
-            x: ``[B, T, d]``.
-            answers: which tokens.
-            visible: which tokens each one sees, bool ``[T, T]`` or ``[B, 1, T, T]``; None for itself and all before.
-            rotation: turns the tokens by their positions.
+            x: tokens ``[B, T, d]``.
+            answers: tokens whose output is returned.
+            visible: which tokens each token sees, bool ``[T, T]`` or ``[B, 1, T, T]``; None: itself and all before it.
+            rotation: rotation of the tokens by their positions; None for no rotation.
         """
         batch, length, width = x.shape
         last = visible
@@ -182,17 +184,17 @@ class Transformer(nn.Module):
         value: Tensor,
         rotation: Rotation | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The answer at the last of G new tokens.
+        """Read G new tokens, and return the output at the last one.
 
-        The cache is read by every layer and written once, at the end: at the sizes of a robot's policy, copying it
-        costs more than computing with it.
+        Every layer reads the cache, and it is written once, at the end: for policies as small as a robot's, copying the
+        cache costs more than computing with it.
 
         Args:
-            x: ``[B, G, d]``.
-            penalty: ``[B, G, S + G]``: for slots of the cache and for the new tokens, 0 where a new token sees them.
-            slots: where the new tokens go, int64 ``[B, G]``.
+            x: new tokens ``[B, G, d]``.
+            penalty: see `penalty`, ``[B, G, S + G]``: first for the slots of the cache, then for the new tokens.
+            slots: slots of the cache for the new tokens, int64 ``[B, G]``.
             key, value: caches ``[layers, B, H, S, d/H]``.
-            rotation: turns the new tokens by their positions.
+            rotation: rotation of the new tokens by their positions; None for no rotation.
 
         Returns:
             output ``[B, d]``, and both caches with the new tokens in them.
@@ -216,12 +218,12 @@ class Transformer(nn.Module):
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn each pair of features, one of the first half and one of the second, by its angle: ``[..., d/H]``."""
+    """Rotate each pair of features, one of the first half and one of the second, by its angle: ``[..., d/H]``."""
     cosine, sine = rotation
     first, second = x.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
 def penalty(visible: Tensor) -> Tensor:
-    """What is added to scores, float32: 0 where a query may look, a large negative number elsewhere."""
+    """Return what is added to the scores, float32: 0 where ``visible`` is true, else a large negative number."""
     return torch.where(visible, 0.0, _PENALTY)

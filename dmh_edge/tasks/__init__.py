@@ -1,8 +1,8 @@
-"""What is learned: environments, their scripted experts and the `TaskSpec` of each. numpy and gymnasium, no torch.
+"""The simulated tasks: environments, their scripted experts and the `TaskSpec` of each. Needs gymnasium, but not torch.
 
-Importing this registers the environments with gymnasium, so that
-``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere. Gymnasium knows a T-maze of another length once
-`find` has made it.
+Importing this package registers the environments with gymnasium, so that
+``gymnasium.make("dmh_edge.tasks:darkroom", hidden=3)`` works anywhere. A T-maze of another length is registered when
+`find` makes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TASKS: dict[str, Task] = {
 
 
 def is_known(name: str) -> bool:
-    """Whether `find` finds a task of that name.
+    """Return whether `find` knows a task of that name.
 
     Raises:
         ConfigError: the name means a T-maze whose length is out of range.
@@ -34,10 +34,10 @@ def is_known(name: str) -> bool:
 
 
 def find(name: str) -> Task:
-    """The task of that name: one of `TASKS`, or ``tmaze-<L>``, a T-maze of memory length L.
+    """Return the task of that name: one of `TASKS`, or ``tmaze-<L>``, a T-maze of memory length L.
 
     Raises:
-        ConfigError: there is none; the message names the nearest one.
+        ConfigError: there is no such task; the message names the nearest one.
     """
     task = TASKS.get(name) or tmaze.find(name)
     if task is None:

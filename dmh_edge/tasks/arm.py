@@ -1,9 +1,10 @@
-"""The arm of two tasks: gymnasium's two-joint Reacher, with what an agent sees of it and how its motors are driven.
+"""The arm of two tasks: gymnasium's two-joint Reacher, with what an agent observes and how its motors are driven.
 
-It shows what an arm knows of itself, joint angles (as cosine and sine), joint velocities and where its fingertip is;
-takes two torques at 50 Hz; starts near the stretched pose; and earns minus the distance between
-fingertip and target at the end of each step, in metres. Reacher's cost of control is left out: it says nothing of what
-is hidden, and a memory that reads rewards but no actions could not tell the one from the other.
+The observation is what an arm can measure of itself: joint angles (as cosine and sine), joint velocities and the place
+of its fingertip. The action is two torques, at 50 Hz. An episode starts near the stretched pose. The reward is minus
+the distance between fingertip and target at the end of each step, in metres. Reacher's cost of control is left out: it
+says nothing about what is hidden, and a memory that reads rewards but no actions could not separate it from the
+distance.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from dmh_edge.tasks.family import Expert, Task
 #: Lengths of upper arm, and of forearm up to the fingertip, in metres.
 UPPER, FORE = 0.1, 0.11
 REACH = UPPER + FORE
-#: Targets lie in a ring, metres from the shoulder: nearer ones would need a fold that the elbow cannot make.
+#: Targets lie in a ring, in metres from the shoulder: nearer targets would need a fold that the elbow cannot make.
 NEAREST, FARTHEST = 0.05, 0.2
-#: Torque of a sound motor at an action of 1, in N m.
+#: Torque of a motor in good condition at an action of 1, in N m.
 STRONGEST = 200.0
 
-#: Full torque against the joint's own damping (1 N m s/rad): no joint can turn faster.
+#: Speed in rad/s at which full torque equals the joint's own damping (1 N m s/rad): no joint can turn faster.
 _FASTEST = 200.0
 _JOINTS = ("shoulder", "elbow")
 
-#: Hidden tasks to learn from, and held out.
+#: Hidden tasks to learn from, and hidden tasks that no data set holds.
 TRAIN_IDS = tuple(range(80))
 TEST_IDS = tuple(range(80, 96))
 HIDDEN_TASKS = len(TRAIN_IDS + TEST_IDS)
 
 
 def arm_spec(name: str, reward: str, horizon: int, target_return: float, shown: Sequence[str] = ()) -> TaskSpec:
-    """The spec of a task with this arm; ``shown`` names places that are observed beside the fingertip's."""
+    """Return the spec of a task with this arm; ``shown`` names places that are observed beside the fingertip's."""
     return TaskSpec(
         name=name,
         observation=(
@@ -63,16 +64,16 @@ def arm_spec(name: str, reward: str, horizon: int, target_return: float, shown: 
 
 
 def draw_targets(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Uniform in the ring: ``[count, 2]`` metres."""
+    """Draw targets uniformly in the ring: ``[count, 2]``, in metres."""
     radius = np.sqrt(rng.uniform(NEAREST**2, FARTHEST**2, count))
     angle = rng.uniform(-np.pi, np.pi, count)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def inverse_kinematics(target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Joint angles ``[N, 2]`` that bring the fingertip to ``target [N, 2]``.
+    """Return the joint angles ``[N, 2]`` that bring the fingertip to ``target [N, 2]``.
 
-    Of the two solutions always the one with the elbow to the left: neighbouring targets have neighbouring poses.
+    It is always the solution with the elbow to the left, so that neighbouring targets have neighbouring poses.
     """
     x, y = target.T
     elbow = np.arccos((x**2 + y**2 - UPPER**2 - FORE**2) / (2 * UPPER * FORE))
@@ -81,7 +82,7 @@ def inverse_kinematics(target: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How far the joints ``[N, 2]`` have to turn, in radians; the shoulder, which turns freely, the shorter way."""
+    """Return how far the joints ``[N, 2]`` must turn, in radians; the shoulder can turn freely, so the shorter way."""
     cosine, sine = observation[:, 0:2], observation[:, 2:4]
     error = inverse_kinematics(target) - np.arctan2(sine, cosine)
     error[:, 0] = (error[:, 0] + np.pi) % (2 * np.pi) - np.pi
@@ -89,7 +90,7 @@ def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) 
 
 
 def arm_task(spec: TaskSpec, environment: str, expert: Expert, histories_per_task: int) -> Task:
-    """A task of arms; ``environment`` names their class in `arm_env`, which needs MuJoCo."""
+    """Return a task with this arm; ``environment`` names its class in `arm_env`, which needs MuJoCo."""
     if spec.name not in gymnasium.registry:
         entry_point = f"dmh_edge.tasks.arm_env:{environment}"
         gymnasium.register(spec.name, entry_point, max_episode_steps=spec.horizon)

@@ -1,7 +1,7 @@
 """The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something hidden. Needs MuJoCo.
 
-An environment is stepped by the control period, as gymnasium has it: `ArmEnv.step`. Or, for a robot in real time, by
-one step of the physics: `ArmEnv.advance` or `ArmEnv.brake`, then `ArmEnv.look`.
+As in gymnasium, `ArmEnv.step` advances an environment by one control period. For a robot in real time, `ArmEnv.advance`
+or `ArmEnv.brake` advances it by one step of the physics, and `ArmEnv.look` returns what it then observes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if importlib.util.find_spec("mujoco") is None:
 import mujoco
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 
-#: A joint under the brake that is slower than this stands still, in rad/s.
+#: Speed in rad/s below which a braked joint is set to stand still.
 _STANDSTILL = 1e-3
 
 
@@ -34,8 +34,9 @@ class ArmEnv(ReacherEnv):
 
     Args:
         spec: spec of the task.
-        hidden: number of the hidden task. None: drawn on the first reset from those that no data set holds, and kept
-            for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` tells which.
+        hidden: number of the hidden task. None: it is drawn at the first reset from those that no data set holds, and
+            kept for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` is its
+            number.
         options: options of gymnasium's Reacher, e.g. ``render_mode``. A rendered image shows the target.
 
     Raises:
@@ -50,7 +51,7 @@ class ArmEnv(ReacherEnv):
         self.observation_space = Box(*bounds_of(spec.observation, np.float32))
 
     def reset_model(self) -> NDArray[Any]:
-        """Near the stretched pose, as Reacher does; what is hidden stays."""
+        """Put the arm near the stretched pose, as Reacher does; the hidden task stays the same."""
         drawn = int(self.np_random.choice(TEST_IDS))  # always drawn: equal seeds leave equal random states
         self._hidden = drawn if self._hidden is None else self._hidden
         position = self.init_qpos + self.np_random.uniform(-0.1, 0.1, self.model.nq)
@@ -60,26 +61,26 @@ class ArmEnv(ReacherEnv):
         return self._get_obs()
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any], np.float64, bool, bool, dict[str, Any]]:
-        """Two simulation steps of 0.01 s under one pair of torques."""
+        """Make two simulation steps of 0.01 s with one pair of torques."""
         observation, reward, terminated, truncated, _ = super().step(action)  # type: ignore[no-untyped-call]
         return observation, reward, terminated, truncated, self._get_reset_info()
 
     def look(self) -> tuple[NDArray[np.float32], float]:
-        """What an agent is shown of the arm as it is now, ``[S]``, and what the present distance earns."""
+        """Return the arm's present observation ``[S]``, and the reward for its present distance."""
         reward, _ = self._get_rew(np.zeros(2))  # type: ignore[no-untyped-call]  # torques cost nothing here
         return self._get_obs(), float(reward)
 
     def advance(self, action: NDArray[np.floating]) -> None:
-        """One step of the physics under a pair of torques ``[2]``; how long one is, ``model.opt.timestep`` says."""
+        """Make one step of the physics, ``model.opt.timestep`` seconds, with a pair of torques ``[2]``."""
         self.data.ctrl[:] = action
         mujoco.mj_step(self.model, self.data)
-        mujoco.mj_kinematics(self.model, self.data)  # the fingertip where the joints are now
+        mujoco.mj_kinematics(self.model, self.data)  # updates the place of the fingertip
 
     def brake(self, keep: float) -> bool:
-        """One step of the physics with the brakes on: motors off, whatever pulls is held, and speed is taken out.
+        """Make one step of the physics with the brakes on: motors are off, loads are held, and the joints slow down.
 
         Args:
-            keep: share of the joints' velocities that is left.
+            keep: share of the joints' velocities that is left after the step.
 
         Returns:
             whether the arm stands still.
@@ -96,7 +97,7 @@ class ArmEnv(ReacherEnv):
         return False
 
     def _prepare(self, hidden: int) -> NDArray[np.float64]:
-        """Make the arm that of a hidden task, and say where the target of the episode lies."""
+        """Set the arm up for a hidden task, and return the place of the episode's target."""
         raise NotImplementedError
 
     def _get_reset_info(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class ArmEnv(ReacherEnv):
 
 
 class DarkReacherEnv(ArmEnv):
-    """An arm with a target that is not shown; see `ArmEnv` for arguments."""
+    """An arm whose target is not observed; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_reacher.SPEC, hidden, **options)
@@ -121,7 +122,7 @@ class DarkReacherEnv(ArmEnv):
 
 
 class DarkPayloadEnv(ArmEnv):
-    """An upright arm that does not show its payload and the strength of its motors; see `ArmEnv` for arguments."""
+    """An upright arm whose payload and motor strengths are not observed; see `ArmEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_payload.SPEC, hidden, **options)
@@ -132,7 +133,7 @@ class DarkPayloadEnv(ArmEnv):
         fingertip = self.model.body("fingertip").id
         self.model.body_mass[fingertip] = payload_kg
         self.model.actuator_gear[:, 0] = STRONGEST * dark_payload.STRENGTH[hidden]
-        # Gravity of the model would pull at links that are balanced, and at the target, which is a mark and no thing.
+        # The model's own gravity would also pull at the links, which are balanced, and at the target, which is a mark.
         self.data.xfrc_applied[fingertip, 1] = -dark_payload.GRAVITY * payload_kg
         target: NDArray[np.float64] = draw_targets(self.np_random, 1)[0]
         return target

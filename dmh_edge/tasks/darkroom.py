@@ -1,4 +1,4 @@
-"""Darkroom, the smallest of the rooms of `gridworld`, under a name of its own: it is the task of examples and tests."""
+"""Darkroom, the first room of `gridworld`, as a module of its own: examples and tests use this task."""
 
 from __future__ import annotations
 

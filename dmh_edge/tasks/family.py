@@ -22,15 +22,15 @@ class Task:
     """A family of environments that look alike and differ in something hidden, numbered 0, 1, 2, ...
 
     Attributes:
-        spec: what it shows and takes. Its name is also the id under which gymnasium knows one environment:
+        spec: specification of the task. Its name is also the id of the environment in gymnasium:
             ``gymnasium.make(spec.name, hidden=number)``.
         train_ids: hidden tasks to learn from.
-        test_ids: hidden tasks that no data set holds. T-maze, which has only two, says why they are the same.
+        test_ids: hidden tasks that no data set holds. In the T-maze they are training tasks too; `tmaze` says why.
         vector: makes environments for some hidden tasks at once, with autoreset disabled:
-            ``reset(options={"reset_mask": mask})`` starts new episodes where ``mask`` is true. The same hidden task may
-            be there many times. Where episodes differ in length, one that is over may be stepped on.
-        expert: policy that knows what is hidden and, in a task that is done in stages, the phase: how many stages are
-            done, which an observation need not tell.
+            ``reset(options={"reset_mask": mask})`` starts new episodes where ``mask`` is true. The same hidden task can
+            occur many times. If episodes differ in length, one that is over can be stepped further.
+        expert: policy that knows what is hidden and, in a task with stages, the phase: how many stages are done, which
+            the observation does not always show.
         histories_per_task: learning histories per hidden task that are enough to learn from.
         episodes_per_history: episodes from random to expert in each history.
     """
@@ -48,7 +48,7 @@ def require_hidden(task: str, hidden: object, count: int) -> None:
     """Refuse a value that is not the number of a hidden task.
 
     Raises:
-        ConfigError: it is not a whole number, or is not below the number of hidden tasks.
+        ConfigError: the value is not a whole number, or not one from 0 to ``count`` - 1.
     """
     if isinstance(hidden, bool) or not isinstance(hidden, int | np.integer):
         raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, 0 to {count - 1}")
@@ -57,6 +57,6 @@ def require_hidden(task: str, hidden: object, count: int) -> None:
 
 
 def phase_of(info: Mapping[str, Any], count: int) -> NDArray[np.int64]:
-    """The phases of ``count`` environments, ``[N]``, by the ``info`` of a reset or step; 0 where it has none."""
+    """Return the phases ``[N]`` of ``count`` environments from the ``info`` of a reset or step; 0 if it has none."""
     phase: NDArray[np.int64] = info.get("phase", np.zeros(count, np.int64))
     return phase

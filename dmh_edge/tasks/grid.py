@@ -1,6 +1,7 @@
-"""Walkers on a grid: tasks made of a place, a phase and a clock, N at once in numpy, as gymnasium's environments.
+"""Walkers on a grid: tasks whose state is a cell, a phase and a clock, N at once in numpy, as gymnasium environments.
 
-A `Grid` says what a task does as pure functions of arrays; `GridVectorEnv` owns the arrays; `GridEnv` is one row of it.
+A `Grid` holds the rules of a task as pure functions of arrays; a `GridVectorEnv` owns the arrays; a `GridEnv` is a
+`GridVectorEnv` with one row.
 
     position [N, 2]     cell (x, y); y grows upwards
     phase [N]           stages of the episode that are done
@@ -31,16 +32,17 @@ Information = dict[str, Any]
 
 @dataclass(frozen=True)
 class Grid:
-    """What a task on a grid does.
+    """The rules of a task on a grid.
 
     Attributes:
         spec: spec of the task.
         hidden_tasks: number of hidden tasks.
         start: the cell where every episode starts.
-        move: ``(position, phase, time, action, hidden) -> (position, phase, reward [N])``: one step, the one that takes
-            the clock to ``time``.
+        move: ``(position, phase, time, action, hidden) -> (position, phase, reward [N])``: one step; ``time`` is the
+            clock after it.
         show: ``(position, time, hidden) -> observation [N, S]`` float32.
-        horizon: ``hidden -> steps of an episode [N]``, at most the spec's horizon; None where all have that one.
+        horizon: ``hidden -> steps of an episode [N]``, at most the spec's horizon; None if all hidden tasks have that
+            horizon.
     """
 
     spec: TaskSpec
@@ -81,7 +83,7 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], Information]:
-        """Back to the start, where ``options["reset_mask"]`` is true or everywhere. There is nothing to seed."""
+        """Put walkers back to the start: those where ``options["reset_mask"]`` is true, or all. Nothing is random."""
         super().reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
         self._position[mask] = self._grid.start
@@ -92,7 +94,7 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
     def step(
         self, actions: Ints
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Information]:
-        """One step of every walker; time alone ends an episode."""
+        """Make one step of every walker; an episode ends only when its time is over."""
         self._time += 1
         self._position, self._phase, reward = self._grid.move(
             self._position, self._phase, self._time, actions, self._hidden
@@ -106,19 +108,20 @@ class GridVectorEnv(VectorEnv[NDArray[np.float32], Ints, NDArray[Any]]):
 
 
 class GridEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One walker: a `GridVectorEnv` of one.
+    """One walker: a `GridVectorEnv` with one row.
 
     Args:
         task: name of the task.
-        hidden: number of the hidden task. None: drawn on the first reset from those that no data set holds, and kept
-            for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` tells which.
+        hidden: number of the hidden task. None: it is drawn at the first reset from those that no data set holds, and
+            kept for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` is its
+            number.
 
     Raises:
         ConfigError: there is no such hidden task.
     """
 
     def __init__(self, task: str, hidden: int | None = None) -> None:
-        from dmh_edge import tasks  # here, since they name this class
+        from dmh_edge import tasks  # here, because `tasks` imports this module
 
         self._task = tasks.find(task)
         self._hidden = hidden
@@ -128,7 +131,7 @@ class GridEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], Information]:
-        """Back to the start; what is hidden stays."""
+        """Put the walker back to the start; the hidden task stays the same."""
         super().reset(seed=seed, options=options)
         drawn = int(self.np_random.choice(self._task.test_ids))  # always drawn: equal seeds leave equal random states
         if self._hidden is None:
@@ -137,7 +140,7 @@ class GridEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         return observation[0], _of_one(information)
 
     def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, Information]:
-        """One step."""
+        """Make one step."""
         if self._hidden is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         observation, reward, terminated, truncated, information = self._row.step(np.array([action]))
@@ -149,7 +152,7 @@ def _of_one(information: Information) -> Information:
 
 
 def register(name: str, task: str, horizon: int) -> None:
-    """Let gymnasium know the walker of a task by a name."""
+    """Register the walker of a task with gymnasium under a name."""
     if name not in gymnasium.registry:
         entry_point = f"{GridEnv.__module__}:{GridEnv.__name__}"
         gymnasium.register(name, entry_point, max_episode_steps=horizon, kwargs={"task": task})
@@ -163,7 +166,7 @@ def grid_task(
     histories_per_task: int,
     episodes_per_history: int,
 ) -> Task:
-    """A task on a grid. From then on gymnasium knows one walker by the name of the spec."""
+    """Return a task on a grid, and register its walker with gymnasium under the name of the spec."""
     register(grid.spec.name, grid.spec.name, grid.spec.horizon)
     return Task(
         spec=grid.spec,

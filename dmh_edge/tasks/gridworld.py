@@ -1,20 +1,21 @@
 """Grid World: dark rooms that hide something, which an agent finds by walking.
 
 An agent sees only its own cell, and starts in the centre. What is hidden stays the same over many episodes, so that it
-can be learned in context. Rooms are deterministic. There are four, each in two sizes:
+can be learned in context. Rooms are deterministic. There are four rooms, each in two sizes:
 
     darkroom            a goal that pays 1 for every step that ends on it
     darkroom-hard       the same goal, paid only the first time
     darkroom-dynamic    the goal always lies in a corner; which action moves which way is hidden
-    key-to-door         a key pays 1 when it is reached, and then, once, a door
+    key-to-door         reaching the key pays 1 once, and reaching the door after it pays 1 once
 
-9x9 cells and 20 steps (50 with a door), or, with ``large-`` before the name, 40x40 and ten times as many.
+A room has 9x9 cells and an episode 20 steps (50 with a door). With ``large-`` before the name, a room has 40x40 cells
+and an episode ten times as many steps.
 
-A hidden task's number k tells what is hidden by arithmetic, without a table of two million entries:
+What is hidden is computed from the hidden task's number k, without a table of two million entries:
 
     a goal      cell k, which is ``(k // size, k % size)``, column and row
     a door      key and door: ``k // (cells - 1)`` is the key's cell, ``k % (cells - 1)`` the door's among the others
-    actions     the permutation of rank k in lexicographic order; 0 is that of the other rooms
+    actions     the permutation of rank k in lexicographic order; rank 0 is the order of the other rooms
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Room:
     Attributes:
         size: cells along either side.
         hidden: what the room hides: the goal's cell, the cells of key and door, or which action moves which way.
-        pays_once: whether reaching a target pays once and ends a stage of the episode; else every step on it pays.
+        pays_once: whether reaching a target pays once and ends a stage of the episode; if not, every step on it pays.
     """
 
     size: int
@@ -60,7 +61,7 @@ class Room:
         return {"goal": cells, "door": cells * (cells - 1), "actions": len(_PERMUTATIONS)}[self.hidden]
 
     def targets(self, hidden: Ints) -> Ints:
-        """Cells ``[N, stages, 2]`` that are to be reached one after the other."""
+        """Return the cells ``[N, stages, 2]`` that must be reached, one after the other."""
         if self.hidden == "actions":
             cells = np.full((len(hidden), 1), self.size**2 - 1)  # the corner at the upper right
         elif self.hidden == "door":
@@ -73,7 +74,7 @@ class Room:
     def move(
         self, position: Ints, phase: Ints, time: Ints, action: Ints, hidden: Ints
     ) -> tuple[Ints, Ints, NDArray[np.float64]]:
-        """One step of N rooms; a wall stops a move. See `Grid` for shapes."""
+        """Make one step in N rooms; a wall stops a move. See `Grid` for shapes."""
         del time
         effect = _PERMUTATIONS[hidden, action] if self.hidden == "actions" else action
         position = np.clip(position + MOVES[effect], 0, self.size - 1)
@@ -82,13 +83,13 @@ class Room:
         return position, phase + reached if self.pays_once else phase, reached.astype(np.float64)
 
     def expert(self, observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
-        """The action ``[N]`` of a shortest path, the axis with less left to go first; on the target, stay.
+        """Return the action ``[N]`` of a shortest path: the axis with less distance left first; stay on the target.
 
-        All shortest paths pay the same to an agent that knows the goal. The rule between axes matters to one that
-        imitates without knowing it yet. An agent that samples from this expert's actions, averaged over the goals
-        still possible, runs straight along one axis or the other, sees most cells, and reaches a return of 14 in
-        darkroom within 20 episodes. With "x first" or "longer axis first" it dithers around the centre and reaches 8
-        (`tests/tasks/test_gridworld.py` shows the difference).
+        For an agent that knows the goal, all shortest paths pay the same. The rule between the axes matters for an
+        agent that imitates the expert and does not know the goal yet. If it samples from this expert's actions,
+        averaged over the goals still possible, it runs straight along one axis or the other, sees most cells, and
+        reaches a return of 14 in darkroom within 20 episodes. With the rules "x first" or "longer axis first" it walks
+        to and fro around the centre and reaches 8 (`tests/tasks/test_gridworld.py` shows the difference).
         """
         target, _ = self._target(phase, hidden)
         dx, dy = (target - observation.astype(np.int64)).T
@@ -97,14 +98,14 @@ class Room:
         return _WANTED[hidden, move] if self.hidden == "actions" else move
 
     def _target(self, phase: Ints, hidden: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """The cell ``[N, 2]`` of the stage under way, and whether there is one ``[N]``; else the last stage's cell."""
+        """Return the target cell ``[N, 2]`` of the current (or else last) stage, and whether one is left ``[N]``."""
         targets = self.targets(hidden)
         last = targets.shape[1] - 1
         return targets[np.arange(len(hidden)), np.minimum(phase, last)], phase <= last
 
 
 def _show(position: Ints, time: Ints, hidden: Ints) -> NDArray[np.float32]:
-    """The cell and nothing else."""
+    """Return the observation: only the cell."""
     del time, hidden
     return position.astype(np.float32)
 
@@ -114,8 +115,8 @@ class _Data:
     """How many hidden tasks there are to learn from and to test on, and how much data is enough to learn from.
 
     Attributes:
-        train: hidden tasks to learn from.
-        test: other ones, that no data set holds.
+        train: number of hidden tasks to learn from.
+        test: number of other hidden tasks, which no data set holds.
         histories: learning histories per hidden task.
         episodes: episodes per history.
     """
@@ -127,7 +128,7 @@ class _Data:
 
 
 def _task(name: str, room: Room, horizon: int, target_return: float, data: _Data) -> Task:
-    """The task of a room. Which hidden tasks are to learn from is drawn once and for all."""
+    """Return the task of a room. The hidden tasks to learn from are drawn with a fixed seed, so never change."""
     actions = tuple(f"action_{number}" for number in range(len(MOVES))) if room.hidden == "actions" else _ACTIONS
     spec = TaskSpec(
         name=name,
@@ -172,8 +173,9 @@ _LARGE_ACTIONS = _Data(train=100, test=20, histories=1, episodes=20)
 _SMALL_DOOR = _Data(train=1000, test=64, histories=1, episodes=20)
 _LARGE_DOOR = _Data(train=1000, test=64, histories=1, episodes=10)
 
-#: Name, room, horizon, target return, data. Target returns are the paper's, or the highest possible one where it gives
-#: none (dynamic) or one that contradicts its reward: 15 for large-darkroom, where even the farthest goal pays 161.
+#: Name, room, horizon, target return, data. Target returns are those of the paper. If the paper gives none (dynamic) or
+#: one that contradicts its reward (15 for large-darkroom, where even the farthest goal pays 161), the target return is
+#: the highest possible one.
 TASKS = (
     _task("darkroom", Room(SMALL, "goal", pays_once=False), 20, 20, _SMALL_GOAL),
     _task("darkroom-hard", Room(SMALL, "goal", pays_once=True), 20, 1, _SMALL_GOAL),

@@ -1,22 +1,23 @@
-"""T-maze: a sign at the start of a long corridor says which arm pays, L steps before it is time to turn.
+"""T-maze: a sign at the start of a long corridor shows which arm pays, L steps before the agent must turn.
 
-It is the passive T-maze of Ni et al. (2023), as DM-H's paper uses it to see how far a memory reaches::
+It is the passive T-maze of Ni et al. (2023), which DM-H's paper uses to measure how far a memory reaches::
 
                             arm (L, 1)
     start (0, 0) ---------- junction (L, 0)
                             arm (L, -1)
 
-An agent sees two numbers: whether it stands at the far end, x = L; and a side, which is that of the paying arm at the
-first observation of an episode, the arm's own in an arm, and 0 elsewhere. It has exactly the L + 1 steps that it needs.
+An agent sees two numbers: whether it stands at the far end, x = L, and a side. The side is that of the paying arm at
+the first observation of an episode, that of the arm if the agent stands in an arm, and 0 elsewhere. An episode has
+exactly the L + 1 steps that are needed.
 
-**Reward** is 1 for ending in the arm that the sign showed, and -1/L for every earlier step after which x is behind the
-step's number: an agent that dawdles cannot arrive in time. The highest return is 1; an agent that forgets the sign gets
-a half on average.
+**Reward** is 1 for ending in the arm that the sign showed, and -1/L for every earlier step after which x is less than
+the number of steps taken: an agent that loses a step cannot arrive in time. The highest return is 1; an agent that
+forgets the sign gets 0.5 on average.
 
-``tmaze-<L>`` is the task of memory length L, ``tmaze`` that of the shortest in the paper, 1,000. An even hidden task
-pays in the lower arm, an odd one in the upper. Tasks 0 and 1 have the whole corridor, and a policy is tested on them;
-the next two have half of it, and so on. The shortest corridors teach first that the sign matters, and the longer ones
-then that nothing on the way does.
+``tmaze-<L>`` is the task of memory length L; ``tmaze`` has the shortest length in the paper, 1,000. An even hidden task
+pays in the lower arm, an odd one in the upper arm. Tasks 0 and 1 have the whole corridor, and a policy is tested on
+them; the next two have half of it, and so on. The shortest corridors teach first that the sign matters; the longer ones
+then teach that nothing on the way matters.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ DEFAULT = 1000
 MOVES = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 RIGHT, UP, LEFT, DOWN = range(len(MOVES))
 
-#: Hidden tasks both to learn from and to be tested on: there are no others of that length, and each episode shows which
-#: one it is. A test asks whether a policy still knows after L steps, not whether it copes with something new.
+#: Hidden tasks that a policy both learns from and is tested on: there are no others of that length, and each episode
+#: shows which one it is. A test measures whether a policy still remembers after L steps, not whether it can learn
+#: something new.
 WHOLE = (0, 1)
-#: No corridor is halved to less.
+#: No halved corridor is shorter than this.
 _SHORTEST_HALF = 8
 
 
 @dataclass(frozen=True)
 class Maze:
-    """The rules of corridors of ``length`` L and its halves. See `Grid` for shapes."""
+    """The rules of mazes with a corridor of ``length`` L, half of it, and so on. See `Grid` for shapes."""
 
     length: int
 
@@ -59,17 +61,17 @@ class Maze:
         return 2 * max(1, (self.length // _SHORTEST_HALF).bit_length())
 
     def far_end(self, hidden: Ints) -> Ints:
-        """Length ``[N]`` of the corridor of each hidden task."""
+        """Return the length ``[N]`` of the corridor of each hidden task."""
         return self.length >> (hidden // 2)
 
     def horizon(self, hidden: Ints) -> Ints:
-        """Steps ``[N]`` of an episode: along the corridor and into an arm."""
+        """Return the steps ``[N]`` of an episode: along the corridor and into an arm."""
         return self.far_end(hidden) + 1
 
     def move(
         self, position: Ints, phase: Ints, time: Ints, action: Ints, hidden: Ints
     ) -> tuple[Ints, Ints, NDArray[np.float64]]:
-        """One step of N mazes; a wall stops a move."""
+        """Make one step in N mazes; a wall stops a move."""
         wanted = position + MOVES[action]
         x, y = wanted.T
         far_end = self.far_end(hidden)
@@ -80,13 +82,13 @@ class Maze:
         return position, phase, np.where(time > far_end, y == _side(hidden), penalty)
 
     def show(self, position: Ints, time: Ints, hidden: Ints) -> NDArray[np.float32]:
-        """``[N, 2]``: whether at the far end, and the side."""
+        """Return the observation ``[N, 2]``: whether the agent is at the far end, and the side."""
         x, y = position.T
         return np.stack([x == self.far_end(hidden), np.where(time == 0, _side(hidden), y)], axis=-1).astype(np.float32)
 
 
 def expert(observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
-    """The action ``[N]``: along the corridor; at its end to the paying side, against whose wall it stays."""
+    """Return the action ``[N]``: along the corridor, then to the paying side, where the wall stops the agent."""
     del phase
     return np.where(observation[:, 0] == 0, RIGHT, np.where(hidden % 2 == 1, UP, DOWN))
 
@@ -97,7 +99,7 @@ def _side(hidden: Ints) -> Ints:
 
 @functools.cache
 def task(length: int) -> Task:
-    """The task of memory length L."""
+    """Return the task of memory length L."""
     maze = Maze(length)
     spec = TaskSpec(
         name=f"tmaze-{length}",
@@ -120,13 +122,13 @@ def task(length: int) -> Task:
         train_ids=tuple(range(maze.hidden_tasks)),
         test_ids=WHOLE,
         expert=expert,
-        histories_per_task=4,  # few: the same corridor again and again, at whose end a belief is right or wrong
+        histories_per_task=4,  # few are enough: they differ only at the corridor's end
         episodes_per_history=3,
     )
 
 
 def find(name: str) -> Task | None:
-    """The task that a name of the form ``tmaze-<L>`` means; None if it is of another form.
+    """Return the task that a name of the form ``tmaze-<L>`` means; None if the name has another form.
 
     Raises:
         ConfigError: L is out of range.

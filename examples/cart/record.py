@@ -32,7 +32,7 @@ def episode(cart, place, noise, labels):
         wished = rng.uniform(-1, 1, 1).astype(np.float32) if rng.random() < noise else advice[-1]
         actions.append(cart.write(wished))
         rewards.append(cart.read().reward)
-    observations.append(cart.read().observation)  # One more than there are actions: what the last one led to.
+    observations.append(cart.read().observation)  # One more than there are actions: the result of the last action.
     advice.append(guide(observations[-1], place))
     return EpisodeBuffer(
         observations=np.array(observations),

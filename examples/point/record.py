@@ -32,7 +32,7 @@ def episode(env, place, noise, labels):
         observation, reward, _, over, _ = env.step(actions[-1])
         observations.append(observation)
         rewards.append(reward)
-    advice.append(guide(observations[-1], place))  # As there is one observation more than there are actions.
+    advice.append(guide(observations[-1], place))  # There is one observation more than there are actions.
     return EpisodeBuffer(
         observations=np.array(observations),
         actions=np.array(actions),

@@ -127,7 +127,7 @@ def test_a_missing_field_is_refused_by_name_and_place(copy: Path, field: str) ->
 @pytest.mark.parametrize("label", ["hidden", "history", "number"])
 def test_a_missing_or_odd_label_is_refused_by_name_and_place(copy: Path, label: str) -> None:
     edit(copy, lambda file: file["episode_9"].attrs.modify(f"options/{label}", -1))
-    with pytest.raises(DataError, match=f"field '{label}' of episode 9 is -1, expected one number from 0"):
+    with pytest.raises(DataError, match=f"field '{label}' of episode 9 is -1, expected one number, 0 or more"):
         Episodes.load(copy)
     edit(copy, lambda file: file["episode_9"].attrs.pop(f"options/{label}"))
     with pytest.raises(DataError, match=f"field '{label}' of episode 9 is missing"):
@@ -153,7 +153,7 @@ def test_an_episode_without_steps_is_refused(copy: Path) -> None:
 
 
 def test_what_is_no_minari_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere is no folder; make a data set there with `dmh-edge data"):
+    with pytest.raises(DataError, match=r"nowhere is not a folder; make a data set there with `dmh-edge data"):
         Episodes.load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="is not a Minari data set"):
         Episodes.load(tmp_path)
@@ -216,7 +216,7 @@ def test_odd_metadata_are_refused_by_field(copy: Path, change: Callable[[dict[st
 
 
 def test_data_of_another_task_are_refused_and_the_difference_is_named(copy: Path) -> None:
-    with pytest.raises(DataError, match=r"another task than our 'dark-reacher': name is 'darkroom'"):
+    with pytest.raises(DataError, match=r"another task than the built-in 'dark-reacher': name is 'darkroom'"):
         Episodes.load(copy, find("dark-reacher").spec)
     wider = SPEC.observation[1].model_copy(update={"high": 9, "levels": 10})
     larger = SPEC.model_copy(update={"observation": (SPEC.observation[0], wider)})

@@ -67,7 +67,7 @@ def test_another_run_is_no_reference(exported: Policy, run: Path, tmp_path: Path
     Checkpoint(checkpoint.header, weights, {}, {}).save(tmp_path / CHECKPOINT_NAME)
     with pytest.raises(ContractError, match="holds other weights"):
         reference_model(exported, tmp_path)
-    with pytest.raises(ArtifactError, match="say with --run"):
+    with pytest.raises(ArtifactError, match="name with --run"):
         reference_model(exported, tmp_path / "nowhere")
 
 

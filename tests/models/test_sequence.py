@@ -122,7 +122,7 @@ def test_a_window_never_exceeds_the_episode():
 
 
 def test_a_width_that_leaves_half_a_pair_is_refused():
-    with pytest.raises(ValidationError, match="no multiple of twice heads"):
+    with pytest.raises(ValidationError, match="not a multiple of twice heads"):
         DTConfig(width=12, heads=4)
 
 
