@@ -21,6 +21,7 @@ def require(purpose: str, extra: str, *packages: str) -> None:
 def is_installed(*packages: str) -> bool:
     """Return whether all of the packages can be imported; this imports none of them."""
     try:
-        return all(importlib.util.find_spec(package) is not None for package in packages)
+        specs = [importlib.util.find_spec(package) for package in packages]
+        return all(spec is not None and spec.origin is not None for spec in specs)  # without origin it is a mere folder
     except ModuleNotFoundError:  # e.g. for `google.protobuf` if there is no `google`
         return False

@@ -76,8 +76,11 @@ def _path() -> list[str]:
     """
     found = []
     for entry in sys.path:
+        if entry in user_modules.folders():  # added in the new process, where they hide nothing either
+            continue
         with contextlib.suppress(FileNotFoundError):  # the current folder was removed
-            found.append(str(Path(entry).absolute()))
+            is_a_place = entry == "" or Path(entry).exists()  # and not a name that only a path hook understands
+            found.append(str(Path(entry).absolute()) if is_a_place else entry)
     return found
 
 

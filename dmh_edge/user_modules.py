@@ -1,7 +1,8 @@
-"""A user's own modules, found in a folder that Python does not search. They are searched last, so they hide no others.
+"""A user's own modules, found in a folder at the end of Python's path. They hide no other module.
 
-At the end of ``sys.path`` the folder would still hide packages without an ``__init__.py``, such as ``google``, and
-modules of other operating systems that a library tries to import, such as ``msvcrt``.
+The end of ``sys.path`` alone does not ensure that. A file there hides a package without an ``__init__.py``, such as
+``google``, and a package that another finder knows. It also takes the place of a module of another operating system
+that a library tries to import, such as ``msvcrt``. So a finder of our own searches everywhere else first.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from pathlib import Path
 from types import ModuleType
 
 
-class _LastFinder:
-    """Finds modules that no other finder has found; see `importlib.abc.MetaPathFinder`.
+class _ElsewhereFirst:
+    """Finds every module that lies elsewhere than in the users' folders; see `importlib.abc.MetaPathFinder`.
 
-    Args:
-        folder: absolute path of the folder.
+    Attributes:
+        folders: absolute paths of the users' folders, in the order of the search.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        self.folders: list[str] = []
 
     def find_spec(
         self,
@@ -29,19 +30,44 @@ class _LastFinder:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """The module of that name in the folder; None for a module that belongs to a package or comes with Python."""
-        if path is not None or name in sys.stdlib_module_names:
+        """Find a module elsewhere.
+
+        Returns:
+            the module's spec; None for a module of a package, and for a module that only a user's folder can hold.
+
+        Raises:
+            ModuleNotFoundError: the name belongs to Python, and this Python does not have the module.
+        """
+        if path is not None:
             return None
-        return PathFinder.find_spec(name, [self.folder], target)
+        elsewhere = [entry for entry in sys.path if entry not in self.folders]
+        found = PathFinder.find_spec(name, elsewhere, target)
+        for finder in sys.meta_path:
+            if found is None and finder is not self and finder is not PathFinder:
+                found = finder.find_spec(name, None, target)
+        if found is None and name in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found
 
 
 def look_in(folder: Path | str) -> None:
-    """Search a folder for a user's modules from now on. Another call with the same folder changes nothing."""
+    """Search a folder for a user's modules from now on. A folder that is on Python's path already changes nothing."""
     absolute = str(Path(folder).absolute())
-    if absolute not in folders():
-        sys.meta_path.append(_LastFinder(absolute))
+    if absolute in sys.path:
+        return
+    finder = _installed()
+    if finder is None:
+        finder = _ElsewhereFirst()
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
+    finder.folders.append(absolute)
+    sys.path.append(absolute)
 
 
 def folders() -> list[str]:
     """The folders in which this process searches for a user's modules, in the order of the search."""
-    return [finder.folder for finder in sys.meta_path if isinstance(finder, _LastFinder)]
+    finder = _installed()
+    return [] if finder is None else list(finder.folders)
+
+
+def _installed() -> _ElsewhereFirst | None:
+    return next((finder for finder in sys.meta_path if isinstance(finder, _ElsewhereFirst)), None)

@@ -37,7 +37,8 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     given = dict(options or {})
     if name == "fake":
         return cast("Robot", _make_ours(FakeRobot, "fake", {"task": task, "seed": seed}, given))
-    user_modules.look_in(Path.cwd())
+    if ":" in name.removeprefix("gym:") and not name.startswith("mujoco:"):  # it names a module
+        user_modules.look_in(Path.cwd())
     if name.startswith("gym:"):
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
     if name.startswith("mujoco:"):

@@ -7,7 +7,6 @@ when no action comes for the command timeout. Noise, latency and drop-outs can b
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import time
@@ -20,6 +19,7 @@ import numpy as np
 from dmh_edge import processes
 from dmh_edge.clock import NS_PER_S
 from dmh_edge.errors import ConfigError, MissingExtraError, RobotError, unknown
+from dmh_edge.extras import is_installed
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.monitor import Rule
 from dmh_edge.robots.mujoco_link import Link, PhysicsConfig, PhysicsEvent, PhysicsWord, StopPath
@@ -256,7 +256,7 @@ def _find(name: str, environment_id: str) -> tuple[TaskSpec, ContinuousAction]:
     """The task of an arm, and its action. All arms take torques; for positions, the physics would need a controller."""
     if environment_id not in _ARMS:
         raise ConfigError(unknown("robot", name, [f"mujoco:{known}" for known in _ARMS]))
-    if importlib.util.find_spec("mujoco") is None:  # checked first, because its extra also installs gymnasium
+    if not is_installed("mujoco"):  # checked first, because its extra also installs gymnasium
         raise MissingExtraError("mujoco", "mujoco", name)
     from dmh_edge import tasks  # where gymnasium is missing, this raises an error that names the extra
 

@@ -9,6 +9,7 @@ contract test in `robots.contract_test`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -136,6 +137,7 @@ class Robot(Protocol):
         ...
 
 
+_MISSING = object()
 #: What to add to a driver that lacks an attribute that can be None.
 _MAY_BE_NONE = {
     "command_timeout_s": "`command_timeout_s = None` if it never stops by itself",
@@ -155,7 +157,12 @@ def check_members(robot: object, name: str = "the robot") -> None:
         RobotError: a member is missing; the message says which, and what to add.
     """
     members = [member for member in vars(Robot) if not member.startswith("_")]
-    missing = [member for member in members if not hasattr(robot, member)]
+    missing = [member for member in members if not _has(robot, member)]
     if missing:
         add = "".join(f"; add {_MAY_BE_NONE[member]}" for member in missing if member in _MAY_BE_NONE)
         raise RobotError(f"{name} is not a robot: it lacks {', '.join(missing)}{add}; see dmh_edge.robots.protocol")
+
+
+def _has(robot: object, member: str) -> bool:
+    """Whether a robot has a member, without computing it: a stop path need not be there before ``connect``."""
+    return inspect.getattr_static(robot, member, _MISSING) is not _MISSING or hasattr(robot, member)

@@ -172,6 +172,7 @@ def _prepare(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) -
         pace.clock,
         run.keeping,
     )
+    run.learned.require_writable()
     operator = run.attendance.operator or Operator(pace.clock)
     return _Prepared(policy, session, robot, run, pace, guard, log, operator, records)
 
@@ -202,5 +203,7 @@ def _keep(prepared: _Prepared, loop: Loop, grants: tuple[Grant, ...]) -> list[st
         failures.append(
             what_failed(lambda: save_state(learned, prepared.session, prepared.policy.sha256, loop.reward_due))
         )
-    failures += records.write(prepared.report(loop, grants), run.guard, loop.tally, prepared.session)
+    if prepared.log.listener_failure:
+        failures.append(f"the records lack events of this run ({prepared.log.listener_failure})")
+    failures += records.write(lambda: prepared.report(loop, grants), run.guard, loop.tally, prepared.session)
     return [failure for failure in failures if failure]

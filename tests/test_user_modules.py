@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
 from dmh_edge import user_modules
+from dmh_edge.extras import is_installed
+from waiting import PATIENCE_S
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that this process looks in while the test runs."""
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     user_modules.look_in(tmp_path)
     yield tmp_path
@@ -46,7 +51,22 @@ def test_a_file_of_the_user_hides_neither_a_package_nor_a_module_of_python(folde
 
 
 def test_looking_twice_is_looking_once(folder):
-    count = len(sys.meta_path)
+    before = list(sys.meta_path), list(sys.path)
     user_modules.look_in(folder)
-    assert len(sys.meta_path) == count
+    assert (sys.meta_path, sys.path) == before
     assert user_modules.folders().count(str(folder)) == 1
+
+
+def test_a_process_that_multiprocessing_spawns_finds_it_too(folder):
+    (folder / "my_spawned_arm.py").write_text("def answer():\n    return 42\n")
+    importlib.invalidate_caches()
+    answer = importlib.import_module("my_spawned_arm").answer
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(answer).result(PATIENCE_S) == 42
+
+
+def test_a_folder_of_the_user_is_no_installed_package(folder):
+    (folder / "no_such_package_here").mkdir()
+    importlib.invalidate_caches()
+    assert not is_installed("no_such_package_here")
+    assert is_installed("google.protobuf")

@@ -6,7 +6,6 @@ or `ArmEnv.brake` advances it by one step of the physics, and `ArmEnv.look` retu
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,13 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dmh_edge.errors import MissingExtraError
+from dmh_edge.extras import is_installed
 from dmh_edge.task import TaskSpec, bounds_of
 from dmh_edge.tasks import dark_payload, dark_reacher
 from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
 from dmh_edge.tasks.family import require_hidden
 
-if importlib.util.find_spec("mujoco") is None:
+if not is_installed("mujoco"):
     raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
 import mujoco
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv

@@ -39,4 +39,6 @@ def ask_reading(read: Callable[[], Reading]) -> Reading:
     reading = ask("read", read)
     if not isinstance(reading, Reading):
         raise RobotError(f"the robot failed in read: got {reading!r}, expected a Reading")
+    if getattr(reading.reward, "ndim", 0) != 0:  # an array of one number would pass every other check
+        raise RobotError(f"the robot failed in read: got the reward {reading.reward!r}, expected one number")
     return reading

@@ -143,11 +143,11 @@ class RunRecords:
             with contextlib.suppress(OSError):  # another program has left something in it
                 self._out.rmdir()
 
-    def write(self, summary: Summary, guard: GuardSettings, tally: Tally, session: Session) -> list[str]:
+    def write(self, report: Callable[[], Summary], guard: GuardSettings, tally: Tally, session: Session) -> list[str]:
         """Write everything that can be written. To be called after `close`.
 
         Args:
-            summary: the report.
+            report: returns the summary of the run.
             guard: settings of the guard, as the user gave them.
             tally: counters of the run.
             session: the session, whose state is the last one of the run.
@@ -160,9 +160,9 @@ class RunRecords:
             return []
         writers: list[Callable[[], None]] = [
             lambda: write_text(out / GUARD_NAME, guard.model_dump_json(indent=2) + "\n"),
-            lambda: write_text(out / SUMMARY_NAME, summary.model_dump_json(indent=2) + "\n"),
+            lambda: write_text(out / SUMMARY_NAME, report().model_dump_json(indent=2) + "\n"),
             lambda: self._write_trace(session, out),
-            lambda: write_text(out / PAGE_NAME, self._page(summary, tally)),
+            lambda: write_text(out / PAGE_NAME, self._page(report(), tally)),
         ]
         return [failure for failure in map(what_failed, writers) if failure]
 

@@ -71,12 +71,14 @@ class EventLog:
         slot: number of the current slot; -1 before the first.
         dropped: number of faults for which the log had no room.
         listener: function that gets every event when it happens; None where there are no records.
+        listener_failure: why the listener first failed, in words; empty if it never did.
     """
 
     def __init__(self, clock: Clock, listener: Listener | None = None, capacity: int = 4096) -> None:
         self.slot = -1
         self.dropped = 0
         self.listener = listener
+        self.listener_failure = ""
         self._clock = clock
         self._room_for_faults = capacity - _KEPT_FREE
         self._capacity = capacity
@@ -118,8 +120,12 @@ class EventLog:
         )
 
     def _tell(self, kind: EventKind, detail: str) -> None:
+        """Pass an event on. A listener that fails must not keep the loop from stopping the robot."""
         if self.listener is not None:
-            self.listener(kind, detail)
+            try:
+                self.listener(kind, detail)
+            except Exception as error:  # noqa: BLE001 (kept for the end of the run)
+                self.listener_failure = self.listener_failure or f"{type(error).__name__}: {error}"
 
     def _keep(self, what: Fault | Moment) -> None:
         code, now_ns = _CODES[what], self._clock.now_ns()

@@ -50,7 +50,7 @@ class Learned:
 
         Raises:
             ConfigError: there is nothing to forget.
-            ArtifactError: the file to replace is not a saved state, or its folder cannot be written.
+            ArtifactError: the file to replace is not a saved state.
             ContractError: it belongs to another policy.
         """
         if self.path is None:
@@ -67,8 +67,16 @@ class Learned:
             begin = f"{self.path} {then}: the policy begins with an empty memory"
         else:
             begin = f"the policy begins with what it learned in {self.path}{'' if kept else ', which is left as it is'}"
-        require_writable(self.path.absolute().parent)
         return begin
+
+    def require_writable(self) -> None:
+        """Refuse a file that could not be written at the end; its folder is made if there is none.
+
+        Raises:
+            ArtifactError: its folder cannot be written.
+        """
+        if self.path is not None:
+            require_writable(self.path.absolute().parent)
 
     def recall(self, session: Session, policy_sha256: str) -> float:
         """Restore in the session what was learned before, if there is anything; see `load_state`."""

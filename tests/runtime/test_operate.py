@@ -20,11 +20,13 @@ from dmh_edge.files import TEMPORARY_PREFIX
 from dmh_edge.robots.fake_robot import TWO_JOINTS, FakeRobot
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.runtime.loop.limits import Limits
+from dmh_edge.runtime.loop.loop import Loop
 from dmh_edge.runtime.loop.pace import Timing
 from dmh_edge.runtime.operate import Run, operate
 from dmh_edge.runtime.operator.attendance import Attendance
 from dmh_edge.runtime.records.recorder import Recorder
 from dmh_edge.runtime.records.run_records import Keeping, RunRecords
+from dmh_edge.runtime.records.trace_recorder import TraceRecorder
 from dmh_edge.runtime.report.summary import Summary
 from dmh_edge.runtime.sessions.fake_session import FakePolicy, FakeSession, fake_contract
 from dmh_edge.runtime.sessions.policy import RunnablePolicy
@@ -281,6 +283,38 @@ def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
     with pytest.raises(DmhEdgeError, match=r"unplugged; also, the disk is full: .*summary\.json"):
         run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
     assert Trace.load(tmp_path / "trace.npz").ticks == 20
+
+
+def test_a_record_that_cannot_be_made_of_an_event_costs_no_stop(tmp_path, monkeypatch):
+    def fail(recorder: TraceRecorder, kind: str, detail: str) -> None:
+        raise ValueError("no room for words")
+
+    monkeypatch.setattr(TraceRecorder, "event", fail)
+    robot = Watched(FakeClock(10**9), fails_at=20)
+    with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the records lack events .* no room for words"):
+        run(robot, out=tmp_path)
+    assert robot.calls[-1] == "stop"
+    assert parse(Summary, (tmp_path / "summary.json").read_text(), "summary").stopped_by == "error"
+
+
+def test_a_report_that_cannot_be_made_costs_only_the_report(tmp_path, monkeypatch):
+    def fail(loop: Loop) -> Summary:
+        raise ValueError("nothing adds up")
+
+    monkeypatch.setattr(Loop, "summary", fail)
+    with pytest.raises(DmhEdgeError, match="unplugged; besides, ValueError: nothing adds up"):
+        run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "trace.npz"]
+
+
+def test_a_run_that_never_began_leaves_no_folder_though_its_memory_was_to_lie_there(tmp_path):
+    class Unreachable(Watched):
+        def connect(self) -> None:
+            raise OSError("no route")
+
+    with pytest.raises(RobotError, match="no route"):
+        run(Unreachable(FakeClock(10**9)), out=tmp_path / "run", path=tmp_path / "run" / "memory.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rate_hz", [0.0, float("nan"), float("inf")])

@@ -580,6 +580,16 @@ def test_whatever_call_raises_the_robot_is_stopped_and_the_call_named(call, coun
     assert run.robot.rules == []
 
 
+def test_a_robot_whose_reward_is_an_array_is_stopped():
+    def listed(reading: Reading) -> Reading:
+        return replace(reading, reward=np.array([reading.reward]))
+
+    run = Run(
+        readings={3: listed}, error=RobotError, match=r"failed in read: got the reward array.*expected one number"
+    )
+    assert run.robot.calls[-3:] == END
+
+
 def test_a_robot_that_shows_something_else_than_a_reading_is_stopped():
     def nothing(reading: Reading) -> None:
         return None
