@@ -1,7 +1,7 @@
 """Time for control: a monotonic clock, a fake one for tests, and a rate on absolute slots.
 
-All times are integer nanoseconds of ``CLOCK_MONOTONIC``. Slot k begins at ``start + k * period``; a slot that is over
-before its turn is skipped and counted, never caught up in a burst.
+All times are integer nanoseconds of ``CLOCK_MONOTONIC``. Slot k begins at ``start + k * period``. A slot whose
+beginning was missed is skipped and counted; missed slots are never caught up in a burst.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ NS_PER_S = 1_000_000_000
 #: What begins a slot of the loop: the clock, or the robot's own readings.
 PacedBy = Literal["clock", "robot"]
 
-#: The longest single sleep. A signal that comes after the last look and before the sleep does not end the sleep: with a
-#: longer one, a stop would wait for the slot.
+#: The longest single sleep. A signal that comes after the last check and before the sleep does not end the sleep: if
+#: the sleep were longer, a stop would wait for the slot.
 _NAP_NS = NS_PER_S // 10
 
 
 class Clock(Protocol):
-    """What a loop needs to know of time."""
+    """What a loop needs from a clock."""
 
     def now_ns(self) -> int:
         """Nanoseconds of the monotonic clock."""
@@ -36,7 +36,7 @@ class Clock(Protocol):
     def sleep_until_ns(self, deadline_ns: int) -> None:
         """Return at ``deadline_ns`` or as soon after it as the machine allows; at once when it has passed.
 
-        A signal ends the sleep early, so that the caller can look at what its handler left behind.
+        A signal ends the sleep early, so that the caller can check what the signal's handler recorded.
         """
         ...
 
@@ -49,13 +49,13 @@ _TIMER_ABSTIME = 1
 
 
 class MonotonicClock:
-    """The machine's clock. It sleeps by ``clock_nanosleep`` on absolute time; one instance serves one thread.
+    """The machine's clock. It sleeps by ``clock_nanosleep`` until an absolute time; one instance serves one thread.
 
-    ``time.sleep`` would be relative on Python 3.10, and on every version goes back to sleep after a signal.
+    ``time.sleep`` is relative on Python 3.10, and on every version it goes back to sleep after a signal.
 
     Args:
-        spin_ns: the last nanoseconds before a deadline, in which it watches the time instead of sleeping. The wake-up
-            is then never late because of the sleep, and the core is busy meanwhile.
+        spin_ns: how long before a deadline the clock stops sleeping and polls the time, in nanoseconds. The wake-up is
+            then not late because of the sleep; the core is busy meanwhile.
     """
 
     def __init__(self, spin_ns: int = 0) -> None:
@@ -70,7 +70,7 @@ class MonotonicClock:
         return time.monotonic_ns()
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
-        """Sleep to an absolute time, or until a signal was handled."""
+        """Sleep until an absolute time, or until a signal was handled."""
         self._until.seconds, self._until.nanoseconds = divmod(deadline_ns - self._spin_ns, NS_PER_S)
         code = self._sleep(time.CLOCK_MONOTONIC, _TIMER_ABSTIME, self._until_pointer, None)
         if code not in (0, errno.EINTR):
@@ -80,7 +80,7 @@ class MonotonicClock:
 
 
 class FakeClock:
-    """A clock that moves only when told to, or when a caller sleeps on it."""
+    """A clock that advances only when a caller advances it or sleeps on it."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self._now_ns = now_ns
@@ -104,9 +104,9 @@ class Slot:
 
     Attributes:
         index: number of the slot on the grid, from 0; a gap means skipped slots.
-        start_ns: when it should have begun.
-        lateness_ns: how much later it did begin.
-        skipped: slots that passed without a turn since the turn before.
+        start_ns: when the slot should have begun, in nanoseconds.
+        lateness_ns: how much later it did begin, in nanoseconds.
+        skipped: number of slots that were skipped just before this one.
     """
 
     index: int
@@ -120,7 +120,7 @@ class Rate:
 
     Args:
         rate_hz: slots per second, above 0.
-        clock: where time comes from.
+        clock: clock that gives the time.
 
     Raises:
         ConfigError: the rate is not a positive finite number.
@@ -135,17 +135,17 @@ class Rate:
         self._next_index = 0
 
     def restart(self) -> None:
-        """Lay the grid anew: the next slot begins at once. After a pause that was not the loop's own lateness."""
+        """Start a new grid, whose first slot begins at once: for use after a pause that was not the loop's lateness."""
         self._start_ns = None
 
     def wait(self, interrupted: Callable[[], bool] = lambda: False) -> Slot | None:
         """Sleep until the next slot whose time has not yet come. A slot whose beginning was missed is skipped.
 
         Args:
-            interrupted: asked before every sleep, every tenth of a second and after every signal; true ends the wait.
+            interrupted: called before every sleep, every tenth of a second and after every signal; true ends the wait.
 
         Returns:
-            the slot; None when the wait was interrupted, and the slot is then not spent.
+            the slot; None when the wait was interrupted: the next call can then still return that slot.
         """
         now_ns = self._clock.now_ns()
         if self._start_ns is None:

@@ -5,7 +5,7 @@
     PolicyContract   joined by the export; saved as model.json             both, with hashes, provenance and parity
 
 Shapes are tuples whose entries are sizes or ``"batch"``, the number of independent robots.
-Reading checks everything: an unknown version or field is an error that says which.
+Reading checks everything: an unknown version or field is an error that names it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ CONTRACT_NAME = "model.json"
 GOLDEN_TRACE_NAME = "model.trace.npz"
 
 DType = Literal["float32", "float16", "int64", "bool"]
-#: Element type of the matrix products; everything delicate stays float32. See ``export/precision.py``.
+#: Element type of the matrix products; everything that is sensitive to rounding stays float32. See
+#: ``export/precision.py``.
 Precision = Literal["float32", "float16"]
 Dimension = int | Literal["batch"]
 
@@ -35,7 +36,7 @@ class TensorSpec(Spec):
     """Name, element type and shape of one tensor."""
 
     name: str
-    """Unique within the policy."""
+    """Name of the tensor, unique within the policy."""
     dtype: DType
     """Element type."""
     shape: tuple[Dimension, ...]
@@ -49,7 +50,7 @@ class TensorSpec(Spec):
 
     @property
     def batch_axis(self) -> int:
-        """Which axis counts the robots."""
+        """Index of the axis that counts the robots."""
         return self.shape.index("batch")
 
     def zeros(self, batch: int) -> NDArray[Any]:
@@ -64,17 +65,18 @@ class GraphSpec(Spec):
     """
 
     name: str
-    """``actor``, ``memory``, ..."""
+    """Name of the graph, e.g. ``actor`` or ``memory``."""
     file: str
     """ONNX file in the policy's folder; the engine beside it has the suffix ``.plan``."""
     every: int = Field(default=1, ge=1)
-    """Due every so many ticks of a row ..."""
+    """Ticks from one run of the graph to the next; each robot's ticks are counted separately."""
     restart_on: Literal["episode_start"] | None = None
-    """... counted anew from the tick on which this input is true."""
+    """Input that restarts the count of ticks: the graph runs on a tick where this input is true, and the count starts
+    again there. None for a graph that runs on every tick."""
     inputs: tuple[str, ...] = Field(min_length=1)
     """World tensors and state tensors, in the graph's order."""
     outputs: tuple[str, ...] = Field(min_length=1)
-    """Outputs, and state tensors with ``_next`` behind their name, in the graph's order."""
+    """Outputs, and state tensors with ``_next`` after their name, in the graph's order."""
 
     @model_validator(mode="after")
     def _a_slow_graph_restarts(self) -> GraphSpec:
@@ -94,20 +96,20 @@ class GraphSpec(Spec):
 
 
 class ModelSpec(Spec):
-    """What a model brings to a contract."""
+    """The model's part of a contract: its tensors and its graphs."""
 
     kind: str
-    """``dm-h``, ..."""
+    """Kind of model, e.g. ``dm-h``."""
     sizes: dict[str, int | float | str | bool]
-    """Its configuration, for people; the runtime does not read it."""
+    """Configuration of the model, for people; the runtime does not read it."""
     world: tuple[TensorSpec, ...]
-    """What the host feeds on every tick."""
+    """Tensors that the host feeds on every tick."""
     state: tuple[TensorSpec, ...]
-    """What is carried from tick to tick; all zeros when the policy has forgotten everything."""
+    """Tensors that are carried from tick to tick; all zeros when the policy has forgotten everything."""
     outputs: tuple[TensorSpec, ...]
-    """What a tick brings beside the next state; the first one is ``action``."""
+    """Tensors that a tick computes besides the next state; the first one is ``action``."""
     graphs: tuple[GraphSpec, ...] = Field(min_length=1)
-    """In the order of a tick."""
+    """Graphs in the order in which a tick runs them."""
 
     @model_validator(mode="after")
     def _graphs_use_declared_tensors(self) -> ModelSpec:
@@ -121,10 +123,10 @@ class ModelSpec(Spec):
         for graph in self.graphs:
             for name in graph.inputs:
                 if name not in readable:
-                    raise ValueError(f"graph {graph.name!r} reads a tensor that nobody declares: {name!r}")
+                    raise ValueError(f"graph {graph.name!r} reads a tensor that is not declared: {name!r}")
             for name in graph.outputs:
                 if name not in writable:
-                    raise ValueError(f"graph {graph.name!r} writes a tensor that nobody declares: {name!r}")
+                    raise ValueError(f"graph {graph.name!r} writes a tensor that is not declared: {name!r}")
                 if name in written:
                     raise ValueError(f"two graphs write {name!r}")
                 written.add(name)
@@ -133,7 +135,7 @@ class ModelSpec(Spec):
         return self
 
     def tensor(self, name: str) -> TensorSpec:
-        """The spec behind a graph's input or output name; for ``x_next`` that of ``x``, under its own name."""
+        """The spec of a graph's input or output; for ``x_next``, the spec of ``x`` under the name ``x_next``."""
         for spec in (*self.world, *self.state, *self.outputs):
             if spec.name == name:
                 return spec
@@ -156,17 +158,17 @@ class Provenance(Spec):
     config: dict[str, Any]
     """The run's configuration, in the form that ``dmh-edge train --config`` accepts."""
     checkpoint: str
-    """The checkpoint as it was named to the export."""
+    """The checkpoint, as the user named it to the export."""
     weights_sha256: str
     """Digest of the checkpoint's weights."""
     data_sha256: str
     """Digest of the data set that it was trained on."""
     training_steps: int = Field(ge=0)
-    """Gradient steps so far."""
+    """Gradient steps of the checkpoint's training."""
 
 
-#: How far float32 may put a policy's own tensors from float64. A backend may be ten times as far from PyTorch, which is
-#: a tenth of what float16 may be.
+#: Largest allowed distance of a policy's tensors in float32 from the same tensors in float64. A float32 backend is
+#: allowed ten times this distance from PyTorch, and a float16 backend a hundred times.
 MOST_ROUNDING = 2e-4
 
 
@@ -174,21 +176,21 @@ class ParityFigure(Spec):
     """How far one computation is from another over a free-running rollout."""
 
     reference: str
-    """The side that is held to be right, e.g. ``torch step float32``."""
+    """The side that is taken as right, e.g. ``torch step float32``."""
     candidate: str
-    """The side that is judged, e.g. ``ort-cpu``."""
+    """The side that is compared with it, e.g. ``ort-cpu``."""
     ticks: int = Field(ge=1)
-    """Length of the rollout."""
+    """Length of the rollout in ticks."""
     worst_tensor: str
     """The tensor that came nearest to its tolerance."""
     worst_error: float = Field(ge=0)
-    """Its largest absolute difference divided by max(1, max|tensor|)."""
+    """Largest absolute difference of that tensor, divided by max(1, max|tensor|)."""
     tolerance: float = Field(gt=0)
-    """What the difference was held against."""
+    """Largest allowed value of ``worst_error``."""
 
 
 class PolicyContract(Spec):
-    """All that a robot must know of a policy. Never changes after export."""
+    """All that a robot must know about a policy. It never changes after the export."""
 
     format_version: Literal[1] = 1
     """Version of this format; raised with every change that an older reader would misunderstand."""
@@ -197,17 +199,18 @@ class PolicyContract(Spec):
     precision: Precision = "float32"
     """Element type of the matrix products."""
     task: TaskSpec
-    """What it was trained to do."""
+    """Task that the policy was trained for."""
     model: ModelSpec
-    """Which tensors and graphs compute it."""
+    """Tensors and graphs that compute the policy."""
     files: dict[str, str]
-    """SHA-256 of every other file of the policy, by name."""
+    """SHA-256 of every other file of the policy, by file name."""
     provenance: Provenance
-    """Where it comes from."""
+    """Where the policy comes from."""
     rounding: dict[str, Annotated[float, Field(ge=0, le=MOST_ROUNDING)]] = Field(default={})
-    """How far float32 alone puts each tensor from float64, both by PyTorch, in the unit of the parity figures."""
+    """Distance of each tensor in float32 from the same tensor in float64, both computed by PyTorch, in the unit of the
+    parity figures."""
     parity: tuple[ParityFigure, ...] = ()
-    """What the export measured."""
+    """Parity that the export measured."""
 
     def save(self, folder: Path) -> None:
         """Write ``model.json``, whole or not at all."""
@@ -218,7 +221,7 @@ class PolicyContract(Spec):
         """Read and check ``model.json`` in a folder.
 
         Raises:
-            ContractError: it is missing, no JSON, of another version, or has a missing, odd or unknown field.
+            ContractError: it is missing, is not JSON, has another version, or has a missing, wrong or unknown field.
         """
         path = folder / CONTRACT_NAME
         try:

@@ -3,16 +3,16 @@
     DmhEdgeError
     ├── ConfigError          a setting or argument that cannot be used
     ├── MissingExtraError    an optional package is not installed
-    ├── DataError            a data set that cannot be learned from
-    ├── ArtifactError        a file of ours is missing, truncated or altered, or cannot be written
+    ├── DataError            a data set that cannot be used for training
+    ├── ArtifactError        a file of dmh-edge is missing, truncated or altered, or cannot be written
     │   └── ContractError    model.json is malformed, of another version, or does not fit its counterpart
     ├── ExportError          a model cannot be exported, or an engine cannot be built
     │   └── ParityError      an exported graph does not compute what the model computes
     ├── BackendError         an engine cannot be loaded or run here
-    └── RobotError           a robot cannot be reached, or refuses
+    └── RobotError           a robot cannot be reached, fails, or refuses a call
 
-A message says what, got, expected, and what to do. The command line prints the message and exits with 1;
-anything that is not a ``DmhEdgeError`` is a defect and keeps its traceback.
+A message says what is wrong, what was found, what was expected and what to do. The command line prints the message and
+exits with 1. Anything that is not a ``DmhEdgeError`` is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class MissingExtraError(DmhEdgeError):
         self._arguments = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        """From a worker process it arrives whole."""
+        """Pickle the arguments, so that the error arrives complete from a worker process."""
         return MissingExtraError, self._arguments
 
 
 class DataError(DmhEdgeError):
-    """A data set that cannot be learned from."""
+    """A data set that cannot be used for training."""
 
 
 class ArtifactError(DmhEdgeError):
-    """A file of ours is missing, truncated or altered, or cannot be written."""
+    """A file of dmh-edge is missing, truncated or altered, or cannot be written."""
 
 
 class ContractError(ArtifactError):
@@ -68,11 +68,11 @@ class BackendError(DmhEdgeError):
 
 
 class RobotError(DmhEdgeError):
-    """A robot cannot be reached, or refuses."""
+    """A robot cannot be reached, fails, or refuses a call."""
 
 
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:
-    """The sentence for a name that is not known: names the nearest known one and lists them all."""
+    """The sentence for an unknown name; it contains the nearest known name and lists all known names."""
     names = sorted(known)
     nearest = difflib.get_close_matches(got, names, n=1)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""

@@ -1,7 +1,7 @@
 """Files that are whole or absent: atomic writing, and SHA-256.
 
-A file is written under a temporary name in its own folder, flushed to the disk and renamed over its target, so that a
-reader, a crash or a full disk never meets half of it.
+A file is written under a temporary name in its own folder, flushed to the disk and renamed to its own name. So no
+reader ever sees half of a file, and no crash or full disk leaves half of one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``, on failure it disappears.
 
     Raises:
-        ArtifactError: the folder cannot be written, or the disk is full. ``path`` is then what it was before.
+        ArtifactError: the folder cannot be written, or the disk is full. ``path`` is then unchanged.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     with named_faults(path):
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder where there is none, and refuse at the start what would fail at the end.
+    """Make a folder if it does not exist, and refuse at the start what would fail at the end.
 
     Raises:
         ArtifactError: no file can be written in it.
@@ -56,12 +56,12 @@ def require_writable(folder: Path) -> None:
 
 
 def what_failed(write: Callable[[], object]) -> str:
-    """Why something could not be written, in words; empty when it could. What comes after it is then still written."""
+    """Call ``write`` and return in words why it failed; empty when it did not. The caller can then go on writing."""
     try:
         write()
     except DmhEdgeError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 (the caller tells it)
+    except Exception as error:  # noqa: BLE001 (the caller reports it)
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -79,20 +79,20 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path, marker: str) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``, old content and all.
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path`` and all its content.
 
     Args:
-        path: the folder to be.
-        marker: a file that folders of this kind hold. What has none is somebody else's, and is not replaced.
+        path: the folder to write.
+        marker: name of a file that every folder of this kind contains. A folder with other content is not replaced.
 
     Raises:
-        ArtifactError: as `replacing`; or ``path`` holds something that is not ours.
+        ArtifactError: the folder cannot be written, the disk is full, or ``path`` is not empty and has no marker.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise ArtifactError(f"{path} is no folder, so it will not be replaced by one; name another --out")
+        raise ArtifactError(f"{path} is not a folder, so it will not be replaced by one; name another --out")
     if path.exists() and any(path.iterdir()) and not (path / marker).exists():
         raise ArtifactError(
-            f"{path} exists and holds no {marker}: it is no older version of what would replace it; name another --out"
+            f"{path} exists and has no {marker}: it is not an older version of the new folder; name another --out"
         )
     with named_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 @contextlib.contextmanager
 def named_faults(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of ``path`` into an error that says what to do.
+    """Turn an error of the operating system about ``path`` into one that says what to do.
 
     Raises:
         ArtifactError: the disk is full, or ``path`` cannot be written.

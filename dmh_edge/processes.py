@@ -1,8 +1,8 @@
 """Processes beside a running policy: how one is started, what it is given, and how it ends with its parent.
 
-A new interpreter is started, not a fork: a fork would take along the threads' locks of an inference library, a GPU's
-context and the memory of all of it. Its modules come from where the parent's come from, and from nowhere else: a file
-in the folder where the user stands hides none of them.
+A new interpreter is started, not a fork: a fork would copy the locks of an inference library's threads, a GPU's context
+and all of their memory. The process finds its modules where the parent finds them and nowhere else: a file in the
+user's current folder hides none of them.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from dmh_edge.errors import RobotError
 
 _PR_SET_PDEATHSIG = 1
 _SAFE_PATH = "PYTHONSAFEPATH"
-#: Bytes of the length that precedes what is given.
+#: Size of the length that precedes the pickled arguments, in bytes.
 _LENGTH = 4
-#: Cores of the processes that are started; None for those of this process.
+#: Cores on which started processes run; None for the same cores as this process.
 _CORES: tuple[int, ...] | None = None
 
 
 def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Run ``main`` of a module in a process of its own, which can import what this one can import.
+    """Run ``main`` of a module in a new process, which can import what this one can import.
 
-    It has a session of its own: Ctrl-C and Ctrl-Z in the terminal do not reach it.
+    The process has a session of its own: Ctrl-C and Ctrl-Z in the terminal do not reach it.
 
     Args:
-        module: e.g. ``dmh_edge.runtime.watchdog.watchdog``; its ``main`` asks `received` for what was given.
-        given: whatever can be pickled.
-        output: where its standard output goes; its standard error is that of this process.
+        module: e.g. ``dmh_edge.runtime.watchdog.watchdog``; its ``main`` calls `received` to get the arguments.
+        given: arguments for the process; anything that can be pickled.
+        output: where its standard output goes; its standard error is the one of this process.
 
     Returns:
         the process; its ``stdin`` stays open until the parent closes it or ends.
 
     Raises:
-        RobotError: what was given cannot be pickled.
+        RobotError: an argument cannot be pickled.
     """
     try:
         packed = pickle.dumps((_CORES, *given))
@@ -52,7 +52,7 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
             f"{given} cannot be given to another process ({error}); it must be made of functions and classes of a "
             "module that can be imported, and hold nothing that belongs to this process"
         ) from error
-    # Python puts the current folder before all others here, as it does for -m: the path is set before any import.
+    # With -c, Python searches the current folder first, as with -m: so the path is set before any import.
     code = (
         f"import sys; sys.path[:] = {_path()!r}; from dmh_edge import user_modules; "
         f"any(map(user_modules.look_in, {user_modules.folders()!r})); from {module} import main; main()"
@@ -64,15 +64,15 @@ def start(module: str, *given: Any, output: int = subprocess.DEVNULL) -> subproc
     try:
         process.stdin.write(len(packed).to_bytes(_LENGTH, "little") + packed)
         process.stdin.flush()
-    except BrokenPipeError:  # it ended at once, which the caller sees when it waits for it
+    except BrokenPipeError:  # the process ended at once; the caller sees that when it waits for the process
         pass
     return process
 
 
 def _path() -> list[str]:
-    """Where this process finds modules, so that it means the same in another one.
+    """Where this process finds modules, as absolute paths, so that they mean the same in another process.
 
-    The current folder is there where Python or the user has put it: first in ``python -c`` and at the prompt.
+    The current folder stays where Python or the user has put it: first in ``python -c`` and at the prompt.
     """
     found = []
     for entry in sys.path:
@@ -83,9 +83,9 @@ def _path() -> list[str]:
 
 @contextlib.contextmanager
 def without_current_folder() -> Iterator[None]:
-    """Interpreters that other libraries start meanwhile do not look for modules in the current folder.
+    """Keep interpreters that other libraries start meanwhile from searching the current folder for modules.
 
-    Python 3.10 does not know how: there a file of that folder may hide a module from them.
+    Python 3.10 does not support this: there a file in that folder can hide a module from them.
     """
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
@@ -99,33 +99,33 @@ def without_current_folder() -> Iterator[None]:
 
 
 def received() -> tuple[Any, ...]:
-    """In the new process: what it was given."""
+    """Return, in the new process, the arguments that it was given."""
     cores, *given = pickle.loads(_read(int.from_bytes(_read(_LENGTH), "little")))
     if cores is not None:
-        with contextlib.suppress(OSError):  # some of them were taken away since
+        with contextlib.suppress(OSError):  # some of these cores are no longer available
             os.sched_setaffinity(0, cores)
     return tuple(given)
 
 
 def _read(size: int) -> bytes:
-    """Exactly so many bytes of stdin: a buffered reader would ask for more, and wait for what never comes."""
+    """Read exactly ``size`` bytes of stdin: a buffered reader would ask for more and wait for them for ever."""
     read = b""
     while len(read) < size:
         piece = os.read(sys.stdin.fileno(), size - len(read))
         if not piece:
-            raise RobotError("the process that started this one ended before it had said what to do")
+            raise RobotError("the process that started this one ended before it had sent what to do")
         read += piece
     return read
 
 
 def signal_when_parent_ends(number: signal.Signals) -> None:
-    """Ask the kernel for a signal to this process when its parent ends, however that ends."""
+    """Ask the kernel to send this process a signal when its parent ends, in whichever way it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 @contextlib.contextmanager
 def started_on(cores: Collection[int]) -> Iterator[None]:
-    """What `start` starts meanwhile runs on these cores, and not on the one core of a loop in real time."""
+    """Let the processes that `start` starts meanwhile run on these cores, not on the core of a loop in real time."""
     global _CORES
     before, _CORES = _CORES, tuple(cores)
     try:
@@ -135,7 +135,7 @@ def started_on(cores: Collection[int]) -> Iterator[None]:
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
-    """Close the stdin of a process that was asked to end, wait for its end, and kill it when it does not come."""
+    """Close the stdin of a process and wait for its end; kill it when it has not ended after ``patience_s`` seconds."""
     if process.stdin is not None:
         process.stdin.close()
     try:
@@ -148,5 +148,5 @@ def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
 
 
 def orphaned(parent: int) -> bool:
-    """Whether the process that started this one is gone."""
+    """Whether the process with the id ``parent``, which started this one, has ended."""
     return os.getppid() != parent

@@ -1,6 +1,6 @@
 """Typed settings that are read from JSON: frozen, strict, and clear about what is wrong.
 
-Everything that people or programs write for us to read - contracts, configurations, engine notes - is a `Spec`.
+Every JSON text that dmh-edge reads - contracts, configurations, engine notes - is a `Spec`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ def parse(kind: type[S], text: str, source: str) -> S:
     """Read a `Spec` from JSON text.
 
     Args:
-        kind: which one.
-        text: the JSON.
+        kind: class of the `Spec`.
+        text: the JSON text.
         source: name of the text in an error, e.g. its path.
 
     Raises:
-        ContractError: with the field's place, what was found there and what was expected.
+        ContractError: the text is not JSON, has another version, or a field is wrong; the error names the field, what
+            was found there and what was expected.
     """
     try:
         content = json.loads(text)
@@ -74,21 +75,21 @@ def differences(used: Spec, wanted: Spec) -> list[str]:
 
 
 def _fields_at(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """Field names of the model that lies at ``path`` inside ``kind``; empty where it cannot be told."""
+    """Field names of the model at ``path`` inside ``kind``; empty where they cannot be found."""
     schema = kind.model_json_schema()
     *_, (_, here) = _walk(schema, path)
     return list(_resolve(schema, here).get("properties", {}))
 
 
 def _without_tags(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """The place that a user knows: pydantic's own has the kind's name in it wherever a field has several kinds."""
+    """The path as a user knows it: where a field has several kinds, pydantic's path also contains the kind's name."""
     schema = kind.model_json_schema()
     steps = list(_walk(schema, path))
     return [str(part) for (_, before), part in zip(steps, path, strict=False) if not _is_tag(schema, before, part)]
 
 
 def _walk(schema: dict[str, Any], path: Sequence[int | str]) -> Iterator[tuple[int | str, dict[str, Any]]]:
-    """The parts of a path and the schema behind each of them, beginning with the whole."""
+    """The parts of a path and the schema of each, beginning with the whole."""
     here: dict[str, Any] = schema
     yield "", here
     for part in path:

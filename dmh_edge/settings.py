@@ -13,7 +13,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The object in a JSON file; its fields are not checked.
 
     Raises:
-        ConfigError: the file cannot be read, is not JSON, or holds something else.
+        ConfigError: the file cannot be read, is not JSON, or does not contain an object.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -22,17 +22,17 @@ def read_settings(file: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds a JSON {type(content).__name__}, expected an object of settings")
+        raise ConfigError(f"{file} contains a JSON {type(content).__name__}, expected an object of settings")
     return content
 
 
 def parse_setting(text: str, what: str, example: str) -> tuple[str, Any]:
-    """Name and value of ``NAME=VALUE``; a value is JSON, and what is no JSON is a word that needs no quotes.
+    """Name and value of ``NAME=VALUE``. The value is read as JSON; if it is not JSON, it is taken as text.
 
     Args:
         text: the text as the user wrote it.
-        what: its name in an error, e.g. ``guard setting``.
-        example: one that would do.
+        what: what an error calls the text, e.g. ``guard setting``.
+        example: a correct text, for the error.
 
     Raises:
         ConfigError: there is no name, or no equals sign.

@@ -1,7 +1,8 @@
 """Memory that processes share, and rings of records in it: no process waits for another, and nothing is left behind.
 
-The memory has no name in any file system: it is gone with the last process that holds it, however that one ended. It is
-given to another process by pickling it; the other one opens it through ``/proc`` while the giver still lives.
+The memory has no name in any file system: it is freed with the last process that holds it, in whichever way that
+process ended. It is given to another process by pickling it; the other process opens it through ``/proc``, while the
+first one is still alive.
 
 A ring is written by one process and read by any number of others:
 
@@ -10,8 +11,8 @@ A ring is written by one process and read by any number of others:
     cursor = Cursor(pickle.loads(pickle.dumps(ring)))         # a reader, as a rule in another process
     cursor.take()                                             # b"\x00\x00\x00\x00\x00\x00\xe0?"
 
-Python has no memory barriers, and a robot's processor may reorder what another one sees. So a number of 64 bits is
-written at once, and every record has a number and a checksum: a reader takes a record whole or not at all.
+Python has no memory barriers, and a robot's processor may reorder the writes that another process sees. So a number of
+64 bits is written at once, and every record has a number and a checksum: a reader takes a record whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,25 +28,27 @@ from dmh_edge.errors import RobotError
 WORD: Final = 8
 #: Words before a record: its number and its checksum.
 _HEAD: Final = 2
-#: Readers that can say how far they came.
+#: Number of readers that can report their progress.
 READERS: Final = 7
-#: A checksum starts with the lowest 32 bits of the record's number: a record under another number has another one.
+#: A checksum starts with the lowest 32 bits of the record's number: the same record has another checksum under another
+#: number.
 _LOW: Final = 0xFFFF_FFFF
-#: A reader that was lapped leaves out this share of what is still there, or it would be lapped again at once.
+#: A reader that fell a whole ring behind also skips 1 / this number of the records that are left: without that, the
+#: writer would overtake it again at once.
 _HEADROOM: Final = 8
 
 
 @final
 class SharedMemory:
-    """A piece of memory of some bytes, all zeros at first and resident from the start.
+    """A block of memory, all zeros at first and resident from the start.
 
     Args:
-        size: in bytes.
-        name: seen in ``/proc/PID/maps``.
+        size: size in bytes.
+        name: name that ``/proc/PID/maps`` shows.
 
     Attributes:
-        words: the same as numbers of 64 bits with a sign; reading or writing one is atomic.
-        bytes: the same as bytes.
+        words: the memory as signed numbers of 64 bits; reading or writing one is atomic.
+        bytes: the memory as bytes.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -53,7 +56,7 @@ class SharedMemory:
         self._descriptor = os.memfd_create(self._name)
         os.posix_fallocate(self._descriptor, 0, -(-size // WORD) * WORD)
         self._map(self._descriptor)
-        # One byte of every page is written, or the first to write there would wait for the kernel to map it.
+        # One byte of every page is written now: otherwise a later first write would wait for the kernel to map it.
         self.bytes[:: mmap.PAGESIZE] = bytes(-(-len(self.bytes) // mmap.PAGESIZE))
 
     def _map(self, descriptor: int) -> None:
@@ -63,21 +66,21 @@ class SharedMemory:
         self.words = self.bytes.cast("q")
 
     def __reduce__(self) -> tuple[object, tuple[int, int, str]]:
-        """It is opened anew on the other side, as long as this process lives."""
-        process = int(Path("/proc/self").readlink().name)  # by the number that it has in /proc
+        """Pickle what the other process needs to open the memory while this process is alive."""
+        process = int(Path("/proc/self").readlink().name)  # the number of this process in /proc
         return _attach, (process, self._descriptor, self._name)
 
     def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):  # the mapping lives as long as somebody looks at it
+        if hasattr(self, "_descriptor"):  # the mapping stays as long as anything refers to it
             os.close(self._descriptor)
             del self._descriptor
 
 
 def _attach(pid: int, descriptor: int, name: str) -> SharedMemory:
-    """Open what a process holds.
+    """Open the shared memory of another process.
 
     Raises:
-        RobotError: the process is gone, or is somebody else's.
+        RobotError: the process has ended, or belongs to another user.
     """
     path = f"/proc/{pid}/fd/{descriptor}"
     try:
@@ -85,7 +88,7 @@ def _attach(pid: int, descriptor: int, name: str) -> SharedMemory:
     except OSError as error:
         raise RobotError(
             f"the shared memory {name!r} of process {pid} cannot be reached ({error.strerror}); "
-            "that process must live, and belong to the same user"
+            "that process must be running, and belong to the same user"
         ) from error
     try:
         if not str(Path(f"/proc/self/fd/{opened}").readlink()).startswith(f"/memfd:{name} "):
@@ -100,20 +103,21 @@ def _attach(pid: int, descriptor: int, name: str) -> SharedMemory:
 
 
 class Ring:
-    """Records of one size in shared memory; the newest overwrites the oldest. Pickled, it is the same ring.
+    """Records of one size in shared memory; the newest overwrites the oldest. A pickled copy is the same ring.
 
-    One process publishes. Any may read, by number or with a `Cursor`, and may say how far it came.
+    One process publishes. Any process can read, by number or with a `Cursor`, and can report its progress.
 
         records published so far, one number per reader, then `capacity` times: number, checksum, record
 
     Args:
-        memory: holds it.
-        offset: where it begins, in bytes; a multiple of 8.
-        record_bytes: size of a record.
-        capacity: how many records are kept.
+        memory: the memory that holds the ring.
+        offset: where in the memory the ring begins, in bytes; a multiple of 8.
+        record_bytes: size of a record in bytes.
+        capacity: number of records that are kept.
 
     Attributes:
-        record_bytes, capacity: as given.
+        record_bytes: size of a record in bytes.
+        capacity: number of records that are kept.
     """
 
     def __init__(self, memory: SharedMemory, offset: int, record_bytes: int, capacity: int) -> None:
@@ -126,25 +130,25 @@ class Ring:
 
     @classmethod
     def create(cls, record_bytes: int, capacity: int, name: str) -> Ring:
-        """Make a ring in memory of its own, which `name` stands for in ``/proc/PID/maps``."""
+        """Make a ring in new memory, which ``/proc/PID/maps`` shows under `name`."""
         return cls(SharedMemory(cls.size(record_bytes, capacity), name), 0, record_bytes, capacity)
 
     @staticmethod
     def size(record_bytes: int, capacity: int) -> int:
-        """Bytes that a ring takes."""
+        """Size of a ring in bytes."""
         return (1 + READERS + capacity * _slot_words(record_bytes)) * WORD
 
     def __reduce__(self) -> tuple[type[Ring], tuple[SharedMemory, int, int, int]]:
-        """The memory travels; the rest is made again."""
+        """Pickle the memory; the rest is made again from it."""
         return Ring, (self._memory, self._offset, self.record_bytes, self.capacity)
 
     @property
     def count(self) -> int:
-        """How many records were ever published."""
+        """Number of records published so far."""
         return self._words[self._count]
 
     def publish(self, record: bytes | memoryview) -> None:
-        """Copy a record into the ring: no lock, no system call, nothing that grows.
+        """Copy a record into the ring, without a lock, without a system call, and without memory that grows.
 
         Args:
             record: `record_bytes` bytes.
@@ -153,13 +157,13 @@ class Ring:
         number = words[self._count]
         slot = self._first + number % self.capacity * self._slot_words
         begin = (slot + _HEAD) * WORD
-        words[slot] = number  # first: whoever still reads the record before sees that it is gone
+        words[slot] = number  # first: a reader of the old record then sees that it is overwritten
         words[slot + 1] = zlib.crc32(record, number & _LOW)
         self._bytes[begin : begin + self.record_bytes] = record
         words[self._count] = number + 1
 
     def read(self, number: int) -> bytes | None:
-        """The record of that number, from 0; None when it is not there: not yet, no longer, or not whole."""
+        """The record with that number, from 0; None when it is not there yet, is overwritten, or is not whole."""
         words = self._words
         slot = self._first + number % self.capacity * self._slot_words
         if words[slot] != number:
@@ -171,11 +175,11 @@ class Ring:
         return record
 
     def progress(self, reader: int) -> int:
-        """What a reader said last; 0 until it says anything."""
+        """The progress that a reader reported last; 0 before its first report."""
         return self._words[self._cell(reader)]
 
     def say_progress(self, reader: int, amount: int) -> None:
-        """Say how far a reader came, in whatever it counts; the others see it even when it has died."""
+        """Report the progress of a reader, in a unit of its own; it stays readable after the reader has died."""
         self._words[self._cell(reader)] = amount
 
     def _cell(self, reader: int) -> int:
@@ -189,10 +193,10 @@ def _slot_words(record_bytes: int) -> int:
 
 
 class Cursor:
-    """Reads a ring from its first record on. One that falls a whole ring behind loses the oldest records.
+    """Reads a ring from its first record on. A cursor that falls a whole ring behind loses the oldest records.
 
     Args:
-        ring: from which it reads.
+        ring: the ring to read from.
 
     Attributes:
         position: number of the next record.
@@ -205,11 +209,11 @@ class Cursor:
         self.lost = 0
 
     def take(self, most: int = 1024, *, ended: bool = False) -> bytes:
-        """The next records, oldest first, one behind the other: copies, whole, each once. Empty when there is none.
+        """Copies of the next records, joined, oldest first: only whole records, each once. Empty when there is none.
 
         Args:
-            most: the most that are taken at once.
-            ended: nothing is published any more, so a record that is not whole now never will be: it is lost.
+            most: largest number of records to take.
+            ended: whether publishing has ended. A record that is not whole now then never will be: it is lost.
         """
         ring, taken = self._ring, list[bytes]()
         while len(taken) < min(most, ring.capacity) and self.position < (count := ring.count):
@@ -222,7 +226,7 @@ class Cursor:
             elif ended:
                 self._skip_to(self.position + 1)
             elif ring.count - self.position <= ring.capacity:
-                break  # it is being written, or cannot be seen yet
+                break  # the record is being written, or cannot be seen yet
         return b"".join(taken)
 
     def _skip_to(self, number: int) -> None:

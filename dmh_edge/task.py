@@ -1,10 +1,10 @@
-"""What a task says of itself: what it shows, what it takes, how it rewards, how fast, and within which limits.
+"""The description of a task: its observations, actions and reward, its control rate and its limits.
 
-A task fills a `TaskSpec`; it is saved with data and checkpoints, and travels in the policy's contract.
-Reading checks everything: an unknown field is an error that says which.
+A task fills a `TaskSpec`, which is saved with data and checkpoints, and travels in the policy's contract.
+Reading checks everything: an unknown field is an error that names it.
 
-What computes with a task takes arrays from the functions at the end: `bounds_of`, `names_of`, `safe_action` and
-`measuring_elements`.
+The functions at the end give a task's numbers as arrays to code that computes with them: `bounds_of`, `names_of`,
+`safe_action` and `measuring_elements`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Element(Spec):
     frame: str = ""
     """Frame of reference, e.g. ``base``; empty where the quantity has none."""
     levels: int | None = Field(default=None, ge=2)
-    """Number of values of a quantity that takes whole-numbered steps: low, low + 1, ..., high. None for a continuous
+    """Number of values of a quantity that takes steps of one: low, low + 1, ..., high. None for a continuous
     quantity."""
     slew_per_s: float | None = Field(default=None, gt=0)
     """Fastest allowed change of an action element, in units per second; None for no limit. Unused in observations."""
@@ -52,15 +52,15 @@ class ContinuousAction(Spec):
     """A vector of bounded numbers, ``[B, A]`` float32."""
 
     kind: Literal["continuous"] = "continuous"
-    """Tells the two kinds of action apart."""
+    """Distinguishes the two kinds of action."""
     elements: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, A]``."""
     mode: Literal["position", "velocity", "effort"]
-    """What the robot does with the numbers."""
+    """Quantity that the numbers command."""
     reference: Literal["absolute", "delta"] = "absolute"
-    """Whether a position is a target, or a change from the measured one."""
+    """Whether a position is a target, or a change of the measured position."""
     safe: tuple[float, ...]
-    """The action that does least harm, used before the policy's first."""
+    """The action that does least harm, used before the policy's first action."""
     default_pose: tuple[float, ...] = ()
     """Pose that position actions are relative to, in units of the elements; empty where there is none."""
     stiffness: tuple[float, ...] = ()
@@ -69,8 +69,8 @@ class ContinuousAction(Spec):
     """Derivative gains that the inner controller must have; empty where the policy does not rely on them."""
     measured_as: tuple[str, ...] = ()
     """Names of the observation elements that measure what the action elements set, one for each action element and in
-    their order: joint angles for position targets. Empty where nothing measures them. A ramp-in starts at the measured
-    values, and the tracking error is the distance from them."""
+    their order: joint angles for position targets. Empty where no element measures them. A ramp-in starts at the
+    measured values, and the tracking error is the distance from them."""
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> ContinuousAction:
@@ -85,7 +85,7 @@ class ContinuousAction(Spec):
 
     @property
     def size(self) -> int:
-        """Numbers in the vector."""
+        """Number of elements in the vector."""
         return len(self.elements)
 
 
@@ -93,11 +93,11 @@ class DiscreteAction(Spec):
     """One choice among n, ``[B]`` int64."""
 
     kind: Literal["discrete"] = "discrete"
-    """Tells the two kinds of action apart."""
+    """Distinguishes the two kinds of action."""
     names: tuple[str, ...] = Field(min_length=2)
     """What each choice means, in order."""
     safe: int = Field(ge=0)
-    """The choice that does least harm, used before the policy's first."""
+    """The choice that does least harm, used before the policy's first action."""
 
     @model_validator(mode="after")
     def _safe_is_a_choice(self) -> DiscreteAction:
@@ -132,29 +132,29 @@ class Reward(Spec):
 
 
 class TaskSpec(Spec):
-    """A task: what it shows, what it takes, how it rewards, how fast, and within which limits."""
+    """A task: its observations, actions and reward, its control rate and its limits."""
 
     name: str = Field(pattern=r"^[^\s-]\S*$")
-    """Name of the task, e.g. ``darkroom``. Two robots have the same name exactly when one policy suits both. One word
-    that does not begin with a dash, since it stands on command lines."""
+    """Name of the task, e.g. ``darkroom``. Two robots have the same task name exactly when one policy suits both. The
+    name is one word and does not begin with a dash, because it is used on command lines."""
     observation: tuple[Element, ...] = Field(min_length=1)
     """Elements in the order of the vector ``[B, S]`` float32."""
     action: ActionSpec
-    """Kind, size and bounds of what the policy tells the robot."""
+    """Kind, size and bounds of the actions that the policy sends to the robot."""
     reward: Reward
-    """Meaning and bounds of the reward that the policy is told."""
+    """Meaning and bounds of the reward that the policy receives."""
     rate_hz: float = Field(gt=0)
-    """Control rate at which the task was recorded."""
+    """Control rate in Hz at which the task was recorded."""
     horizon: int = Field(ge=1)
     """Longest episode in control steps."""
     target_return: float
-    """Return of an episode that the policy is asked for by default."""
+    """Return per episode that the policy is asked for by default."""
     action_delay: Literal[0, 1] = 0
     """Slots between computing an action and writing it: 0 writes it in the slot that computed it, 1 in the next."""
     max_hold_s: float = Field(default=0.1, ge=0)
-    """Longest time for which the last applied action may be held when no new one can be had."""
+    """Longest time in seconds for which the last applied action may be held when there is no new one."""
     max_observation_age_s: float = Field(default=0.1, gt=0)
-    """Oldest observation that the policy may act on."""
+    """Greatest age in seconds of an observation that the policy may act on."""
 
     @model_validator(mode="after")
     def _what_measures_is_observed(self) -> TaskSpec:
@@ -166,7 +166,7 @@ class TaskSpec(Spec):
         return self
 
 
-#: Share of a bound's size by which float32 arithmetic may pass it without being a fault.
+#: Share of a bound's size by which a value may exceed the bound without a fault, because of float32 arithmetic.
 ROUNDING = 1e-6
 
 
@@ -188,7 +188,7 @@ class Bounds(NamedTuple):
 
     @property
     def rounding(self) -> NDArray[Any]:
-        """How far float32 arithmetic may pass each element's bounds without being a fault, ``[N]``."""
+        """How far each element may exceed its bounds without a fault, because of float32 arithmetic, ``[N]``."""
         return np.asarray(ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high)))
 
 
@@ -210,7 +210,7 @@ def safe_action(task: TaskSpec) -> NDArray[Any]:
 
 
 def measuring_elements(task: TaskSpec) -> NDArray[np.intp]:
-    """Where in the observation the elements stand that measure the action, ``[A]``; ``[0]`` where none do."""
+    """Indices of the observation elements that measure the action, ``[A]``; ``[0]`` where none do."""
     measured_as = task.action.measured_as if isinstance(task.action, ContinuousAction) else ()
     names = names_of(task.observation)
     return np.array([names.index(name) for name in measured_as], np.intp)

@@ -1,14 +1,15 @@
-"""Trace: what went into a policy and what came out of it, tick by tick.
+"""Traces: the inputs and outputs of a policy, tick by tick.
 
-The reference writes a golden trace, the loop writes one of each run; both are the same ``.npz`` and both can be
-replayed through any backend, because a trace also holds the policy's state before its first tick and after its last.
+The reference writes a golden trace, and the loop writes a trace of each run. Both have the same ``.npz`` format, and
+both can be replayed through any backend, because a trace also holds the policy's state before its first tick and after
+its last.
 
     world/<name>          [T, B, ...]   what the host fed: observation, reward, previous_action, ...
     outputs/<name>        [T, B, ...]   what the policy proposed: action, logits
     initial_state/<name>                state tensors before the first tick
     final_state/<name>                  state tensors after the last
     timing/<name>         [T, ...]      runs only: slot, lateness_ns, ..., ended_ns, applied_action
-    unrecorded                          runs only: ticks that followed the last one, for which there was no room
+    unrecorded                          number of ticks after the last one here, for which there was no room
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ class Trace:
     """T ticks of B robots under one policy.
 
     Attributes:
-        weights_sha256: digest of the weights that computed it.
-        world: ``[T, B, ...]`` per world tensor.
-        outputs: ``[T, B, ...]`` per output.
-        initial_state: state tensors before the first tick.
-        final_state: state tensors after the last tick.
-        timing: ``[T, ...]`` per figure; empty for a golden trace.
-        unrecorded: ticks of the same run that followed and are not in here. There is never a gap between two ticks.
+        weights_sha256: digest of the policy's weights.
+        world: world tensors by name, each ``[T, B, ...]``.
+        outputs: outputs by name, each ``[T, B, ...]``.
+        initial_state: state tensors before the first tick, by name.
+        final_state: state tensors after the last tick, by name.
+        timing: times of each tick by name, each ``[T, ...]``; empty for a golden trace.
+        unrecorded: number of later ticks of the same run that the trace lacks. No tick is missing in between.
     """
 
     weights_sha256: str
@@ -84,7 +85,7 @@ class Trace:
         """Read a trace.
 
         Raises:
-            ArtifactError: the file is missing, truncated, of another version, or its columns differ in length.
+            ArtifactError: the file is missing or truncated, has another version, or its columns differ in length.
         """
         groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
         try:
@@ -98,10 +99,12 @@ class Trace:
                         groups[group][name] = file[key]
                 trace = cls(str(file["weights_sha256"]), **groups, unrecorded=int(file["unrecorded"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path} is no trace, or is truncated or altered: {error}") from error
+            raise ArtifactError(f"{path} is not a trace, or is truncated or altered: {error}") from error
         lengths = {len(array) for part in (trace.world, trace.outputs, trace.timing) for array in part.values()}
         if "observation" not in trace.world or len(lengths) != 1:
-            raise ArtifactError(f"{path} is no trace: its columns have lengths {sorted(lengths)}, expected one length")
+            raise ArtifactError(
+                f"{path} is not a trace: its columns have lengths {sorted(lengths)}, expected one length"
+            )
         return trace
 
 
@@ -109,12 +112,12 @@ def zipped_arrays(stream: BinaryIO) -> NpzFile[Any]:
     """The arrays of an ``.npz`` file; nothing is unpickled.
 
     Raises:
-        ValueError, EOFError, zipfile.BadZipFile: it is none, or is truncated.
+        ValueError, EOFError, zipfile.BadZipFile: it is not an ``.npz`` file, or is truncated.
     """
-    if not zipfile.is_zipfile(stream):  # numpy would speak of pickles, and how to trust them
-        raise ValueError("it is no zip archive")
+    if not zipfile.is_zipfile(stream):  # numpy's own error would be about pickles and how to trust them
+        raise ValueError("it is not a zip archive")
     stream.seek(0)
     file = np.load(stream, allow_pickle=False)
     if not isinstance(file, NpzFile):
-        raise ValueError("it holds a single array")
+        raise ValueError("it contains a single array")
     return file

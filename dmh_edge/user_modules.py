@@ -1,7 +1,7 @@
-"""A user's own modules, found in a folder that Python does not search. They come after every other, and hide none.
+"""A user's own modules, found in a folder that Python does not search. They are searched last, so they hide no others.
 
-At the end of ``sys.path`` the folder would still hide packages without an ``__init__.py``, as ``google`` is one, and
-modules of other systems that a library asks for in vain, such as ``msvcrt``.
+At the end of ``sys.path`` the folder would still hide packages without an ``__init__.py``, such as ``google``, and
+modules of other operating systems that a library tries to import, such as ``msvcrt``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import ModuleType
 
 
 class _LastFinder:
-    """Finds what no other finder has found; see `importlib.abc.MetaPathFinder`.
+    """Finds modules that no other finder has found; see `importlib.abc.MetaPathFinder`.
 
     Args:
-        folder: absolute.
+        folder: absolute path of the folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -29,19 +29,19 @@ class _LastFinder:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """The module of that name in the folder; None for what belongs into a package, or comes with Python."""
+        """The module of that name in the folder; None for a module that belongs to a package or comes with Python."""
         if path is not None or name in sys.stdlib_module_names:
             return None
         return PathFinder.find_spec(name, [self.folder], target)
 
 
 def look_in(folder: Path | str) -> None:
-    """Find a user's modules in a folder from now on. Calling it again for the same folder changes nothing."""
+    """Search a folder for a user's modules from now on. Another call with the same folder changes nothing."""
     absolute = str(Path(folder).absolute())
     if absolute not in folders():
         sys.meta_path.append(_LastFinder(absolute))
 
 
 def folders() -> list[str]:
-    """The folders of the user that this process looks in, in their order."""
+    """The folders in which this process searches for a user's modules, in the order of the search."""
     return [finder.folder for finder in sys.meta_path if isinstance(finder, _LastFinder)]

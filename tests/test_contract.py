@@ -152,8 +152,8 @@ def test_a_graph_that_is_not_due_every_tick_says_what_restarts_it() -> None:
 @pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [
-        (("nobody",), ("action", "x_next"), "reads a tensor that nobody declares: 'nobody'"),
-        (("x",), ("action", "x_next", "y_next"), "writes a tensor that nobody declares: 'y_next'"),
+        (("nobody",), ("action", "x_next"), "reads a tensor that is not declared: 'nobody'"),
+        (("x",), ("action", "x_next", "y_next"), "writes a tensor that is not declared: 'y_next'"),
         (("x",), ("action",), "no graph writes x_next"),
         (("x",), ("action", "x_next", "action"), "two graphs write 'action'"),
     ],

@@ -105,4 +105,4 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.Mon
 def test_one_whose_parent_ended_before_it_said_what_to_do_says_so() -> None:
     code = "from dmh_edge import processes; processes.received()"
     done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=False, timeout=PATIENCE_S)
-    assert b"ended before it had said what to do" in done.stderr
+    assert b"ended before it had sent what to do" in done.stderr

@@ -61,7 +61,7 @@ def test_an_altered_trace_is_refused(tmp_path):
 def test_a_single_array_is_no_trace(tmp_path):
     with (tmp_path / "t.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(ArtifactError, match="is no trace"):
+    with pytest.raises(ArtifactError, match="is not a trace"):
         Trace.load(tmp_path / "t.npz")
 
 

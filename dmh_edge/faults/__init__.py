@@ -1,1 +1,1 @@
-"""What fails on purpose: a robot, a session and an operator with a fault, for tests and benchmarks."""
+"""Faults on purpose: a robot, a session and an operator that fail, for tests and benchmarks."""

@@ -1,4 +1,4 @@
-"""Every fault that can be injected: what goes wrong, what the guard counts it as, and whether it is fatal."""
+"""Every fault that can be injected: what goes wrong, which fault the guard counts, and whether it is fatal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Injectable:
 
     Attributes:
         what: what goes wrong, in words.
-        seen_as: what the guard counts; None for an operator's wish, which is no fault.
-        fatal: whether it ends a run at once, however short it is.
-        shows_with: the actions with which it can show: all, numbers only, or positions only.
+        seen_as: the fault that the guard counts; None for an operator's wish, which is not a fault.
+        fatal: whether it ends a run at once, however briefly it lasts.
+        shows_with: the kinds of action with which it can show: all, only numbers, or only positions.
     """
 
     what: str
@@ -33,23 +33,28 @@ ROBOT_FAULTS: Final[Mapping[str, Injectable]] = MappingProxyType(
         "observation-nan": Injectable("an element is not a number", Fault.OBSERVATION_NOT_FINITE),
         "observation-inf": Injectable("an element is infinite", Fault.OBSERVATION_NOT_FINITE),
         "observation-shape": Injectable("an element is missing", Fault.OBSERVATION_SHAPE),
-        "observation-bounds": Injectable("an element is outside what is physical", Fault.OBSERVATION_OUT_OF_BOUNDS),
-        "stale": Injectable("the stamp says that it is old", Fault.OBSERVATION_STALE),
+        "observation-bounds": Injectable("an element is outside its physical bounds", Fault.OBSERVATION_OUT_OF_BOUNDS),
+        "stale": Injectable("the stamp is one second too old", Fault.OBSERVATION_STALE),
         "future": Injectable("the stamp lies in the future", Fault.OBSERVATION_STALE),
         "stamp-back": Injectable("the clock of the stamps runs backwards", Fault.CLOCK_STEPPED_BACK),
         "frozen": Injectable("the values stay the same under fresh stamps", Fault.OBSERVATION_FROZEN),
-        "stuck": Injectable("the robot stays where it is, whatever it is told", Fault.TRACKING, shows_with="positions"),
+        "stuck": Injectable(
+            "the robot stays where it is and ignores its actions", Fault.TRACKING, shows_with="positions"
+        ),
         "reward-nan": Injectable("the reward is not a number", Fault.REWARD_NOT_FINITE),
         "reward-missing": Injectable("there is no reward", Fault.REWARD_MISSING),
-        "reward-bounds": Injectable("the reward is larger than any can be", Fault.REWARD_OUT_OF_BOUNDS),
+        "reward-bounds": Injectable("the reward is above its upper bound", Fault.REWARD_OUT_OF_BOUNDS),
         "read-late": Injectable("reading takes one and a half periods", Fault.LATE),
         "write-late": Injectable("writing takes one and a half periods", Fault.LATE),
         "read-raises": Injectable("reading raises", Fault.ROBOT_FAILED, fatal=True),
         "write-raises": Injectable("writing raises", Fault.ROBOT_FAILED, fatal=True),
         "applied-nan": Injectable(
-            "it says that it applied what is not a number", Fault.ROBOT_FAILED, fatal=True, shows_with="numbers"
+            "the action that it reports as applied is not a number",
+            Fault.ROBOT_FAILED,
+            fatal=True,
+            shows_with="numbers",
         ),
-        "disconnects": Injectable("whatever is asked of it raises, stop too", Fault.STOP_FAILED, fatal=True),
+        "disconnects": Injectable("every call raises, stop included", Fault.STOP_FAILED, fatal=True),
         "reset-blocks": Injectable("the next reset takes a minute", Fault.RESET_TIMEOUT, fatal=True),
     }
 )
@@ -79,8 +84,8 @@ OPERATOR_FAULTS: Final[Mapping[str, Injectable]] = MappingProxyType(
     {
         "sigint": Injectable("Ctrl-C", None, fatal=True),
         "sigterm": Injectable("SIGTERM", None, fatal=True),
-        "operator-stop": Injectable("a stop button of the user's own", None, fatal=True),
-        "operator-absent": Injectable("confirmations no longer come", Fault.OPERATOR_ABSENT, fatal=True),
+        "operator-stop": Injectable("a stop button that the user added", None, fatal=True),
+        "operator-absent": Injectable("the operator no longer confirms", Fault.OPERATOR_ABSENT, fatal=True),
     }
 )
 

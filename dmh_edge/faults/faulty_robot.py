@@ -2,7 +2,7 @@
 
     FaultyRobot(Arm(address="simulated"), "stale", When(at=20))
 
-What reaches the robot inside is what the guard let through, so its monitor can judge how the fault was met.
+Only what the guard let through reaches the robot inside, so the monitor of that robot can judge how the fault was met.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from dmh_edge.faults.catalogue import ROBOT_FAULTS
 from dmh_edge.faults.when import ALWAYS, When
 from dmh_edge.robots.protocol import Action, Reading, Robot
 
-#: At its readings a function of the caller's is called, and nothing is wrong with the robot.
+#: Name that stands for no fault: the robot calls a function of the caller at the chosen readings.
 CALL = "call"
-#: Faults that do not show in what is read.
+#: Faults that do not show in a reading.
 _NOT_IN_READINGS = ("write-late", "write-raises", "applied-nan", "reset-blocks")
 
 
@@ -35,13 +35,13 @@ class FaultyRobot:
         robot: the robot inside.
         fault: one of `ROBOT_FAULTS`, or `CALL`.
         when: the readings in which the fault shows.
-        clock: stamps the attributes; None for the machine's clock.
-        pause: lets seconds pass.
-        call: function that is called under `CALL`.
+        clock: clock for the times in the attributes; None for the machine's clock.
+        pause: function that lets some seconds pass.
+        call: function to call where the fault is `CALL`.
 
     Attributes:
-        injected_ns: when the fault showed first; None before.
-        stopped_ns: when ``stop`` was first asked for after that; None before.
+        injected_ns: when the fault showed first, in nanoseconds; None before.
+        stopped_ns: when ``stop`` was first called after that, in nanoseconds; None before.
         readings: number of readings so far.
 
     Raises:
@@ -76,20 +76,20 @@ class FaultyRobot:
         self.damp = robot.damp
 
     def connect(self) -> None:
-        """As inside."""
+        """Connect the robot inside."""
         self._robot.connect()
 
     @property
     def stop_path(self) -> Callable[[], None] | None:
-        """As inside."""
+        """The stop path of the robot inside."""
         return self._robot.stop_path
 
     def arm(self) -> None:
-        """As inside."""
+        """Arm the robot inside."""
         self._robot.arm()
 
     def reset(self) -> None:
-        """As inside, or never."""
+        """Reset the robot inside, after a minute under the fault ``reset-blocks``."""
         if self._shows("reset-blocks"):
             if monitor := getattr(self._robot, "monitor", None):
                 monitor.resetting()  # a robot that hangs in its reset expects no action
@@ -97,7 +97,7 @@ class FaultyRobot:
         self._robot.reset()
 
     def read(self) -> Reading:
-        """As inside, or spoilt."""
+        """Read the robot inside; the fault can spoil the reading, delay it or raise."""
         self._fail_if("disconnects", "read-raises")
         if self._shows(CALL):
             self._call()
@@ -108,8 +108,8 @@ class FaultyRobot:
         return reading
 
     def write(self, action: Action) -> Action:
-        """As inside, or never."""
-        self.readings -= 1  # it belongs to the reading before
+        """Write to the robot inside; the fault can delay the call, raise or spoil the applied action."""
+        self.readings -= 1  # an action belongs to the reading before it
         try:
             self._fail_if("disconnects", "write-raises")
             if self._shows("write-late"):
@@ -120,7 +120,7 @@ class FaultyRobot:
             self.readings += 1
 
     def stop(self) -> None:
-        """As inside, or never."""
+        """Stop the robot inside; under the fault ``disconnects`` it raises."""
         if self.injected_ns is not None and self.stopped_ns is None:
             self.stopped_ns = self._clock.now_ns()
         if self._fault == "disconnects" and self.injected_ns is not None:
@@ -128,7 +128,7 @@ class FaultyRobot:
         self._robot.stop()
 
     def close(self) -> None:
-        """As inside."""
+        """Close the robot inside."""
         self._robot.close()
 
     def _shows(self, *faults: str) -> bool:
@@ -169,7 +169,7 @@ class FaultyRobot:
             case "frozen" | "stuck":
                 self._kept = self._kept or reading
                 observation = self._kept.observation.copy()
-                if self._fault == "stuck":  # sensors of a robot that stands still are noisy all the same
+                if self._fault == "stuck":  # the sensors of a robot that stands still are noisy too
                     observation += np.float32(next(self._jitter))
             case "reward-nan":
                 changes["reward"] = math.nan

@@ -24,11 +24,11 @@ class FaultySession:
         session: the session inside.
         fault: one of `POLICY_FAULTS`.
         when: the steps in which the fault shows.
-        clock: stamps the attributes; None for the machine's clock.
-        pause: lets seconds pass.
+        clock: clock for the times in the attributes; None for the machine's clock.
+        pause: function that lets some seconds pass.
 
     Attributes:
-        injected_ns: when the fault showed first; None before.
+        injected_ns: when the fault showed first, in nanoseconds; None before.
         steps: number of steps proposed so far.
 
     Raises:
@@ -57,7 +57,7 @@ class FaultySession:
         self.contract, self.backend, self.batch = session.contract, session.backend, session.batch
 
     def step(self, world: Arrays) -> Arrays:
-        """As inside, or spoilt."""
+        """Propose with the session inside; the fault can spoil the action, delay the step or raise."""
         self._shows = self._when.includes(self.steps)
         self.steps += 1
         outputs = self._session.step(world)
@@ -73,35 +73,35 @@ class FaultySession:
 
     @property
     def ran(self) -> Sequence[bool]:
-        """As inside."""
+        """Whether the session inside ran each graph."""
         return self._session.ran
 
     def proposal_is_finite(self) -> bool:
-        """As inside, or not."""
+        """Whether the proposal is finite; under the fault ``state-nan`` it is not."""
         return self._session.proposal_is_finite() and not (self._shows and self._fault == "state-nan")
 
     def commit(self) -> None:
-        """As inside."""
+        """Commit the proposal of the session inside."""
         self._session.commit()
 
     def forget(self, rows: NDArray[np.bool_] | None = None) -> None:
-        """As inside."""
+        """Zero the state of the session inside, for some rows or all."""
         self._session.forget(rows)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """As inside."""
+        """A copy of the state of the session inside."""
         return self._session.state()
 
     def copy_state(self, target: Arrays) -> None:
-        """As inside."""
+        """Copy the state of the session inside into ``target``'s arrays."""
         self._session.copy_state(target)
 
     def restore(self, state: Arrays) -> None:
-        """As inside."""
+        """Restore the state of the session inside."""
         self._session.restore(state)
 
     def close(self) -> None:
-        """As inside."""
+        """Close the session inside."""
         self._session.close()
 
     def _spoilt(self, action: NDArray[Any]) -> NDArray[Any]:

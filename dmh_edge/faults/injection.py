@@ -1,8 +1,8 @@
-"""Injects faults into the real loop: one run on a simulated robot, judged by the monitor that stands in the robot.
+"""Injects faults into the real loop: one run on a simulated robot, judged by the monitor in that robot.
 
-What can be injected is listed in `faults.catalogue`: every fault of `runtime.guard.faults` that the loop can meet, for
-each control mode. What blocks the loop itself - a frozen process, native code that never returns - is for a watchdog
-outside of it.
+`faults.catalogue` lists what can be injected: every fault of `runtime.guard.faults` that the loop can meet, for each
+control mode. A fault that blocks the loop itself - a frozen process, native code that never returns - is the task of
+the watchdog, outside the loop.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from dmh_edge.task import ContinuousAction, DiscreteAction, Element, TaskSpec, n
 #: The control modes in which faults are injected, with and without an action delay.
 MODES: Final = ("velocity", "velocity, delayed", "position", "position, delayed", "delta", "effort", "discrete")
 
-#: From the middle of an episode on.
+#: A fault that begins in the middle of an episode and does not end.
 MIDDLE: Final = When(at=7)
 
 _SIGNALS: Final = {"sigint": signal.SIGINT, "sigterm": signal.SIGTERM}
@@ -51,13 +51,13 @@ _SETTINGS = GuardSettings(longest_clamp_s=1.0, reset_timeout_s=0.2)
 
 @dataclass(frozen=True)
 class Injected:
-    """What became of one injected fault.
+    """The outcome of one injected fault.
 
     Attributes:
         summary: the report of the run.
-        violations: what the robot's monitor made of it.
+        violations: violations that the robot's monitor noted.
         injected: whether the fault showed at all.
-        to_stop_s: from the fault to the robot's ``stop``; None where the run went on to its end.
+        to_stop_s: time from the fault to the robot's ``stop``, in seconds; None where the run went on to its end.
     """
 
     summary: Summary
@@ -80,7 +80,7 @@ def faults_of(mode: str) -> tuple[str, ...]:
 
 
 def task_of(mode: str, horizon: int) -> TaskSpec:
-    """Two simulated joints that are moved in a mode, with slew limits where there can be any."""
+    """The task of two simulated joints in a control mode, with slew limits where the mode allows them."""
     action = TWO_JOINTS.action
     assert isinstance(action, ContinuousAction)
     change: dict[str, object] = {"horizon": horizon}
@@ -118,10 +118,10 @@ def inject(
         fault: one of `FAULTS`.
         mode: one of `MODES`.
         when: the readings or steps in which the fault shows.
-        ticks: steps of the policy after which the run ends well.
-        horizon: steps of an episode.
-        seed: seed of the noise that explores, and of the moment of a signal.
-        clock: a fake one to run without waiting; None for the machine's.
+        ticks: number of policy steps after which the run ends well.
+        horizon: number of steps of an episode.
+        seed: seed of the exploration noise, and of the moment of a signal.
+        clock: a fake clock to run without waiting; None for the machine's clock.
 
     Raises:
         ConfigError: the fault cannot show in this mode.
@@ -151,7 +151,7 @@ def inject(
             guard=settings,
             noise_seed=None if mode.startswith("position") else seed,  # a target that trembles is always clamped
         )
-        with contextlib.suppress(DmhEdgeError):  # the summary tells
+        with contextlib.suppress(DmhEdgeError):  # the summary has the error
             operate(FakePolicy(), session, robot, run)
         summary = parse(Summary, (Path(folder) / SUMMARY_NAME).read_text(encoding="utf-8"), SUMMARY_NAME)
     injected_ns = robot.injected_ns if spoilt is None else spoilt.injected_ns
@@ -168,13 +168,13 @@ def inject(
 def _robot_with(
     fault: str, when: When, inside: FakeRobot, clock: Clock, actions: Mapping[str, Callable[[], None]]
 ) -> FaultyRobot:
-    """The robot of a run with a fault, also where the fault is the policy's or the operator's."""
+    """The robot of a run with a fault; the fault itself can also lie in the policy or the operator."""
     if fault in ROBOT_FAULTS:
         return FaultyRobot(inside, fault, when, clock=clock, pause=_pause(clock))
     if fault == "operator-absent":  # one confirmation per reading, until the fault begins
         when = When(lasts=when.at + 1)
     elif fault not in actions:
-        when = ALWAYS  # from the first reading on it looks for the stop
+        when = ALWAYS  # so that it notes the time of the stop
     return FaultyRobot(inside, CALL, when, clock=clock, call=actions.get(fault, lambda: None))
 
 
@@ -189,7 +189,7 @@ def _actions(operator: Operator, sender: SignalSender | None) -> dict[str, Calla
 
 
 def _pause(clock: Clock) -> Callable[[float], None]:
-    """Lets seconds pass on a clock."""
+    """A function that lets some seconds pass on a clock."""
     if isinstance(clock, FakeClock):
         return lambda seconds: clock.advance_ns(round(seconds * NS_PER_S))
     return time.sleep

@@ -1,4 +1,4 @@
-"""Sends this process a signal from another one, at a moment that is drawn."""
+"""Sends this process a signal from another process, at a random moment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PROGRAM = (
 
 
 class SignalSender:
-    """Has a signal sent at a moment that has nothing to do with the loop's slots.
+    """Lets another process send a signal at a moment that does not depend on the loop's slots.
 
     Args:
-        seed: seed of that moment.
-        longest_s: longest time until then.
+        seed: seed of the random moment.
+        longest_s: longest time until the signal, in seconds.
     """
 
     def __init__(self, seed: int, longest_s: float) -> None:
@@ -30,12 +30,12 @@ class SignalSender:
         self._process: subprocess.Popen[str] | None = None
 
     def send(self, number: signal.Signals) -> None:
-        """Have it sent soon."""
+        """Start the process that sends the signal."""
         words = [str(self._delay_s), str(os.getpid()), str(int(number))]
         command = [sys.executable, "-I", "-S", "-c", _PROGRAM, *words]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     @property
     def sent_ns(self) -> int | None:
-        """When it was sent; None when there was none to send."""
+        """When the signal was sent, in nanoseconds; None when there was none to send."""
         return int(self._process.communicate()[0]) if self._process else None

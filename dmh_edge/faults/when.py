@@ -1,4 +1,4 @@
-"""When an injected fault shows: from where on, for how long, and how often."""
+"""When an injected fault shows: from which reading or step on, for how long, and how often."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class When:
     """The readings of a robot, or the steps of a session, in which a fault shows; the first one has number 0.
 
     Attributes:
-        at: number at which the fault begins.
-        lasts: how many readings or steps later it is over; None for never.
-        every: it shows in every ``every``-th of them.
+        at: number of the reading or step at which the fault begins.
+        lasts: number of readings or steps after which it is over; None for a fault that does not end.
+        every: the fault shows in one of every ``every`` of them, beginning with the first.
     """
 
     at: int = 0
@@ -25,5 +25,5 @@ class When:
         return since >= 0 and (self.lasts is None or since < self.lasts) and since % self.every == 0
 
 
-#: In every reading or step.
+#: A fault that shows in every reading or step.
 ALWAYS = When()
