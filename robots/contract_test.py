@@ -1,9 +1,9 @@
-"""The contract test of every robot. A robot of your own passes it in three lines:
+"""The contract test of every robot. Test your own robot with three lines:
 
     def test_my_robot_keeps_the_contract():
         check_robot(lambda: MyRobot("192.0.2.1"))
 
-It needs no test framework. It arms the robot and moves it by its safe action only, for two short episodes.
+It needs no test framework. It arms the robot, and moves it only by the task's safe action, for a few short episodes.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from dmh_edge.task import TaskSpec, safe_action
 
 #: Actions per episode of the test.
 _STEPS = 3
-#: For a process that starts, imports and stops the robot, on a busy machine.
+#: Longest wait for a process that starts, imports and stops the robot, on a busy machine.
 _PATIENCE_S = 60
 _STOPPED = "stopped"
 
 
 class ContractViolation(AssertionError):
-    """A robot does what the protocol rules out."""
+    """A robot does something that the protocol forbids."""
 
 
 def check_robot(make_robot: Callable[[], Robot], *, stillness: float = 1e-3) -> None:
-    """Take a robot through its life, and through calls that are out of turn.
+    """Call a robot's methods in the right order, and also in wrong orders, which it must refuse.
 
     Args:
-        make_robot: gives a fresh robot, not yet connected, each time.
-        stillness: how far an observed element may wander while the robot stands still, as a share of its range;
+        make_robot: function that returns a new robot, not yet connected, at each call.
+        stillness: how far an observed element may drift while the robot stands still, as a share of its range, because
             sensors are noisy.
 
     Raises:
-        ContractViolation: it broke the protocol; the message says which rule.
+        ContractViolation: the robot broke the protocol; the message names the rule.
     """
     _check_before_connecting(make_robot)
     robot = make_robot()
@@ -74,7 +74,7 @@ def _check_before_connecting(make_robot: Callable[[], Robot]) -> None:
     )
     for name in ("lockstep", "simulated"):
         _require(isinstance(getattr(robot, name), bool), f"{name}: got {getattr(robot, name)!r}, expected a bool")
-    _require(hasattr(robot, "stop_path"), "stop_path: it is missing, expected None or what stops the robot")
+    _require(hasattr(robot, "stop_path"), "stop_path: it is missing, expected None or a function that stops the robot")
     _require(
         callable(getattr(robot, "damp", "")) or getattr(robot, "damp", "") is None,
         "damp: it is missing; add a method that brings the robot to rest by its own damping, or `damp = None`",
@@ -97,7 +97,7 @@ def _check_before_arming(robot: Robot) -> None:
 
 
 def _check_episode(robot: Robot, since_ns: int) -> int:
-    """Reset, then a few actions; the last stamp."""
+    """Reset, and write a few actions; return the last stamp."""
     robot.reset()
     first = robot.read()
     since_ns = _check_reading(robot, first, since_ns)
@@ -147,7 +147,7 @@ def _check_reading(robot: Robot, reading: Reading, since_ns: int) -> int:
     if robot.lockstep:
         _require(
             bool(np.array_equal(again.observation, observation)),
-            f"read: a lockstep robot showed {observation}, then {again.observation} with no write between",
+            f"read: a lockstep robot observed {observation}, then {again.observation} with no write in between",
         )
     return again.stamp_ns
 
@@ -160,18 +160,18 @@ def _check_stopped(robot: Robot, since_ns: int, stillness: float, stop: Callable
     _refuses(robot, "reset after stop", robot.reset)
     _wait_a_period(robot)
     after = robot.read()
-    _require(before.stamp_ns >= since_ns, "read: stamps go backwards over a stop")
+    _require(before.stamp_ns >= since_ns, "read: stamps go backwards at a stop")
     for element, here, there in zip(
         robot.task.observation, before.observation.tolist(), after.observation.tolist(), strict=True
     ):
         _require(
             abs(there - here) <= stillness * (element.high - element.low),
-            f"after stop {element.name} moved from {here} to {there}, expected that nothing moves",
+            f"after stop, {element.name} moved from {here} to {there}, expected no motion",
         )
 
 
 def _stop_from_another_process(robot: Robot) -> None:
-    """In a real second process, as the watchdog does."""
+    """Call the stop path in a real second process, as the watchdog does."""
     process = processes.start(__name__, robot.stop_path, output=subprocess.PIPE)
     try:
         said, _ = process.communicate(timeout=_PATIENCE_S)
@@ -182,13 +182,13 @@ def _stop_from_another_process(robot: Robot) -> None:
         process.wait()
     _require(
         said.decode().strip() == _STOPPED,
-        f"stop_path: called in another process it said {said.decode().strip() or 'nothing'!r} within {_PATIENCE_S} s, "
-        "expected that it returns there; its error stands above",
+        f"stop_path: called in another process, it did not return there within {_PATIENCE_S} s: got "
+        f"{said.decode().strip() or 'nothing'!r}, expected {_STOPPED!r}; its error is printed above",
     )
 
 
 def main() -> None:
-    """The second process: calls the stop path that it is given."""
+    """Call, in the second process, the stop path that it is given."""
     (stop_path,) = processes.received()
     stop_path()
     sys.stdout.write(_STOPPED)

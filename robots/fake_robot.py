@@ -1,7 +1,7 @@
 """``fake``: a small simulated robot in real time, with a monitor that judges what reaches it.
 
-It moves while the clock runs, keeps doing what it was told last, and stops by itself when no action comes for too long.
-So lateness and silence have consequences, as on a machine.
+It moves while the clock runs, goes on with the last action, and stops by itself when no action comes for too long. So
+late and missing actions have effects, as on a real machine.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ TWO_JOINTS = TaskSpec(
     target_return=50.0,
 )
 
-#: At full action an element crosses its whole range in this time.
+#: Time in seconds in which an element crosses its whole range at full action.
 _CROSSING_S = 4.0
 
 
 class FakeRobot:
-    """A simulated robot for any task: each observed element drifts at the speed of one element of the action.
+    """A simulated robot for any task: each observed element moves at the speed of one element of the action.
 
     Element i of the observation follows element i (modulo their number) of a continuous action, scaled so that a full
-    action crosses the range in four seconds; of n discrete choices, 2i moves element i up and 2i + 1 down. An element
-    that measures a position target moves to it, no faster. The reward is the closeness to a hidden pose, inside
-    the task's bounds for it.
+    action crosses the range in four seconds. Among n discrete choices, choice 2i moves element i up, and choice 2i + 1
+    moves it down. An element that measures a position target moves to the target, at most at the same speed. The reward
+    is the closeness to a hidden pose, inside the task's bounds for the reward.
 
     Args:
-        task: task that it shows and takes actions for.
+        task: task with the observations and actions of the robot.
         seed: seed of the hidden pose.
-        command_timeout_s: silence after which it stops by itself; None for five control periods.
-        clock: clock of the robot and its monitor; None for the machine's.
+        command_timeout_s: time without an action after which the robot stops by itself, in seconds; None for five
+            control periods.
+        clock: clock of the robot and its monitor; None for the machine's clock.
 
     Attributes:
-        monitor: what it made of the actions that arrived.
+        monitor: monitor that judges the actions that arrive.
     """
 
     lockstep = False
     simulated = True
-    stop_path = None  # it moves when this process looks; its command timeout is the stop
+    stop_path = None  # it moves only when this process calls it; its command timeout is the stop
 
     def __init__(
         self,
@@ -85,11 +86,11 @@ class FakeRobot:
         self._rewarded = False
 
     def connect(self) -> None:
-        """Nothing to reach."""
+        """Note the connection: there is nothing to connect to."""
         self._life.connect()
 
     def arm(self) -> None:
-        """Let actions move it."""
+        """Let actions move the robot."""
         self._life.arm()
         self.monitor.armed()
 
@@ -106,7 +107,7 @@ class FakeRobot:
         self.monitor.reset(self._pose[self._followed] if len(self._followed) else None)
 
     def read(self) -> Reading:
-        """Where it is now."""
+        """Read where the robot is now."""
         self._life.check_read()
         self.monitor.check_silence()
         self._move()
@@ -114,7 +115,7 @@ class FakeRobot:
         return Reading(self._moved_ns, observation, reward=self._closeness() if self._rewarded else 0.0)
 
     def write(self, action: Action) -> Action:
-        """Go on with the speed that belongs to an action."""
+        """Move from now on at the speed that belongs to an action."""
         self.monitor.wrote(action)
         self._life.check_write()
         self._move()
@@ -143,12 +144,12 @@ class FakeRobot:
         self.monitor.stopped()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop, and note that the connection is closed."""
         self.stop()
         self._life.close()
 
     def _move(self) -> None:
-        """Bring the pose up to now; an action that is older than the command timeout moves nothing any more."""
+        """Move the pose up to now; an action that is older than the command timeout has no effect any more."""
         now_ns = self._clock.now_ns()
         obeyed_until_ns = self._told_ns + round(self.command_timeout_s * NS_PER_S)
         moving_s = max(0, min(now_ns, obeyed_until_ns) - self._moved_ns) / NS_PER_S
@@ -161,7 +162,7 @@ class FakeRobot:
         self._moved_ns = now_ns
 
     def _speed(self, action: Action) -> NDArray[np.float64]:
-        """Share of full speed ``[S]`` in -1 .. 1 that an action asks for."""
+        """Speed that an action asks for, as a share of full speed in -1 .. 1, ``[S]``."""
         spec = self.task.action
         size = len(self._pose)
         if isinstance(spec, ContinuousAction):
@@ -172,13 +173,13 @@ class FakeRobot:
         return np.where(np.arange(size) == element % size, -1.0 if down else 1.0, 0.0)
 
     def _closeness(self) -> float:
-        """Reward: the task's highest at the hidden pose, its lowest a whole range away."""
+        """The reward: the task's highest at the hidden pose, the task's lowest a whole range away."""
         distance = float(np.mean(np.abs(self._pose - self._hidden) / (self._high - self._low)))
         return self.task.reward.high - (self.task.reward.high - self.task.reward.low) * distance
 
 
 def _followed(task: TaskSpec) -> NDArray[np.intp]:
-    """Which observed elements ``[A]`` move to a target: those that measure an absolute position, else none."""
+    """Indices of the observed elements that move to a target: those that measure a position, or none; ``[A]``."""
     spec = task.action
     if not isinstance(spec, ContinuousAction) or (spec.mode, spec.reference) != ("position", "absolute"):
         return np.zeros(0, np.intp)

@@ -1,4 +1,4 @@
-"""From the name on the command line to a robot: ``fake``, ``gym:<id>``, ``mujoco:<id>`` or ``package.module:Class``."""
+"""Makes a robot from a name on the command line: ``fake``, ``gym:<id>``, ``mujoco:<id>``, ``package.module:Class``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
 
     Args:
         name: ``fake``; ``gym:`` and the id of a gymnasium environment; ``mujoco:`` and the name of a task with an arm;
-            or ``package.module:Class`` for a class of the user's own, which is called with the options alone.
-        task: the policy's; ``fake`` becomes a robot for it, a foreign environment has to fit it.
+            or ``package.module:Class`` for a class of the user, which is called with only the options.
+        task: task of the policy; ``fake`` becomes a robot for it, a foreign environment must fit it.
         options: options of the robot or the environment.
         seed: seed of what a simulated robot hides.
 
     Raises:
-        ConfigError: there is no such robot, or it does not know an option.
-        RobotError: it does not fit the task, or lacks something that every robot has.
+        ConfigError: there is no such robot, or it does not have an option.
+        RobotError: it does not fit the task, or lacks a member of `Robot`.
         MissingExtraError: a package that it needs is not installed.
     """
     given = dict(options or {})
@@ -66,7 +66,7 @@ def _classes(module: Any) -> list[str]:
 
 
 def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
-    """Call a class with options, so that a wrong one is told apart from a failure inside."""
+    """Call a class with options; a wrong option raises an error of its own, not one from inside the class."""
     signature = inspect.signature(make)
     known = [key for key in signature.parameters if key not in ours and key != "clock"]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
@@ -82,7 +82,7 @@ def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: di
 
 
 def _make_ours(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:
-    """As `_call`, for a class of this package: what it raises while being made is an error of the options."""
+    """Call a class of this package as `_call` does; an exception while it is made is an error of the options."""
     try:
         return _call(make, name, ours, options)
     except (TypeError, ValueError) as error:

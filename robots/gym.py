@@ -1,7 +1,7 @@
 """``gym:<id>``: any gymnasium environment whose spaces fit the policy's task, in lockstep.
 
-``write`` steps the environment and ``read`` tells what came of it; between two writes its time stands still. The seed
-goes to the first reset alone, so that what an environment hides stays hidden in the same place over the episodes.
+``write`` steps the environment, and ``read`` returns the result; between two writes the environment's time stands
+still. Only the first reset gets the seed, so that what an environment hides stays the same over the episodes.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class GymRobot:
     """One environment as a robot.
 
     Args:
-        environment_id: as for ``gymnasium.make``: ``darkroom``, ``Reacher-v5``, ``package.module:MyEnv-v0``.
-        task: task that a foreign environment has to fit; None to derive it from the spaces. The tasks of this package
-            bring their own.
+        environment_id: id for ``gymnasium.make``: ``darkroom``, ``Reacher-v5``, ``package.module:MyEnv-v0``.
+        task: task that a foreign environment must fit; None to derive it from the spaces. The environments of this
+            package have their own tasks.
         options: further arguments of ``gymnasium.make``, e.g. ``hidden=3``.
         seed: seed of the first reset.
-        clock: stamps the readings; None for the machine's.
+        clock: clock for the stamps of the readings; None for the machine's clock.
 
     Raises:
         MissingExtraError: gymnasium is not installed.
-        ConfigError: there is no such environment, or it does not know an option.
+        ConfigError: there is no such environment, or it does not have an option.
         RobotError: its spaces do not fit the task.
     """
 
     lockstep = True
     simulated = True
     command_timeout_s = None
-    stop_path = None  # it lives in this process, and its time with it
+    stop_path = None  # it runs in this process, and stands still when this process does
     damp = None  # an environment has no brakes
 
     def __init__(
@@ -55,7 +55,9 @@ class GymRobot:
         clock: Clock | None = None,
     ) -> None:
         self._name = f"gym:{environment_id}"
-        environment_id = environment_id.removeprefix("dmh_edge.tasks:")  # ours are known with and without it
+        environment_id = environment_id.removeprefix(
+            "dmh_edge.tasks:"
+        )  # our own environments have ids with and without it
         own_task = _own_task(environment_id)
         if own_task is not None:
             _refuse_fixed(environment_id, options or {})
@@ -71,11 +73,11 @@ class GymRobot:
             refuse_misfit(self._name, self._environment, self.task)
 
     def connect(self) -> None:
-        """Nothing to reach: the environment lives in this process."""
+        """Note the connection: the environment runs in this process."""
         self._life.connect()
 
     def arm(self) -> None:
-        """Let actions step it."""
+        """Let actions step the environment."""
         self._life.arm()
 
     def reset(self) -> None:
@@ -87,7 +89,7 @@ class GymRobot:
         self._life.reset()
 
     def read(self) -> Reading:
-        """What came of the last ``write`` or ``reset``, stamped now because no time has passed in there since."""
+        """The result of the last ``write`` or ``reset``, stamped now: no time has passed in the environment since."""
         self._life.check_read()
         if self._last is None:
             raise RobotError(f"{self._name} cannot be read: no episode has been started; call reset first")
@@ -131,8 +133,8 @@ class GymRobot:
 
 
 def _own_task(environment_id: str) -> TaskSpec | None:
-    """The spec of one of our own tasks; looking for it also registers them with gymnasium."""
-    from dmh_edge import tasks  # says which extra is missing, where gymnasium is
+    """The spec of a task of this package, else None; the search also registers these tasks with gymnasium."""
+    from dmh_edge import tasks  # where gymnasium is missing, this raises an error that names the extra
 
     try:
         return tasks.find(environment_id).spec
@@ -141,13 +143,14 @@ def _own_task(environment_id: str) -> TaskSpec | None:
 
 
 def _refuse_fixed(environment_id: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that the name of one of our environments has already settled."""
+    """Refuse an option that the id of one of our own environments already fixes."""
     import gymnasium
 
     for name, value in gymnasium.spec(environment_id).kwargs.items():
         if name in options:
             raise ConfigError(
-                f"gym:{environment_id}: {name} is {value!r} there and no option; name the environment that you mean"
+                f"gym:{environment_id}: {name} is always {value!r} there and not an option; "
+                "name the environment that you mean"
             )
 
 
@@ -155,7 +158,8 @@ def _make(environment_id: str, options: Mapping[str, Any]) -> gymnasium.Env[Any,
     import gymnasium
 
     try:
-        # gymnasium's checker warns about the style of an environment; what matters is checked here and in the loop.
+        # gymnasium's checker warns about the style of an environment; everything important is checked here and in the
+        # loop.
         return gymnasium.make(environment_id, disable_env_checker=True, **options)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"gym:{environment_id} needs a package that is not installed: {error}") from error

@@ -1,4 +1,4 @@
-"""Where a robot is in its life, and which calls are allowed there; the same for all robots of this package."""
+"""The life cycle of a robot, and which calls it allows when; the same for all robots of this package."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dmh_edge.errors import RobotError
 
 
 class Lifecycle:
-    """connect -> arm -> reset -> read, write ... -> stop -> close; a call that is out of turn is refused.
+    """connect -> arm -> reset -> read, write ... -> stop -> close; a call in the wrong order is refused.
 
     Args:
         name: name of the robot in an error.
 
     Attributes:
-        connected: whether it can be reached.
-        armed: whether it may move.
-        ready: whether an episode has been started since it was armed.
+        connected: whether the robot is connected.
+        armed: whether the robot may move.
+        ready: whether an episode has been started since the robot was armed.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,11 +24,11 @@ class Lifecycle:
         self.ready = False
 
     def connect(self) -> None:
-        """Note that the robot has been reached."""
+        """Note that the robot is connected."""
         self.connected = True
 
     def arm(self) -> None:
-        """Let it move from now on.
+        """Let the robot move from now on.
 
         Raises:
             RobotError: it is not connected.
@@ -38,7 +38,7 @@ class Lifecycle:
         self.armed = True
 
     def check_reset(self) -> None:
-        """Refuse a reset that is out of turn.
+        """Refuse a reset in the wrong order.
 
         Raises:
             RobotError: it is not armed.
@@ -50,7 +50,7 @@ class Lifecycle:
         self.ready = True
 
     def check_write(self) -> None:
-        """Refuse an action that is out of turn.
+        """Refuse an action in the wrong order.
 
         Raises:
             RobotError: it is not armed, or no episode has been started.
@@ -60,7 +60,7 @@ class Lifecycle:
             raise RobotError(f"{self._name} refuses write: no episode has been started; call reset first")
 
     def check_read(self) -> None:
-        """Refuse a reading that is out of turn.
+        """Refuse a reading in the wrong order.
 
         Raises:
             RobotError: it is not connected.
@@ -69,7 +69,7 @@ class Lifecycle:
             raise RobotError(f"{self._name} cannot be read: it is not connected; call connect first")
 
     def stop(self) -> None:
-        """Note that it stands still."""
+        """Note that the robot stands still."""
         self.armed = self.ready = False
 
     def close(self) -> None:

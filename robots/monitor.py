@@ -1,6 +1,6 @@
-"""The monitor judges what reaches a robot. It stands in the robot, has its own clock, and knows nothing of the guard.
+"""The monitor judges what reaches a robot. It is part of the robot, has its own clock, and does not know the guard.
 
-A guard that counts its own mistakes proves nothing; tests and simulated robots ask the monitor instead.
+A guard that counts its own mistakes proves nothing; tests and simulated robots use the monitor instead.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Rule = Literal["shape", "not finite", "out of bounds", "too fast", "before arm",
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that must never reach a robot.
+    """A thing that must never reach a robot.
 
     Attributes:
-        at_ns: time on the monitor's clock.
+        at_ns: time on the monitor's clock, in nanoseconds.
         rule: the rule that was broken.
         detail: what happened, in words.
     """
@@ -33,15 +33,15 @@ class Violation:
 
 
 class Monitor:
-    """Told of everything that happens to a robot, it writes down what should not have.
+    """Sees everything that reaches a robot, and notes every violation.
 
     Args:
-        task: gives bounds, slew limits and rate.
-        clock: clock by which the time between two actions is judged.
-        command_timeout_s: longest silence between two actions.
+        task: task with the bounds, slew limits and rate.
+        clock: clock for the time between two actions.
+        command_timeout_s: longest time between two actions, in seconds.
 
     Attributes:
-        violations: in order of time.
+        violations: violations in order of time.
     """
 
     def __init__(self, task: TaskSpec, clock: Clock, command_timeout_s: float) -> None:
@@ -52,31 +52,31 @@ class Monitor:
         self._armed = False
         self._stopped = False
         self._before: Action | None = None  # None: the robot stands at its safe action
-        self._first = True  # whether the next action is an episode's first, which has a whole period
+        self._first = True  # whether the next action is the first of an episode, for which a whole period counts
         self._before_ns: int | None = None  # None: the robot expects no action
 
     def armed(self) -> None:
-        """The robot may move from now on."""
+        """Note that the robot may move from now on."""
         self._armed, self._stopped = True, False
 
     def resetting(self) -> None:
-        """The robot begins to move by itself to the start of an episode; until `reset` it expects no action."""
+        """Note that the robot begins to move to the start of an episode; it expects no action before `reset`."""
         self.check_silence()
         self._motion_is_legal("reset")
         self._before_ns = None
 
     def reset(self, standing: Action | None = None) -> None:
-        """An episode starts, and the robot expects the first of the policy's actions.
+        """Note that an episode starts; from now on the robot expects actions.
 
         Args:
-            standing: where it stands, in terms of its actions; None for its safe action.
+            standing: where the robot stands, in terms of its actions; None for its safe action.
         """
         self._first = True
         self._before = None if standing is None else np.array(standing)
         self._before_ns = self._clock.now_ns()
 
     def wrote(self, action: Action) -> None:
-        """An action arrives, before the robot has done anything with it."""
+        """Judge an action that arrives, before the robot carries it out."""
         self.check_silence()
         now_ns = self._clock.now_ns()
         self._motion_is_legal("write")
@@ -90,21 +90,21 @@ class Monitor:
         self._before_ns = now_ns
 
     def damped(self) -> None:
-        """The robot damps itself; the next action is judged as if this one had been its safe one."""
+        """Note that the robot damps itself; the next action is judged as if the safe action came before it."""
         self.check_silence()
         self._motion_is_legal("damp")
         self._before, self._first = None, False
         self._before_ns = self._clock.now_ns()
 
     def stopped(self) -> None:
-        """The robot was told to stop."""
+        """Note that the robot was stopped."""
         self.check_silence()
         if self._armed:
             self._armed, self._stopped = False, True
         self._before_ns = None
 
     def check_silence(self) -> None:
-        """Look now whether the robot has waited too long for an action."""
+        """Note a violation if the robot has waited too long for an action."""
         if self._before_ns is not None and (silent_ns := self._clock.now_ns() - self._before_ns) > self._timeout_ns:
             self._note("silence", f"no action for {silent_ns / NS_PER_S:.3f} s, limit {self._timeout_ns / NS_PER_S} s")
             self._before_ns = None

@@ -1,8 +1,8 @@
 """``mujoco:<id>``: an arm of `dmh_edge.tasks` in real time, whose physics does not wait for its driver.
 
-The same environment, task and reward as ``gym:<id>`` has in lockstep, but here a late action is late: the physics runs
-in a process of its own (`robots.mujoco_physics`), keeps doing what it was told last, and brakes when it is told nothing
-for the command timeout. What comes between an arm and its driver can be added (`robots.mujoco_sensors`).
+Environment, task and reward are the same as those of ``gym:<id>``, which runs in lockstep, but here a late action has
+an effect: the physics runs in a separate process (`robots.mujoco_physics`), goes on with the last action, and brakes
+when no action comes for the command timeout. Noise, latency and drop-outs can be added (`robots.mujoco_sensors`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dmh_edge.robots.mujoco_sensors import Between, Sensors, is_number
 from dmh_edge.robots.protocol import Action, Reading
 from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of
 
-#: Loading MuJoCo takes a second, on a busy small machine a few.
+#: Loading MuJoCo takes a second, or some seconds on a small, busy machine.
 _CONNECT_S = 60.0
 _RESET_S = 5.0
 _CLOSE_S = 5.0
 _POLL_S = 0.001
-#: Physics that has not stepped for so long is asked whether it lives.
+#: Time without a step after which it is checked whether the process of the physics is alive.
 _SILENT_NS = 100_000_000
-#: Physics that has not stepped for so long counts as dead.
+#: Time without a step after which the physics counts as dead.
 _DEAD_NS = 2 * NS_PER_S
 _ARMS = ("dark-reacher", "dark-payload")
 
@@ -44,10 +44,11 @@ class MujocoRobot:
 
     Args:
         environment_id: ``dark-reacher`` or ``dark-payload``.
-        hidden: number of the hidden task; None to draw one that no data set holds.
-        command_timeout_s: silence after which it brakes by itself; None for five control periods.
+        hidden: number of the hidden task; None to draw one that no data set contains.
+        command_timeout_s: time without an action after which the arm brakes by itself, in seconds; None for five
+            control periods.
         seed: seed of every random generator.
-        between: what comes between the arm and its driver, by the names of `Between`.
+        between: noise and delays between the arm and its driver, by the names of `Between`.
 
     Raises:
         ConfigError: there is no such arm, or an option cannot be used.
@@ -87,12 +88,12 @@ class MujocoRobot:
 
     @property
     def stop_path(self) -> Callable[[], None] | None:
-        """Brakes the arm through the shared memory; None before `connect`."""
+        """Function that brakes the arm through the shared memory; None before `connect`."""
         return self._stop
 
     @property
     def violations(self) -> list[tuple[str, int]]:
-        """What the monitor in the physics saw that must never reach a robot, and when, in nanoseconds."""
+        """Violations that the monitor in the physics noted: the rule, and the time in nanoseconds."""
         events = [] if self._link is None else [self._link.events.read(n) for n in range(self._link.events.count)]
         return [
             (get_args(Rule)[int(rule)], int(at_ns))
@@ -102,10 +103,10 @@ class MujocoRobot:
 
     @property
     def reward_now(self) -> float:
-        """Reward of where the arm is now, however old what `read` shows: for a judge, not for a policy.
+        """Reward of where the arm is now, not of the older state that `read` returns: for an evaluation, not a policy.
 
         Raises:
-            RobotError: it is not connected, or the physics is dead.
+            RobotError: the arm is not connected, or the physics is dead.
         """
         samples = self._running().samples
         newest = samples.read(samples.count - 1)
@@ -118,7 +119,7 @@ class MujocoRobot:
         """Start the physics.
 
         Raises:
-            RobotError: it did not come up.
+            RobotError: it did not start in time.
         """
         self.close()
         self._link = Link(self._action.size, len(self.task.observation))
@@ -135,11 +136,11 @@ class MujocoRobot:
         self._episode = 0
         self._sensors.connect()
         words = self._link.words
-        self._wait_for(lambda: words[PhysicsWord.STARTED] != 0, _CONNECT_S, "did not come up")
+        self._wait_for(lambda: words[PhysicsWord.STARTED] != 0, _CONNECT_S, "did not start")
         self._life.connect()
 
     def arm(self) -> None:
-        """Release what `stop` or a stop from elsewhere has latched. The brakes hold until the first action."""
+        """Release a stop from `stop` or from another process. The brakes hold until the first action."""
         self._life.arm()
         link = self._running()
         link.words[PhysicsWord.STOPPED] = 0
@@ -149,7 +150,7 @@ class MujocoRobot:
         """Put the arm near its stretched pose, as the environment does; the brakes hold it until the first action.
 
         Raises:
-            RobotError: it is not armed or was stopped, or the physics did not do it in time.
+            RobotError: the arm is not armed or was stopped, or the physics did not do it in time.
         """
         self._life.check_reset()
         link = self._running()
@@ -162,19 +163,19 @@ class MujocoRobot:
         self._life.reset()
 
     def read(self) -> Reading:
-        """What the sensors tell now. Never waits.
+        """Read the sensors now, without waiting.
 
         Raises:
-            RobotError: it is not connected, or the physics is dead.
+            RobotError: the arm is not connected, or the physics is dead.
         """
         self._life.check_read()
         return self._sensors.read(self._running(), rewarded=self._rewarded)
 
     def write(self, action: Action) -> Action:
-        """Send a pair of torques. Never waits.
+        """Send a pair of torques, without waiting.
 
         Raises:
-            RobotError: it is not armed, was stopped, or the action is none.
+            RobotError: the arm is not armed or was stopped, or the action has a wrong shape or is not finite.
         """
         if getattr(action, "shape", None) != (self._action.size,):
             raise RobotError(f"{self._name} refuses write: got {action!r}, expected an array of {self._action.size}")
@@ -185,17 +186,17 @@ class MujocoRobot:
             if not np.isfinite(action).all():
                 raise RobotError(f"{self._name} refuses write: {action} is not finite")
         except RobotError:
-            self._send(action, accepted=0)  # for the monitor
+            self._send(action, accepted=0)  # so that the monitor sees it
             raise
         self._send(action, accepted=1)
         self._rewarded = True
         return np.clip(action, self._action_low, self._action_high).astype(np.float32)
 
     def stop(self) -> None:
-        """Brake, and wait until it stands still.
+        """Brake, and wait until the arm stands still.
 
         Raises:
-            RobotError: it goes on moving.
+            RobotError: the arm goes on moving.
         """
         self._life.stop()
         if self._stop is not None:
@@ -217,19 +218,19 @@ class MujocoRobot:
             self._link.commands.append(time.monotonic_ns(), self._episode, accepted, *action.tolist())
 
     def _has_begun(self, link: Link) -> bool:
-        """Whether the physics has begun the episode, and all that `read` may show is of it."""
+        """Whether the physics has begun the episode, and every sample that `read` can return belongs to it."""
         return link.words[PhysicsWord.RESET_DONE] == self._episode and self._sensors.show(link, self._episode)
 
     def _running(self) -> Link:
-        """The link to a process that is known to live.
+        """The link to the physics, which is known to be alive.
 
         Raises:
-            RobotError: there is none.
+            RobotError: the arm is not connected, or the physics is dead.
         """
         if self._link is None or self._process is None:
             raise RobotError(f"{self._name} is not connected; call connect first")
         silent_ns = time.monotonic_ns() - self._link.words[PhysicsWord.STEPPED]
-        if silent_ns > _SILENT_NS:  # in a healthy run the process is never asked: that would be a system call
+        if silent_ns > _SILENT_NS:  # checked only then, because `poll` is a system call
             if (code := self._process.poll()) is not None:
                 raise RobotError(f"{self._name}: the process of its physics has ended with {code}; connect again")
             if silent_ns > _DEAD_NS:
@@ -241,7 +242,7 @@ class MujocoRobot:
             raise RobotError(f"{self._name} refuses {call}: it was stopped from another process; arm it again")
 
     def _wait_for(self, condition: Callable[[], bool], patience_s: float, failure: str) -> None:
-        """Look again and again, but not for ever."""
+        """Wait until a condition is true, for at most ``patience_s`` seconds."""
         until_s = time.monotonic() + patience_s
         while not condition():
             if self._process is None or (code := self._process.poll()) is not None:
@@ -252,12 +253,12 @@ class MujocoRobot:
 
 
 def _find(name: str, environment_id: str) -> tuple[TaskSpec, ContinuousAction]:
-    """The task of an arm. All arms take torques; one that took positions would need a controller in the physics."""
+    """The task of an arm, and its action. All arms take torques; for positions, the physics would need a controller."""
     if environment_id not in _ARMS:
         raise ConfigError(unknown("robot", name, [f"mujoco:{known}" for known in _ARMS]))
-    if importlib.util.find_spec("mujoco") is None:  # its extra brings gymnasium along, so it is asked for first
+    if importlib.util.find_spec("mujoco") is None:  # checked first, because its extra also installs gymnasium
         raise MissingExtraError("mujoco", "mujoco", name)
-    from dmh_edge import tasks  # says which extra is missing, where gymnasium is
+    from dmh_edge import tasks  # where gymnasium is missing, this raises an error that names the extra
 
     task = tasks.find(environment_id).spec
     assert isinstance(task.action, ContinuousAction)

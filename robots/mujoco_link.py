@@ -1,9 +1,9 @@
-"""What the driver of a simulated arm and its physics process share, and how any process stops the arm through it.
+"""The shared memory of a simulated arm's driver and physics process; through it, any process can stop the arm.
 
-    driver  -> physics   commands; words: armed, stopped, reset asked for, quit
+    driver  -> physics   commands; words: armed, stopped, reset requested, quit
     physics -> driver    samples, events; words: started, stepped, reset done, at rest
 
-Light on purpose: a watchdog that holds the stop path imports this file, and neither numpy nor MuJoCo.
+This file imports neither numpy nor MuJoCo, because a watchdog that has the stop path imports it.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from enum import IntEnum
 from dmh_edge.errors import RobotError
 from dmh_edge.shared_memory import WORD, Ring, SharedMemory
 
-#: Steps of the physics in a second. gymnasium's Reacher takes 100; these are finer, so that a millisecond of lateness
-#: is one, and by its order the integrator makes no difference between the two that matters.
+#: Steps of the physics per second. gymnasium's Reacher takes 100. Here the steps are shorter, so that lateness of a few
+#: milliseconds has an effect; the integrator is of high order, so that the motion is nearly the same.
 PHYSICS_HZ = 500
 STEP_NS = 1_000_000_000 // PHYSICS_HZ
 
-#: How long a stop waits for the arm to confirm that it stands still. Brakes take a fifth of it.
+#: How long a stop waits for the arm to confirm that it stands still. The brakes take a fifth of this time.
 _PATIENCE_NS = 1_000_000_000
 _POLL_S = 0.001
-#: Physics that has not stepped for so long is dead or frozen, and then nothing moves.
+#: Time without a step after which the physics is dead or frozen; nothing moves then.
 _FROZEN_NS = 250_000_000
 
 
 @dataclass(frozen=True)
 class PhysicsConfig:
-    """What the process is given.
+    """Configuration of the physics process.
 
     Attributes:
         environment: name of the task.
         hidden: number of the hidden task; None to draw one.
-        seed: seed of what is drawn.
-        command_timeout_s: longest silence.
-        actuator_delay_s: from writing a command until it acts.
-        driver: process id of the parent.
+        seed: seed of every random generator.
+        command_timeout_s: time without a command after which the arm brakes, in seconds.
+        actuator_delay_s: time from writing a command until it acts, in seconds.
+        driver: process id of the driver, which is the parent.
     """
 
     environment: str
@@ -50,7 +50,7 @@ class PhysicsConfig:
 
 
 class PhysicsWord(IntEnum):
-    """Which number of 64 bits says what. Times are nanoseconds of ``CLOCK_MONOTONIC``."""
+    """Index of each number of 64 bits. Times are nanoseconds of ``CLOCK_MONOTONIC``."""
 
     STARTED = 0
     """When sample 0 was measured; 0 until the physics runs."""
@@ -59,19 +59,19 @@ class PhysicsWord(IntEnum):
     ARMED = 2
     """How often the robot was armed."""
     STOPPED = 3
-    """When it was told to stop; 0 while it was not."""
+    """When a stop was requested; 0 if none was."""
     RESET_ASKED = 4
-    """How many episodes were asked for."""
+    """Number of episodes requested so far."""
     RESET_DONE = 5
-    """How many episodes were begun."""
+    """Number of episodes begun so far."""
     AT_REST = 6
     """1 while the brakes are on and nothing moves."""
     QUIT = 7
-    """1: the physics process has to end."""
+    """1: the physics process must end."""
 
 
 class PhysicsEvent(IntEnum):
-    """What the physics writes down of itself. An event has a kind, a time and a detail."""
+    """Kinds of events that the physics records. An event has a kind, a time and a detail."""
 
     COMMAND = 0
     """An action begins to act; detail: when it was written."""
@@ -80,11 +80,11 @@ class PhysicsEvent(IntEnum):
     SILENCE = 2
     """The command timeout put the brakes on; detail: when the last command began to act."""
     STOP = 3
-    """A stop put the brakes on; detail: when it was asked for."""
+    """A stop put the brakes on; detail: when it was requested."""
     AT_REST = 4
     """Nothing moves any more; detail: 0."""
     VIOLATION = 5
-    """The monitor saw something that must never reach a robot; detail: which of its rules, by number."""
+    """The monitor noted a violation; detail: number of the rule."""
 
 
 #: Format of a command: when it was written, number of the episode, whether the driver carried it out (1) or refused it
@@ -94,7 +94,8 @@ _COMMAND = "<qqq"
 _SAMPLE = "<qqd"
 #: Format of an event: kind, time, detail.
 _EVENT = "<qqq"
-#: Two seconds of samples at the rate of the physics, and as many commands as the fastest loop writes in a tenth.
+#: Capacities of the rings: two seconds of samples at the rate of the physics, and the commands that the fastest loop
+#: writes in a tenth of a second.
 SAMPLES, COMMANDS, EVENTS = 1024, 256, 4096
 
 
@@ -102,10 +103,10 @@ class NumberRing:
     """A ring whose records are rows of numbers.
 
     Args:
-        memory: holds it.
-        offset: where it begins, in bytes; a multiple of 8.
+        memory: the memory that holds the ring.
+        offset: where in the memory the ring begins, in bytes; a multiple of 8.
         row: format of a record, as for `struct`.
-        capacity: how many rows are kept.
+        capacity: number of rows that are kept.
     """
 
     def __init__(self, memory: SharedMemory, offset: int, row: str, capacity: int) -> None:
@@ -114,12 +115,12 @@ class NumberRing:
 
     @staticmethod
     def size(row: str, capacity: int) -> int:
-        """Bytes that a ring takes."""
+        """Size of a ring in bytes."""
         return Ring.size(struct.calcsize(row), capacity)
 
     @property
     def count(self) -> int:
-        """How many rows were ever written."""
+        """Number of rows written so far."""
         return self._ring.count
 
     def append(self, *numbers: float) -> None:
@@ -127,21 +128,21 @@ class NumberRing:
         self._ring.publish(self._row.pack(*numbers))
 
     def read(self, number: int) -> tuple[float, ...] | None:
-        """The row of that number, from 0; None when it is not there: not yet, no longer, or not whole."""
+        """The row with that number, from 0; None when it is not there yet, is overwritten, or is not whole."""
         packed = self._ring.read(number)
         return None if packed is None else self._row.unpack(packed)
 
 
 class Link:
-    """The shared memory of one arm; pickled, it is the same memory in another process.
+    """The shared memory of one arm. A pickled copy is the same memory in another process.
 
     Args:
-        actions: numbers in an action.
-        elements: numbers in an observation.
-        memory: as the other side has it; None to make it.
+        actions: number of elements of an action.
+        elements: number of elements of an observation.
+        memory: memory of the other side; None to make new memory.
 
     Attributes:
-        words: indexed by `PhysicsWord`.
+        words: numbers of 64 bits, indexed by `PhysicsWord`.
         commands: ring of ``(written_ns, episode, accepted, *action)``.
         samples: ring of ``(measured_ns, episode, reward, *observation)``; sample k was measured at ``k`` steps of the
             physics after ``PhysicsWord.STARTED``.
@@ -161,25 +162,25 @@ class Link:
         )
 
     def __reduce__(self) -> tuple[type[Link], tuple[int, int, SharedMemory]]:
-        """The memory travels; the rest is made again."""
+        """Pickle the memory; the rest is made again from it."""
         return Link, (*self._sizes, self.memory)
 
 
 class StopPath:
-    """Stops the arm, from whatever process holds it.
+    """Stops the arm, from any process.
 
     Args:
-        memory: the link's.
+        memory: shared memory of the link.
     """
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
 
     def __call__(self) -> None:
-        """Put the brakes on, for good until a person arms the robot again, and wait for it to stand still.
+        """Put the brakes on until a person arms the robot again, and wait until the arm stands still.
 
         Raises:
-            RobotError: it goes on moving.
+            RobotError: the arm goes on moving.
         """
         words = self._memory.words
         begin_ns = time.monotonic_ns()
@@ -188,7 +189,7 @@ class StopPath:
         while not (words[PhysicsWord.AT_REST] and words[PhysicsWord.STEPPED] >= words[PhysicsWord.STOPPED]):
             now_ns = time.monotonic_ns()
             if now_ns - max(words[PhysicsWord.STEPPED], begin_ns) > _FROZEN_NS:
-                return  # the physics does not run, so that nothing moves; should it wake, it brakes first of all
+                return  # the physics does not run, so nothing moves; if it runs again, it brakes first
             if now_ns - begin_ns > _PATIENCE_NS:
-                raise RobotError(f"the simulated arm still moves {_PATIENCE_NS / 1e9:g} s after it was told to stop")
+                raise RobotError(f"the simulated arm still moves {_PATIENCE_NS / 1e9:g} s after it had to stop")
             time.sleep(_POLL_S)

@@ -1,16 +1,16 @@
-"""The physics of a simulated arm, in a process and a time of its own.
+"""The physics of a simulated arm, in a separate process in real time.
 
-It steps on absolute slots of ``CLOCK_MONOTONIC``. A process that comes late catches up, and every step that it makes up
-for sees what had arrived by the time that it stands for: what the arm does depends on when it was told, and not on how
-busy the machine was.
+It steps on absolute slots of ``CLOCK_MONOTONIC``. A process that is late catches up: each late step uses only the
+commands that had arrived by the time for which the step stands. So the arm's motion depends on when the commands came,
+and not on how busy the machine was.
 
     before the first command of an episode    the brakes hold the arm
-    a command                                 acts from the actuator's delay on, until the next one
+    a command                                 acts after the actuator's delay, until the next command
     no command for the command timeout        brakes, until the next command
-    a stop, from whatever process             brakes, until armed again
+    a stop, from any process                  brakes, until armed again
 
-The brakes take out speed with a time constant of 20 ms and hold the arm whatever it carries: for torques, that is what
-"stop" means. A robot does not vanish when its driver dies, so this process outlives it, but only by a second.
+The brakes reduce the speed with a time constant of 20 ms, and hold the arm with any load: for torques, that is what
+"stop" means. A robot does not vanish when its driver dies, so this process outlives the driver, but only by a second.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 _BRAKE_S = 0.02
 _KEEP = math.exp(-1 / (PHYSICS_HZ * _BRAKE_S))
-#: A process that is so far behind has been stopped or starved; to pretend that its robot ran all the time is no use.
+#: A process that is this far behind was stopped or got no core. It ends, because catching up would be useless.
 _LOST_NS = NS_PER_S
-#: How long it outlives its driver.
+#: How long the process outlives its driver.
 _ORPHAN_NS = NS_PER_S
 
 RULES = get_args(Rule)
 
 
 class Waiting(NamedTuple):
-    """A command that does not act yet."""
+    """A command that does not act yet. Times are nanoseconds of ``CLOCK_MONOTONIC``."""
 
     acts_ns: int
     written_ns: int
@@ -51,22 +51,24 @@ class Waiting(NamedTuple):
 
 
 class Physics:
-    """One arm.
+    """The physics of one arm.
 
     Args:
-        config: see there.
-        link: to the driver.
-        clock: tells when the first step begins: once everything is loaded.
+        config: configuration of the physics.
+        link: link to the driver.
+        clock: clock for the time of the first step, which is when everything is loaded.
 
     Attributes:
-        now_ns: up to when it has stepped.
+        now_ns: time up to which the physics has stepped, in nanoseconds.
     """
 
     def __init__(self, config: PhysicsConfig, link: Link, clock: Clock) -> None:
         import gymnasium
 
         task = tasks.find(config.environment).spec
-        with processes.without_current_folder():  # glfw, which comes with gymnasium, starts one to ask for its version
+        with (
+            processes.without_current_folder()
+        ):  # glfw, which comes with gymnasium, starts an interpreter to ask for its version
             made = gymnasium.make(config.environment, hidden=config.hidden, disable_env_checker=True)
         self._arm: ArmEnv = made.unwrapped  # type: ignore[assignment]
         self._arm.model.opt.timestep = 1 / PHYSICS_HZ
@@ -75,7 +77,9 @@ class Physics:
         self._timeout_ns = round(config.command_timeout_s * NS_PER_S)
         self._delay_ns = round(config.actuator_delay_s * NS_PER_S)
         self.now_ns = clock.now_ns()
-        self._written = FakeClock(self.now_ns)  # the monitor's: what is judged is when commands were written
+        self._written = FakeClock(
+            self.now_ns
+        )  # clock of the monitor, which judges the times at which commands were written
         self._monitor = Monitor(task, self._written, config.command_timeout_s)
         self._reported = 0
         self._low, self._high = bounds_of(task.action.elements)  # type: ignore[union-attr]
@@ -92,7 +96,7 @@ class Physics:
         self._words[PhysicsWord.STARTED] = self.now_ns
 
     def step(self) -> None:
-        """One step of the physics, from `now_ns` on; then what the sensors see at its end."""
+        """Make one step of the physics from `now_ns` on, and publish what the sensors measure at its end."""
         self._listen()
         while self._waiting and self._waiting[0].acts_ns <= self.now_ns:
             self._acting_ns, written_ns, self._acting = self._waiting.popleft()
@@ -109,12 +113,12 @@ class Physics:
         self._publish()
 
     def finish(self, now_ns: int) -> None:
-        """Judge what was written until now and will not be carried out any more."""
+        """Let the monitor judge the commands that were written until now and will not be carried out any more."""
         self._take_commands(now_ns)
         self._report()
 
     def _listen(self) -> None:
-        """Everything that had been said by `now_ns`."""
+        """Take everything that the driver and other processes had sent by `now_ns`."""
         words = self._words
         if words[PhysicsWord.ARMED] != self._armed:
             self._armed, self._stopped_ns = words[PhysicsWord.ARMED], 0
@@ -132,7 +136,7 @@ class Physics:
         self._report()
 
     def _reset(self, episode: int) -> None:
-        """Begin an episode; what was hidden stays."""
+        """Begin an episode; the hidden task stays the same."""
         self._written.sleep_until_ns(self.now_ns)
         self._monitor.resetting()
         self._episode = episode
@@ -143,10 +147,10 @@ class Physics:
         self._words[PhysicsWord.RESET_DONE] = episode
 
     def _take_commands(self, until_ns: int) -> None:
-        """Those that were written by a time, as the driver sent them."""
+        """Take the commands that were written by a time, in the order in which the driver sent them."""
         while self._taken < self._link.commands.count:
             command = self._link.commands.read(self._taken)
-            if command is None:  # overwritten: more arrived in one step than the ring holds
+            if command is None:  # overwritten: more commands arrived in one step than the ring has room for
                 self._taken += 1
                 continue
             written_ns, episode, accepted, *action = command
@@ -184,13 +188,13 @@ class Physics:
 
 
 def keep_time(physics: Physics, link: Link, clock: Clock, orphaned: list[int]) -> Literal["asked", "orphaned", "lost"]:
-    """Step as time passes; why it ended.
+    """Step as time passes; return why it ended.
 
     Args:
-        physics: to be stepped.
-        link: says when to end.
-        clock: the machine's.
-        orphaned: holds the time since which there is no driver, if so.
+        physics: the physics to step.
+        link: link through which the driver asks the process to end.
+        clock: the machine's clock.
+        orphaned: list with the time at which the driver ended, in nanoseconds; empty while it is alive.
     """
     while not link.words[PhysicsWord.QUIT]:
         clock.sleep_until_ns(physics.now_ns + STEP_NS)
@@ -206,21 +210,23 @@ def keep_time(physics: Physics, link: Link, clock: Clock, orphaned: list[int]) -
 
 
 def main() -> None:
-    """The process."""
+    """Run the process of the physics."""
     config: PhysicsConfig
     link: Link
     clock, orphaned = MonotonicClock(), list[int]()
 
     def note(*_: object) -> None:
-        if not orphaned and processes.orphaned(config.driver):  # the signal comes when a mere thread ends, too
+        if not orphaned and processes.orphaned(
+            config.driver
+        ):  # the signal also comes when only a thread of the driver ends
             orphaned.append(clock.now_ns())
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # a robot does not end because its driver's terminal does
+        signal.signal(number, signal.SIG_IGN)  # a robot does not end with its driver's terminal
     config, link = processes.received()
     signal.signal(signal.SIGUSR1, note)
     processes.signal_when_parent_ends(signal.SIGUSR1)
-    note()  # it may have ended before
+    note()  # the driver may have ended before
     physics = Physics(config, link, clock)
     if keep_time(physics, link, clock, orphaned) == "lost":
-        sys.exit(f"the physics of mujoco:{config.environment} has been held up for over {_LOST_NS / NS_PER_S:g} s")
+        sys.exit(f"the physics of mujoco:{config.environment} could not run for over {_LOST_NS / NS_PER_S:g} s")

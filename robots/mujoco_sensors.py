@@ -1,4 +1,4 @@
-"""What the driver of a simulated arm sees of it, and what can come between the two."""
+"""The sensors of a simulated arm, with the noise and delays that can be added between the arm and its driver."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dmh_edge.robots.mujoco_link import STEP_NS, Link, PhysicsWord
 from dmh_edge.robots.protocol import Reading
 from dmh_edge.task import Element, bounds_of
 
-#: Latency and jitter together reach back no further than samples are kept.
+#: Longest latency and longest jitter: together they do not exceed the time for which samples are kept.
 _LONGEST_LATENCY_S = 0.9
 
 
 @dataclass(frozen=True)
 class Between:
-    """What comes between an arm and its driver.
+    """Noise and delays between an arm and its driver.
 
     Attributes:
         noise: standard deviation of each observed element, as a share of its range; at most 1.
-        latency_s: age of what is observed; at most 0.9.
-        jitter_s: an observation is older by up to so much more, uniformly; at most 0.9.
-        dropout: probability that nothing new arrives: the reading before comes again, under its old stamp.
-        actuator_delay_s: from writing an action until it acts; at most 0.9.
+        latency_s: age of an observation in seconds; at most 0.9.
+        jitter_s: largest extra age of an observation in seconds, drawn uniformly from 0 on; at most 0.9.
+        dropout: probability that no new reading arrives: the previous one comes again, with its old stamp; at most 1.
+        actuator_delay_s: time in seconds from writing an action until it acts; at most 0.9.
     """
 
     noise: float = 0.0
@@ -38,10 +38,10 @@ class Between:
     actuator_delay_s: float = 0.0
 
     def require(self, robot: str) -> None:
-        """Refuse what cannot be added.
+        """Refuse values that cannot be used.
 
         Raises:
-            ConfigError: a value is no number, or out of its range.
+            ConfigError: a value is not a number, or is out of its range.
         """
         for field in fields(self):
             most = _LONGEST_LATENCY_S if field.name.endswith("_s") else 1.0
@@ -56,12 +56,12 @@ def is_number(value: Any) -> bool:
 
 
 class Sensors:
-    """Makes readings of the samples of the physics.
+    """Makes readings from the samples of the physics.
 
     Args:
-        robot: its name, for messages.
-        elements: what is observed.
-        between: what is added.
+        robot: name of the robot in messages.
+        elements: elements of the observation.
+        between: noise and delays to add.
         seed: seed of noise, jitter and drop-out.
     """
 
@@ -74,7 +74,7 @@ class Sensors:
         self._last: Reading | None = None
 
     def connect(self) -> None:
-        """Forget what another process has shown."""
+        """Forget the samples of an earlier physics process."""
         self._shown, self._last = -1, None
 
     def reset(self) -> None:
@@ -82,11 +82,11 @@ class Sensors:
         self._last = None
 
     def read(self, link: Link, *, rewarded: bool) -> Reading:
-        """What the sensors tell now.
+        """Make the reading of the sensors now.
 
         Args:
-            link: to the physics.
-            rewarded: whether an action was written in this episode; a reading before has reward 0.
+            link: link to the physics.
+            rewarded: whether an action was written in this episode; a reading before that has reward 0.
 
         Raises:
             RobotError: no sample can be read.
@@ -97,11 +97,11 @@ class Sensors:
         late_ns = self._latency_ns + (int(self._random.uniform(0, self._jitter_ns)) if self._jitter_ns else 0)
         number = max(_newest(link, late_ns), self._shown, 0)
         sample = link.samples.read(number)
-        if sample is None:  # overwritten meanwhile: this process has been standing still for two seconds
+        if sample is None:  # overwritten meanwhile: this process has not run for two seconds
             number = link.samples.count - 1
             sample = link.samples.read(number)
         if sample is None:
-            raise RobotError(f"{self._robot}: a sample of the physics cannot be read; nothing is seen")
+            raise RobotError(f"{self._robot}: no sample of the physics can be read")
         stamp_ns, _, reward, *elements = sample
         observation = np.array(elements)
         if self._between.noise:
@@ -113,7 +113,7 @@ class Sensors:
         return _copy(self._last)
 
     def show(self, link: Link, episode: int) -> bool:
-        """Whether even the oldest sample that `read` may show is of this episode."""
+        """Whether even the oldest sample that `read` can return belongs to this episode."""
         sample = link.samples.read(max(0, _newest(link, self._latency_ns + self._jitter_ns)))
         if sample is None:
             return False
@@ -122,7 +122,7 @@ class Sensors:
 
 
 def _newest(link: Link, late_ns: int) -> int:
-    """Number of the newest sample that is so old."""
+    """The number of the newest sample that is at least ``late_ns`` nanoseconds old."""
     newest = link.samples.count - 1
     if not late_ns:
         return newest

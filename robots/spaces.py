@@ -1,8 +1,8 @@
-"""Gymnasium's spaces and a `TaskSpec`: derive one from the other, or say element by element what does not fit.
+"""Gymnasium's spaces and a `TaskSpec`: derive a task from spaces, or list element by element what does not fit.
 
-A foreign environment has spaces and no names. A policy's task fits it when the vectors are equally long, every action
-that the policy may take is one that the environment accepts, and every observation that the environment may make is
-one that the policy expects. An infinite bound of an observation says nothing.
+A foreign environment has spaces, but no names. A policy's task fits it if the vectors are equally long, the environment
+accepts every action that the policy can take, and the policy expects every observation that the environment can return.
+An infinite bound of an observation is not checked.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dmh_edge.task import ROUNDING, ContinuousAction, DiscreteAction, Element, R
 if TYPE_CHECKING:
     import gymnasium
 
-#: Stands for an unknown bound: the largest number that a policy can be shown.
+#: Value for an unknown bound: the largest number that a policy can get.
 _UNKNOWN = float(np.finfo(np.float32).max)
-#: Stands for no limit on the length of an episode.
+#: Horizon of an episode without a limit.
 _ENDLESS = 2**31 - 1
 
 
 def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
-    """The task of an environment without a description, with numbers for names.
+    """Derive the task of an environment without a task description; its elements have numbers in place of names.
 
     Raises:
         RobotError: no policy here can use its spaces, or its control rate cannot be found.
@@ -33,7 +33,7 @@ def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
     rate_hz = known_rate_hz(environment) or environment.metadata.get("render_fps")
     if not rate_hz:
         raise RobotError(
-            f"{name}: got an environment that says neither `dt` nor `render_fps`, expected its control rate; "
+            f"{name}: got an environment with neither `dt` nor `render_fps`, expected its control rate; "
             "give the environment a `dt` in seconds"
         )
     limit = environment.spec.max_episode_steps if environment.spec else None
@@ -42,7 +42,7 @@ def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
         name=name,
         observation=_elements("observation", environment.observation_space),
         action=_action(environment.action_space),
-        reward=Reward(meaning=f"whatever {name} rewards", low=-_UNKNOWN, high=_UNKNOWN),
+        reward=Reward(meaning=f"the reward of {name}", low=-_UNKNOWN, high=_UNKNOWN),
         rate_hz=rate_hz,
         horizon=limit or _ENDLESS,
         target_return=threshold or 0.0,
@@ -50,10 +50,10 @@ def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
 
 
 def refuse_misfit(name: str, environment: gymnasium.Env[Any, Any], task: TaskSpec) -> None:
-    """Check that an environment can stand in for a task.
+    """Refuse an environment that does not fit a task.
 
     Raises:
-        RobotError: it cannot; every difference is listed.
+        RobotError: it does not fit; every difference is listed.
     """
     _refuse_other_spaces(name, environment)
     faults = _observation_misfits(environment.observation_space, task)
@@ -66,7 +66,7 @@ def refuse_misfit(name: str, environment: gymnasium.Env[Any, Any], task: TaskSpe
 
 
 def known_rate_hz(environment: gymnasium.Env[Any, Any]) -> float | None:
-    """Control rate of an environment that says how long a step is (``dt``); None where it does not."""
+    """Control rate in Hz of an environment that has the duration of a step (``dt``); None where it has none."""
     step_s = getattr(environment.unwrapped, "dt", None)
     return 1 / step_s if isinstance(step_s, (int, float)) and step_s > 0 else None
 
@@ -96,7 +96,7 @@ def _action(space: Any) -> ContinuousAction | DiscreteAction:
         return DiscreteAction(names=tuple(f"action_{index}" for index in range(int(space.n))), safe=0)
     elements = _elements("action", space)
     safe = tuple(min(max(0.0, element.low), element.high) for element in elements)
-    return ContinuousAction(elements=elements, mode="effort", safe=safe)  # the mode whose faults are never held
+    return ContinuousAction(elements=elements, mode="effort", safe=safe)  # in this mode no action is held after a fault
 
 
 def _observation_misfits(space: Any, task: TaskSpec) -> list[str]:
@@ -138,5 +138,5 @@ def _action_misfits(space: Any, task: TaskSpec) -> list[str]:
 
 
 def _slack(element: Element) -> float:
-    """By how much an environment's bound may miss the element's: bounds are often given in float32."""
+    """How far an environment's bound may be from the element's bound: bounds are often given in float32."""
     return ROUNDING * max(abs(element.low), abs(element.high))

@@ -211,8 +211,8 @@ def test_a_task_is_derived_from_the_spaces_of_one_that_nobody_described():
         ("gym:darkroom", {"hidden": 14.5}, "got hidden = 14.5, expected a whole number"),
         ("gym:darkroom", {"hidden": True}, "got hidden = True, expected a whole number"),
         ("gym:darkroom", {"hidden": 81}, "got hidden = 81, expected 0 to 80"),
-        ("gym:darkroom", {"task": "key-to-door"}, "gym:darkroom: task is 'darkroom' there and no option"),
-        ("gym:dmh_edge.tasks:darkroom", {"task": "key-to-door"}, "task is 'darkroom' there and no option"),
+        ("gym:darkroom", {"task": "key-to-door"}, "gym:darkroom: task is always 'darkroom' there and not an option"),
+        ("gym:dmh_edge.tasks:darkroom", {"task": "key-to-door"}, "task is always 'darkroom' there and not an option"),
     ],
 )
 def test_an_environment_that_cannot_be_had_is_named(name, options, message):
