@@ -37,14 +37,14 @@ class Run:
 
     Attributes:
         limits: when the run ends by itself.
-        timing: when the loop takes its turns.
+        timing: timing of the loop: rate, pace and real time.
         learned: the file with what the policy learned in context.
-        keeping: what is kept of the run, and who watches it.
-        attendance: who attends it.
+        keeping: which records are kept of the run, and whether it is shown live.
+        attendance: who attends the run.
         guard: settings of the guard beyond the contract's limits.
-        noise_seed: seed of the noise that explores; None for no noise: the likeliest action.
+        noise_seed: seed of the exploration noise; None for no noise: the likeliest action.
         dry_run: whether to do everything but write actions; what was learned is then not kept.
-        say: told what an operator should know before anything moves, line by line.
+        say: function that shows the operator one line that matters before anything moves.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -64,18 +64,18 @@ def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) ->
     Call it from the main thread. The robot stands still when this returns or raises, and everything is written.
 
     Args:
-        policy: its identity and its self-test.
-        session: computes the policy for one robot; its state is overwritten.
-        robot: neither connected nor armed.
-        run: how it is run.
+        policy: the policy's identity and self-test.
+        session: session that computes the policy for one robot; its state is overwritten.
+        robot: the robot, neither connected nor armed.
+        run: how the policy is run.
 
     Returns:
-        the report; ``stopped_by`` tells a run that went well from one that the guard or the watchdog ended.
+        the report; ``stopped_by`` says whether the run went well, or the guard or the watchdog ended it.
 
     Raises:
         ConfigError: a setting cannot be used.
         ArtifactError: the folder or the state file cannot be read or written.
-        DmhEdgeError: whatever else the robot, the self-test or the backend raised.
+        DmhEdgeError: the robot, the self-test or the backend failed.
     """
     check_members(robot)
     if run.dry_run:
@@ -93,7 +93,7 @@ def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) ->
         unwritten = _keep(prepared, loop, grants)
     if failure is not None:
         if unwritten:
-            raise DmhEdgeError("; besides, ".join([str(failure), *unwritten])) from failure
+            raise DmhEdgeError("; also, ".join([str(failure), *unwritten])) from failure
         raise failure
     if unwritten:
         raise ArtifactError("; ".join(unwritten))
@@ -102,7 +102,7 @@ def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) ->
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A run that nothing speaks against, and the parts that are built once for it."""
+    """A run that has passed all checks, and the parts that are built once for it."""
 
     policy: RunnablePolicy
     session: Session
@@ -115,7 +115,7 @@ class _Prepared:
     records: RunRecords
 
     def loop(self, signals: StopSignals, notifier: Notifier) -> Loop:
-        """The loop, with the records listening. A stop may be asked for from now on."""
+        """The loop, with the records listening. From now on a stop can be requested."""
         recorder = self.records.start()
         if recorder is not None:
             self.log.listener = recorder.event
@@ -132,7 +132,7 @@ class _Prepared:
         return Loop(agent, self.robot, self.guard, self.pace, self.run.limits, overseers, recorder, self.log)
 
     def report(self, loop: Loop, grants: tuple[Grant, ...]) -> Summary:
-        """What happened; right once the records are closed."""
+        """The report of the run; correct once the records are closed."""
         run = self.run
         return loop.summary().model_copy(
             update={
@@ -177,7 +177,7 @@ def _prepare(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) -
 
 
 def _drive(prepared: _Prepared, loop: Loop) -> tuple[tuple[Grant, ...], BaseException | None]:
-    """Take the robot through the run; what the kernel granted to the loop, and why the run failed, if it did."""
+    """Run the loop; return what the kernel granted to it, and the exception if the run failed."""
     policy, session, run = prepared.policy, prepared.session, prepared.run
     grants: tuple[Grant, ...] = ()
     try:
@@ -185,20 +185,20 @@ def _drive(prepared: _Prepared, loop: Loop) -> tuple[tuple[Grant, ...], BaseExce
             for line in (*map(str, grants), *(warnings() if grants else ())):
                 run.say(line)
             loop.run(lambda: policy.self_test(session), lambda: run.learned.recall(session, policy.sha256))
-    except BaseException as error:  # noqa: BLE001 (the records are kept first, then it is raised)
+    except BaseException as error:  # noqa: BLE001 (raised again, once the records are kept)
         return grants, error
     return grants, None
 
 
 def _keep(prepared: _Prepared, loop: Loop, grants: tuple[Grant, ...]) -> list[str]:
-    """Write everything that can be written; what could not, in words."""
+    """Write everything that can be written; return in words what could not be written."""
     run, records = prepared.run, prepared.records
     failures = records.close()
-    if not loop.began:  # the state is the self-test's, and there is nothing else to tell
+    if not loop.began:  # the session's state is still the one of the self-test, and there is nothing else to record
         records.discard()
         return failures
     learned = run.learned.path
-    if learned and not run.dry_run:  # first: what was learned cannot be had again
+    if learned and not run.dry_run:  # first: what was learned cannot be replaced
         failures.append(
             what_failed(lambda: save_state(learned, prepared.session, prepared.policy.sha256, loop.reward_due))
         )

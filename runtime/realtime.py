@@ -1,15 +1,15 @@
-"""Real time for the loop's thread, asked of the kernel piece by piece, and given back afterwards.
+"""Real time for the loop's thread: requested from the kernel piece by piece, and given back afterwards.
 
-    SCHED_FIFO     nothing of ordinary priority takes the core away            thread
+    SCHED_FIFO     no thread of ordinary priority takes the core away          thread
     core           one core, where its caches stay warm; only with SCHED_FIFO  thread
-    timer slack    the kernel may not round a wake-up                          thread
+    timer slack    the kernel must not delay a wake-up to round it             thread
     memory         locked: no page has to be fetched or mapped in a tick       process: pages belong to no thread
                    except memory that was never touched and is not a file: stacks of threads that sleep, and the
                    32 MB that numpy's BLAS keeps for products of matrices
 
-Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. Garbage
-collection is the loop's own matter (`runtime.loop.loop`), and that an engine computes on the calling thread without
-spinning is the session's (`runtime.sessions.ort`).
+Processes that are started meanwhile get neither the priority nor the locked memory, and run on the other cores. The
+loop itself controls garbage collection (`runtime.loop.loop`), and the session makes its engine compute on the calling
+thread without spinning (`runtime.sessions.ort`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Literal
 from dmh_edge import processes
 from dmh_edge.errors import ConfigError
 
-#: Take what can be had, or nothing, or refuse to start without all of it.
+#: ``off`` asks for nothing, ``try`` takes what the kernel grants, ``require`` refuses to start without all of it.
 RealTime = Literal["off", "try", "require"]
 
 #: Above the kernel's threads for interrupts (50), below those that keep the machine alive (99).
@@ -39,12 +39,12 @@ _CAP_IPC_LOCK, _CAP_SYS_NICE = 14, 23
 
 @dataclass(frozen=True)
 class Grant:
-    """One thing that was asked for.
+    """One thing that was requested from the kernel.
 
     Attributes:
-        what: its name, e.g. ``SCHED_FIFO at priority 80``.
-        refusal: why it cannot be had; empty when it can.
-        remedy: the command or setting that would grant it; empty when it was granted.
+        what: name of the thing, e.g. ``SCHED_FIFO at priority 80``.
+        refusal: why it was refused; empty when it was granted.
+        remedy: the command or setting with which it would be granted; empty when it was granted.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Grant:
     remedy: str = ""
 
     def __str__(self) -> str:
-        """One sentence."""
+        """The outcome in one sentence."""
         return f"{self.what}: not granted, {self.refusal}; {self.remedy}" if self.refusal else f"{self.what}: granted"
 
 
@@ -61,13 +61,14 @@ def real_time(mode: RealTime) -> Iterator[tuple[Grant, ...]]:
     """Give the calling thread what it needs to be on time, and take it away again on leaving.
 
     Args:
-        mode: ``off`` asks for nothing.
+        mode: how much to request; see `RealTime`.
 
     Yields:
-        what was asked for, granted or not.
+        everything that was requested, granted or not.
 
     Raises:
-        ConfigError: ``require``, and something was refused; a sentence for each, and everything is as it was before.
+        ConfigError: the mode is ``require`` and something was refused. The message has a sentence for each refusal;
+            everything is then as it was before.
     """
     if mode == "off":
         yield ()
@@ -80,7 +81,7 @@ def real_time(mode: RealTime) -> Iterator[tuple[Grant, ...]]:
 
 
 def warnings() -> list[str]:
-    """What real time is worth less for on this machine, a sentence each with what would mend it."""
+    """What makes real time worse on this machine: one sentence for each cause, with its remedy."""
     found = []
     runtime_us, period_us = (_number(f"/proc/sys/kernel/sched_rt_{name}_us") for name in ("runtime", "period"))
     if runtime_us is not None and period_us is not None and 0 <= runtime_us < period_us:
@@ -98,9 +99,9 @@ def warnings() -> list[str]:
 
 
 def chosen_core() -> int:
-    """The core for the loop: an isolated one, or the last that this thread may use; the first has most interrupts.
+    """The core for the loop: an isolated one, else the last one that this thread may use.
 
-    ``taskset``, a systemd unit's ``CPUAffinity`` or a cpuset decide otherwise.
+    The first core gets most interrupts. ``taskset``, ``CPUAffinity`` in a systemd unit or a cpuset limit the choice.
     """
     allowed, isolated = os.sched_getaffinity(0), _isolated()
     if not allowed & isolated and allowed == _cores("online") - isolated:
@@ -113,19 +114,19 @@ def _lock_memory(undo: contextlib.ExitStack) -> Grant:
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     what, remedy = "locked memory", _raise_limit("memlock", "unlimited", "LimitMEMLOCK=infinity", "IPC_LOCK")
     if soft != resource.RLIM_INFINITY and not _has_capability(_CAP_IPC_LOCK):
-        # It might succeed now, and then every allocation beyond the limit would fail: in motion.
+        # Locking could succeed now, but then every allocation beyond the limit would fail, while the robot moves.
         return Grant(what, f"the limit is {soft // 1024} KiB", remedy)
-    # What is there is locked as it is, what comes is fetched at once.
+    # Pages that exist are locked as they are; pages that come later are fetched at once.
     if libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) != 0 or libc.mlockall(_MCL_FUTURE) != 0:
         return Grant(what, os.strerror(ctypes.get_errno()), remedy)
     undo.callback(libc.munlockall)
-    for begin, end in _mapped_files():  # as in mlockall, a page that cannot be fetched does no harm
+    for begin, end in _mapped_files():  # as with mlockall, a page that cannot be fetched does no harm
         libc.mlock(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin))
     return Grant(what)
 
 
 def _mapped_files() -> Iterator[tuple[int, int]]:
-    """Where libraries, and memory that is shared with other processes, lie; no devices."""
+    """Address ranges of libraries and of memory shared with other processes, without devices."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         where, rights, *_, path = [*line.split(maxsplit=5), ""][:6]
         if path.startswith("/") and not path.startswith("/dev/") and rights.startswith("r"):
@@ -145,21 +146,19 @@ def _set_timer_slack(undo: contextlib.ExitStack) -> Grant:
 
 
 def _schedule(undo: contextlib.ExitStack) -> Iterator[Grant]:
-    """Priority and core: without the priority a thread tied to a core could not flee from who uses it."""
+    """Priority and core: a thread tied to a core needs the priority, because it cannot move away from other threads."""
     soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    # One is left for the watchdog, which must not have to wait for the loop.
+    # One priority above is left for the watchdog, which must not have to wait for the loop.
     priority = PRIORITY if _has_capability(_CAP_SYS_NICE) or soft < 1 else max(1, min(PRIORITY, soft - 1))
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     core = chosen_core()
     try:
-        # What this thread starts, processes included, gets the ordinary priority.
+        # Threads and processes that this thread starts get the ordinary priority.
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError as error:
         remedy = _raise_limit("rtprio", str(PRIORITY + 1), f"LimitRTPRIO={PRIORITY + 1}", "SYS_NICE")
         yield Grant(f"SCHED_FIFO at priority {priority}", f"{error.strerror}, the limit is {soft}", remedy)
-        yield Grant(
-            f"core {core}", "a thread of ordinary priority is better off free to move", "it comes with SCHED_FIFO"
-        )
+        yield Grant(f"core {core}", "a thread of ordinary priority must be free to move", "it comes with SCHED_FIFO")
         return
     undo.callback(_restore_scheduling, *before)
     yield Grant(f"SCHED_FIFO at priority {priority}")
@@ -184,7 +183,7 @@ def _restore_scheduling(policy: int, param: os.sched_param) -> None:
 
 
 def _raise_limit(name: str, value: str, directive: str, capability: str) -> str:
-    """How to be allowed something, in a login, a service or a container."""
+    """How to raise a limit of the system: for a login, a service or a container."""
     return (
         f"write '{_user()} - {name} {value}' to /etc/security/limits.d/dmh-edge.conf and log in again, "
         f"or {directive} in a systemd unit, or docker run --cap-add {capability} --ulimit {name}="
@@ -203,7 +202,7 @@ def _has_capability(number: int) -> bool:
 
 
 def _isolated() -> set[int]:
-    """Cores that the kernel keeps free for who asks for them."""
+    """Cores that the kernel keeps free of ordinary threads."""
     return _cores("isolated")
 
 

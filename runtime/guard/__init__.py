@@ -1,1 +1,1 @@
-"""What stands between policy and robot: checks, limits, and the table of faults."""
+"""The guard between policy and robot: checks, limits, and the table of faults."""

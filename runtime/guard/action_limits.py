@@ -1,4 +1,4 @@
-"""The limits of what is written to a robot: bounds, slew and ramp-in, for every action, whoever chose it."""
+"""The limits of every action that is written to a robot: bounds, slew and ramp-in."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dmh_edge.task import Bounds, ContinuousAction, TaskSpec, bounds_of, safe_ac
 
 
 class ActionLimits:
-    """Limits of one robot's actions. They move with the action that was applied last.
+    """Limits of one robot's actions. They move with the last applied action.
 
     Args:
-        task: gives bounds and slew limits.
-        period_ns: control period.
+        task: task with the bounds and slew limits.
+        period_ns: control period in nanoseconds.
         lockstep: whether the robot's time stands still between two actions; each then lasts one period of the task.
-        ramp_ns: time in which the policy's influence grows from nothing to all.
+        ramp_ns: time in which the policy's influence grows from none to full, in nanoseconds.
 
     Attributes:
         continuous: whether actions are numbers within bounds, not choices.
         safe: the task's safe action.
-        largest: size of the largest bound; of continuous actions only.
+        largest: size of the largest bound; only for continuous actions.
         standing: the action that leaves the robot where its reset left it.
-        last: the action applied last.
+        last: the last applied action.
     """
 
     def __init__(self, task: TaskSpec, period_ns: int, lockstep: bool, ramp_ns: int) -> None:
         self._lockstep = lockstep
-        self._longest_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # for which an action lasts
+        self._longest_ns = round(NS_PER_S / task.rate_hz) if lockstep else period_ns  # longest duration of an action
         self._ramp_ns = ramp_ns
         self._ramp_began_ns: int | None = None
         self.continuous = isinstance(task.action, ContinuousAction)
@@ -52,11 +52,11 @@ class ActionLimits:
         self._last_write_ns: int | None = None
 
     def stand(self, where: Action | None, slot_ns: int) -> None:
-        """The robot was reset.
+        """Note where the robot stands after its reset.
 
         Args:
-            where: where the robot stands, in terms of its actions; None for its safe action.
-            slot_ns: when the first slot begins.
+            where: the action that corresponds to where the robot stands, ``[A]``; None for its safe action.
+            slot_ns: when the first slot begins, in nanoseconds.
         """
         self.standing = self.safe if where is None else np.minimum(np.maximum(where, self._low), self._high)
         self.last, self._last_write_ns = self.standing, None
@@ -64,7 +64,7 @@ class ActionLimits:
             self._ramp_began_ns = slot_ns
 
     def ramped(self, action: Action, now_ns: int) -> Action:
-        """The policy's action, as far as its influence has grown since the robot was armed."""
+        """Scale the policy's action by how far its influence has grown since the robot was armed."""
         if not self._ramp_ns or self._ramp_began_ns is None:
             return action
         share = (now_ns - self._ramp_began_ns) / self._ramp_ns
@@ -75,14 +75,14 @@ class ActionLimits:
         return ramped
 
     def limit(self, action: Action, now_ns: int) -> Action:
-        """The action as it may be written: inside its bounds, and no further from the last one than the slew allows.
+        """Limit an action: inside its bounds, and not further from the last action than the slew limit allows.
 
         Args:
-            action: ``[A]`` or ``[]``, finite.
-            now_ns: just before it is written.
+            action: the action, finite, ``[A]`` or ``[]``.
+            now_ns: time just before the action is written.
 
         Returns:
-            a new array.
+            the action that may be written, as a new array.
         """
         if not self.continuous:
             return np.array(action, np.int64)
@@ -102,12 +102,12 @@ class ActionLimits:
         return bool((np.abs(inside - action) > self._slack).any()), bool((np.abs(limited - inside) > self._slack).any())
 
     def check_applied(self, applied: Action) -> None:
-        """Refuse what no robot can have applied, since the policy learns from it.
+        """Refuse an applied action that cannot be true, because the policy learns from it.
 
-        A robot may say what it measured. That may be out of bounds, but at most by the distance between the bounds.
+        A robot can report what it measured. That can be out of bounds, but at most by the distance between the bounds.
 
         Args:
-            applied: ``[A]`` or ``[]``, as the robot says.
+            applied: the applied action as the robot reports it, ``[A]`` or ``[]``.
 
         Raises:
             RobotError: it has another shape, is not finite, is far out of bounds, or is not one of the choices.
@@ -126,12 +126,12 @@ class ActionLimits:
             )
 
     def wrote(self, applied: Action, now_ns: int) -> None:
-        """Move the limits to an action that was applied, brought inside its bounds, so that some action is allowed."""
+        """Move the limits to an applied action, brought inside its bounds, so that some next action is allowed."""
         self.last = np.minimum(np.maximum(applied, self._low), self._high) if self.continuous else applied
         self._last_write_ns = now_ns
 
     def _reach(self, now_ns: int) -> NDArray[np.float64]:
-        """How far ``[A]`` an action may be from the last one. A skipped slot does not allow a wider leap."""
+        """How far an action may be from the last one, ``[A]``. A skipped slot does not allow a larger step."""
         since_ns = self._longest_ns
         if self._last_write_ns is not None and not self._lockstep:
             since_ns = now_ns - self._last_write_ns
@@ -139,7 +139,7 @@ class ActionLimits:
 
 
 def _inward(bounds: Bounds) -> Bounds:
-    """Bounds ``[A]`` in float32, rounded inward: a float32 action within them keeps the exact ones."""
+    """Bounds ``[A]`` in float32, rounded inward: a float32 action within them is also within the exact bounds."""
     low, high = bounds
     low32, high32 = low.astype(np.float32), high.astype(np.float32)
     return Bounds(

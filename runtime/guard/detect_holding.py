@@ -13,11 +13,11 @@ class HoldingDetector:
     """Remembers the policy's last step, and how long ago it was.
 
     Args:
-        task: gives the longest time without a step.
-        settings: give a shorter one.
+        task: task with the longest time without a step.
+        settings: settings that can shorten this time.
 
     Attributes:
-        last_step: the action applied in the policy's last step of this episode; None before the first.
+        last_step: the action applied in the policy's last step of this episode; None before the first step.
     """
 
     def __init__(self, task: TaskSpec, settings: GuardSettings) -> None:
@@ -26,11 +26,11 @@ class HoldingDetector:
         self.last_step: Action | None = None
 
     def start_episode(self, before_ns: int) -> None:
-        """The robot was reset: there is no step to go on from, and the time without one counts from ``before_ns``."""
+        """Begin an episode: there is no last step yet, and the time without a step counts from ``before_ns``."""
         self.last_step, self._last_step_ns = None, before_ns
 
     def stepped(self, applied: Action, slot_ns: int) -> None:
-        """The policy took a step in the slot that began at ``slot_ns``."""
+        """Note that the policy took a step in the slot that began at ``slot_ns``."""
         self.last_step, self._last_step_ns = applied, slot_ns
 
     def held_too_long(self, fault: Fault, until_ns: int) -> str:
@@ -38,7 +38,7 @@ class HoldingDetector:
 
         Args:
             fault: why there is no step.
-            until_ns: end of the time without a step.
+            until_ns: end of the time without a step, in nanoseconds.
         """
         idle_ns = until_ns - self._last_step_ns
         if idle_ns <= self._longest_ns:
@@ -49,5 +49,5 @@ class HoldingDetector:
         )
 
     def share_left(self, until_ns: int) -> float:
-        """Share of the longest time without a step that is left, from 1 down to 0: what a ramp multiplies with."""
+        """Share of the longest time without a step that is left, from 1 down to 0: the factor of a ramp."""
         return max(0.0, 1 - (until_ns - self._last_step_ns) / self._longest_ns)

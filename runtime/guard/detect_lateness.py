@@ -10,8 +10,8 @@ class LatenessDetector:
     """Remembers which of the last slots of one loop were late; skipped slots count as late.
 
     Args:
-        settings: give the time budget of a slot, and how many of the last slots may be late.
-        period_ns: control period, which is the budget where the settings give none.
+        settings: settings with the time budget of a slot, and with how many of the last slots may be late.
+        period_ns: control period in nanoseconds; the budget of a slot where the settings give none.
     """
 
     def __init__(self, settings: GuardSettings, period_ns: int) -> None:
@@ -26,18 +26,18 @@ class LatenessDetector:
         return now_ns - slot_ns > self._budget_ns
 
     def skip(self, slots: int) -> None:
-        """Count slots that passed without a turn."""
+        """Count skipped slots as late."""
         for _ in range(min(slots, len(self._window))):
             self.end_slot(late=True)
 
     def end_slot(self, late: bool) -> None:
-        """Count a slot that is over."""
+        """Count a slot that is over, late or not."""
         self._late += late - self._window[self._index]
         self._window[self._index] = late
         self._index = (self._index + 1) % len(self._window)
 
     def late_too_often(self) -> str:
-        """Why too many of the last slots were late, in words; empty while they were not."""
+        """Why too many of the last slots were late, in words; empty if they were not."""
         if self._late < self._most:
             return ""
         return f"{self._late} of the last {len(self._window)} slots, skipped ones too"

@@ -1,4 +1,4 @@
-"""Detects what is wrong with a policy's proposal, and that too many in a row were wrong or had to be clamped."""
+"""Detects faults of a policy's proposal, and that too many proposals in a row were wrong or had to be clamped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from dmh_edge.task import DiscreteAction, TaskSpec
 
 
 class ProposalDetector:
-    """Checks of proposed actions and of the state proposed with them.
+    """Checks proposed actions and the state proposed with them.
 
     Args:
-        task: gives the choices of a discrete action.
-        settings: say when an action has exploded, and how many wrong or clamped proposals in a row are too many.
-        limits: the limits that a continuous action is held against.
-        period_ns: control period; a clamped step counts for so long.
+        task: task with the choices of a discrete action.
+        settings: settings that say when an action has exploded, and how many wrong or clamped proposals in a row are
+            too many.
+        limits: limits of a continuous action.
+        period_ns: control period in nanoseconds, which is the duration of a clamped step.
     """
 
     def __init__(self, task: TaskSpec, settings: GuardSettings, limits: ActionLimits, period_ns: int) -> None:
@@ -29,10 +30,10 @@ class ProposalDetector:
         self._clamped_ns = 0
 
     def check(self, action: Action, everything_is_finite: bool) -> Fault | None:
-        """What keeps a proposal from being taken. A continuous action out of its limits is taken, and clamped.
+        """The fault for which a proposal cannot be used; None if it can. A continuous action can, and is clamped later.
 
         Args:
-            action: ``[A]`` or ``[]``, as the policy wishes it.
+            action: the action as the policy wishes it, ``[A]`` or ``[]``.
             everything_is_finite: whether the rest of the proposal, state included, is finite.
         """
         if fault := self._unusable(action, everything_is_finite):
@@ -44,11 +45,11 @@ class ProposalDetector:
         return None
 
     def check_limits(self, action: Action, limited: Action) -> list[Fault]:
-        """Which limits of a continuous action were exceeded.
+        """The limits that a continuous action exceeded, as faults.
 
         Args:
-            action: ``[A]``, before it was limited.
-            limited: ``[A]``, after that.
+            action: the action before it was limited, ``[A]``.
+            limited: the action after it was limited, ``[A]``.
         """
         out_of_bounds, too_fast = self._limits.exceeded(action, limited)
         self._clamped_ns = self._clamped_ns + self._period_ns if out_of_bounds or too_fast else 0
@@ -56,13 +57,13 @@ class ProposalDetector:
         return [fault for fault, is_seen in seen if is_seen]
 
     def too_many_in_a_row(self, fault: Fault) -> str:
-        """Why there were too many unusable proposals in a row, in words; empty while there were not."""
+        """Why there were too many unusable proposals in a row, in words; empty if there were not too many."""
         if self._in_a_row < self._settings.bad_proposals:
             return ""
         return f"{fault.value}, for the {self._in_a_row}. time in a row"
 
     def clamped_too_long(self) -> str:
-        """Why every step has been clamped for too long, in words; empty while that is not so."""
+        """Why steps have been clamped for too long, in words; empty if they have not."""
         if self._clamped_ns <= self._settings.longest_clamp_s * NS_PER_S:
             return ""
         return (

@@ -1,4 +1,4 @@
-"""Detects what is wrong with a reading: with its observation, its stamp or its reward."""
+"""Detects faults of a reading: of its observation, its stamp or its reward."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dmh_edge.task import ROUNDING, TaskSpec, bounds_of
 
 
 class ReadingDetector:
-    """Checks of observations, stamps and rewards.
+    """Checks observations, stamps and rewards.
 
     Args:
-        task: gives bounds and the oldest allowed observation.
-        settings: give a stricter age, and the time after which unchanged observations are frozen.
+        task: task with the bounds and the greatest allowed age of an observation.
+        settings: settings that can lower this age, and that say after which time unchanged observations are frozen.
         lockstep: whether the robot's time stands still between two actions.
     """
 
@@ -30,7 +30,7 @@ class ReadingDetector:
         self._least, self._most = bounds.low + slack, bounds.high - slack
         self._reward = task.reward
         self._reward_slack = ROUNDING * max(abs(task.reward.low), abs(task.reward.high))
-        # Whole numbers rightly stay what they are, and so does all that a robot in lockstep shows.
+        # Elements with levels can stay the same for good reasons, and so can all elements of a robot in lockstep.
         self._noisy = np.array([element.levels is None for element in task.observation])
         watched = settings.frozen_s is not None and not lockstep and bool(self._noisy.any())
         self._frozen_ns = round((settings.frozen_s or 0.0) * NS_PER_S) if watched else None
@@ -39,11 +39,11 @@ class ReadingDetector:
         self._newest_stamp_ns = 0
 
     def start_episode(self) -> None:
-        """The robot was reset: what it shows may rightly be what it showed before."""
+        """Begin an episode: after a reset, the same observation as before is not a fault."""
         self._last = None
 
     def check(self, reading: Reading, now_ns: int) -> Fault | None:
-        """The first thing that is wrong with an observation or its stamp."""
+        """The first fault of an observation or its stamp; None if both are good."""
         observation = reading.observation
         if observation.shape != self._shape:
             return Fault.OBSERVATION_SHAPE
@@ -59,7 +59,7 @@ class ReadingDetector:
         return Fault.OBSERVATION_FROZEN if self._frozen_ns is not None and self._is_frozen(reading) else None
 
     def check_reward(self, reading: Reading) -> Fault | None:
-        """What is wrong with a reward."""
+        """The fault of a reward; None if it is good."""
         if not reading.reward_valid:
             return Fault.REWARD_MISSING
         if not np.isfinite(reading.reward):
@@ -70,7 +70,7 @@ class ReadingDetector:
         return None
 
     def check_age(self, stamp_ns: int, now_ns: int, more_ns: int) -> Fault | None:
-        """Whether what was measured at ``stamp_ns`` is older than the age limit plus ``more_ns``."""
+        """The fault if an observation from ``stamp_ns`` is older than the age limit plus ``more_ns``, else None."""
         return Fault.OBSERVATION_STALE if now_ns - stamp_ns > self._longest_age_ns + more_ns else None
 
     def _is_frozen(self, reading: Reading) -> bool:
@@ -80,5 +80,5 @@ class ReadingDetector:
             return False
         if self._frozen_ns is None or reading.stamp_ns - self._unchanged_since_ns < self._frozen_ns:
             return False
-        at_an_end = (observation <= self._least) | (observation >= self._most)  # an end stop holds it there
+        at_an_end = (observation <= self._least) | (observation >= self._most)  # an end stop can hold the element there
         return bool((self._noisy & ~at_an_end).any())

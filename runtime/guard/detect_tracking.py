@@ -1,4 +1,4 @@
-"""Detects that a robot is not where its actions told it to be."""
+"""Detects that a robot does not follow its actions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dmh_edge.task import ContinuousAction, TaskSpec, bounds_of, measuring_eleme
 
 
 class TrackingDetector:
-    """Measures where a robot is in terms of its actions, and compares that with what it was told.
+    """Measures where a robot is, in terms of its actions, and compares that with the applied action.
 
     Args:
-        task: says which observations measure the action.
-        settings: give the largest tracking error, and for how long it may last.
+        task: task that says which observation elements measure the action.
+        settings: settings with the largest tracking error, and with how long it may last.
 
     Attributes:
-        measures_actions: whether observations tell where the robot is in terms of its actions.
+        measures_actions: whether observations show where the robot is in terms of its actions.
     """
 
     def __init__(self, task: TaskSpec, settings: GuardSettings) -> None:
@@ -41,20 +41,20 @@ class TrackingDetector:
         self._farthest = None if share is None else share * bounds_of(action.elements).span
 
     def start_episode(self) -> None:
-        """The robot was reset: what it was told before says nothing about where it should be."""
+        """Begin an episode: the actions before the reset do not say where the robot must be now."""
         self._off_since_ns = None
 
     def measure(self, observation: NDArray[Any]) -> Action | None:
-        """Where the robot is, ``[A]`` in terms of its actions; None where no observation tells."""
+        """Where the robot is in terms of its actions, ``[A]``; None where no observation element measures that."""
         return observation[self._index] - self._offset if self.measures_actions else None
 
     def off_too_long(self, where: Action, told: Action, stamp_ns: int) -> str:
         """Why the robot has been off for too long, in words; empty while it has not.
 
         Args:
-            where: ``[A]``, as measured.
-            told: ``[A]``, the action applied last.
-            stamp_ns: when it was measured.
+            where: where the robot is, as `measure` returns it, ``[A]``.
+            told: the last applied action, ``[A]``.
+            stamp_ns: when the observation was measured, in nanoseconds.
         """
         if self._farthest is None:
             return ""

@@ -1,4 +1,4 @@
-"""What can go wrong between a policy and a robot: every fault by name. What is done about each is in `responses`."""
+"""Every fault that can occur between a policy and a robot, by name. `responses` says what is done about each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Fault(str, Enum):
-    """Something that must not reach the policy or the robot, or that must not go on."""
+    """A thing that must not reach the policy or the robot, or that must not go on."""
 
     # Found by `detect_lateness` and `detect_holding`.
     LATE = "late"

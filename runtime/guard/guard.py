@@ -1,11 +1,11 @@
-"""The guard stands between robot and policy, in both directions. It asks for faults, and responds to them.
+"""The guard stands between robot and policy, in both directions. It looks for faults, and responds to them.
 
     what can be wrong    `faults`
     what finds it        `detect_lateness`, `detect_holding`, `detect_reading`, `detect_proposal`, `detect_tracking`
     what is done         `responses`, a table of fault and control mode
     what is written      `action_limits`
 
-Every action - proposed, held, ramped or safe - passes `Guard.limit`: there is no other way to the robot.
+Every action - proposed, held, ramped or safe - passes through `Guard.limit`: there is no other way to the robot.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from dmh_edge.task import TaskSpec
 
 
 class SafeStop(BaseException):
-    """The guard demands that the robot be stopped now; the message says why.
+    """The guard demands that the robot stops now; the message says why.
 
-    Not an ``Exception``: it may be raised in the middle of a reset, and no robot's own error handling may swallow it.
+    Not an ``Exception``: it can be raised in the middle of a reset, and a robot's own error handling must not catch it.
     """
 
 
@@ -39,17 +39,17 @@ class Guard:
     """Checks and limits for one robot.
 
     Args:
-        task: gives bounds, slew limits, ages and the longest hold.
-        period_ns: control period.
-        lockstep: whether the robot's time stands still between two actions. Each then lasts one period of the task, at
-            whatever rate the loop runs, and lateness is no fault.
+        task: task with the bounds, slew limits, longest age of an observation and longest hold.
+        period_ns: control period in nanoseconds.
+        lockstep: whether the robot's time stands still between two actions. Each action then lasts one period of the
+            task, at any rate of the loop, and lateness is not a fault.
         settings: what the guard does beyond the contract's limits; None for the defaults.
-        simulated: whether the robot cannot hurt anybody.
+        simulated: whether the robot is simulated and cannot hurt anyone.
         damps: whether the robot can damp itself.
-        note: told of each fault as it is seen.
+        note: function that is called with each fault when it is seen; None for none.
 
     Attributes:
-        settings: as given.
+        settings: what the guard does beyond the contract's limits.
         counts: how often each fault was seen.
 
     Raises:
@@ -84,25 +84,25 @@ class Guard:
         self._proposals = ProposalDetector(task, settings, self._limits, period_ns)
         self._tracking = TrackingDetector(task, settings)
         self._needs_pose = control_mode(task) == "position" and self._tracking.measures_actions
-        self._late_already = False  # counted in the slot under way
-        self._measured = False  # where the robot stands, since the episode began
-        self._written = False  # anything, since the episode began
+        self._late_already = False  # whether lateness is already counted in the current slot
+        self._measured = False  # whether it was measured where the robot stands, since the episode began
+        self._written = False  # whether an action was written since the episode began
 
     def standing(self, now_ns: int) -> Action:
         """The action that leaves the robot where its reset left it.
 
         Raises:
-            SafeStop: a position target would be needed, and it has not been measured where the robot is.
+            SafeStop: a position target is needed, but it has not been measured where the robot is.
         """
         if self._needs_pose and not self._measured:
-            self.stop(Fault.POSE_UNKNOWN, "there is no place to hold before the first good observation")
+            self.stop(Fault.POSE_UNKNOWN, "there is no position to hold before the first good observation")
         return self.limit(self._limits.standing, now_ns)
 
     def start_episode(self, slot_ns: int) -> None:
-        """The robot was reset: it stands at its safe action until it is measured, and there is nothing to hold.
+        """Begin an episode. The robot stands at its safe action until it is measured, and there is nothing to hold.
 
         Args:
-            slot_ns: when the first slot begins.
+            slot_ns: when the first slot begins, in nanoseconds.
         """
         self._measured = self._written = False
         self._holding.start_episode(slot_ns - self._period_ns)
@@ -111,10 +111,10 @@ class Guard:
         self._limits.stand(None, slot_ns)
 
     def begin_slot(self, slot: Slot) -> None:
-        """A slot begins; those that were skipped before it were late, and the robot went on with its last action.
+        """Begin a slot. Slots skipped before it count as late; the robot went on with its last action in them.
 
         Raises:
-            SafeStop: it did so for too long.
+            SafeStop: the robot went on with its last action for too long.
         """
         self._late_already = False
         if self._lockstep or not slot.skipped:
@@ -123,17 +123,17 @@ class Guard:
         self._refuse_long_hold(Fault.LATE, slot.start_ns - self._period_ns)
 
     def end_slot(self, slot_ns: int, now_ns: int) -> None:
-        """A slot is over.
+        """End a slot.
 
         Raises:
-            SafeStop: too many of the last ones were late.
+            SafeStop: too many of the last slots were late.
         """
         self._lateness.end_slot(late=self.check_late(slot_ns, now_ns) is not None)
         if why := self._lateness.late_too_often():
             self.stop(Fault.LATE_TOO_OFTEN, why)
 
     def check_late(self, slot_ns: int, now_ns: int) -> Fault | None:
-        """Whether the slot's action is over its budget; a slot is counted once."""
+        """The fault if the slot's action is over its time budget, else None; a slot is counted once."""
         if self._lockstep or not self._lateness.is_over(slot_ns, now_ns):
             return None
         if not self._late_already:
@@ -142,10 +142,10 @@ class Guard:
         return Fault.LATE
 
     def check_observation(self, reading: Reading, now_ns: int) -> Fault | None:
-        """The first thing that is wrong with an observation.
+        """The first fault of an observation; None if it is good.
 
         Raises:
-            SafeStop: the robot is not where it was told to be, and has not been for too long.
+            SafeStop: the robot has been too far from its action for too long.
         """
         if fault := self._readings.check(reading, now_ns):
             return self.count(fault)
@@ -160,33 +160,34 @@ class Guard:
         return None
 
     def check_age(self, stamp_ns: int, now_ns: int) -> Fault | None:
-        """Whether an action may still be written that answers what was measured at ``stamp_ns``.
+        """The fault if an action is too old to be written, else None.
 
-        Computing it took time, and under an action delay it waited for its slot.
+        The action's observation was measured at ``stamp_ns``. Computing the action took time, and with an action delay
+        it waited for its slot.
         """
         fault = self._readings.check_age(stamp_ns, now_ns, self._action_delay * self._period_ns)
         return fault and self.count(fault)
 
     def check_reward(self, reading: Reading) -> Fault | None:
-        """What is wrong with a reward."""
+        """The fault of a reward; None if it is good."""
         fault = self._readings.check_reward(reading)
         return fault and self.count(fault)
 
     def check_proposal(self, action: Action, everything_is_finite: bool) -> Fault | None:
-        """What keeps a proposal from being taken. Limits on a continuous action do not: they are `limit`'s.
+        """The fault for which a proposal cannot be used; None if it can. `limit` handles a continuous action's limits.
 
         Args:
-            action: ``[A]`` or ``[]``, as the policy wishes it.
+            action: the action as the policy wishes it, ``[A]`` or ``[]``.
             everything_is_finite: whether the rest of the proposal, state included, is finite.
         """
         fault = self._proposals.check(action, everything_is_finite)
         return fault and self.count(fault)
 
     def limit_proposal(self, action: Action, now_ns: int) -> Action:
-        """`limit` for the policy's own action: what had to be changed is counted as a fault.
+        """Limit the policy's own action as `limit` does, and count a change as a fault.
 
         Raises:
-            SafeStop: it had to be changed for too long, or at all where the response to that is a stop.
+            SafeStop: the actions had to be changed for too long, or one was changed and the response to that is a stop.
         """
         if self._discrete:
             return self.limit(action, now_ns)
@@ -201,14 +202,14 @@ class Guard:
         return limited
 
     def limit(self, action: Action, now_ns: int) -> Action:
-        """The action as it may be written: inside its bounds, and no further from the last one than the slew allows.
+        """Limit an action: inside its bounds, and not further from the last action than the slew limit allows.
 
         Args:
-            action: ``[A]`` or ``[]``, finite.
-            now_ns: just before it is written.
+            action: the action, finite, ``[A]`` or ``[]``.
+            now_ns: time just before the action is written.
 
         Returns:
-            a new array.
+            the action that may be written, as a new array.
         """
         return self._limits.limit(action, now_ns)
 
@@ -216,12 +217,12 @@ class Guard:
         """The action for a slot in which the policy takes no step.
 
         Args:
-            fault: why it takes none.
+            fault: why the policy takes no step.
             slot_ns: when the slot began.
-            now_ns: just before the action is written.
+            now_ns: time just before the action is written.
 
         Returns:
-            the action; None where the robot is to damp itself instead.
+            the action; None where the robot must damp itself instead.
 
         Raises:
             SafeStop: there is no such action, or the policy has taken no step for too long.
@@ -231,7 +232,7 @@ class Guard:
             raise SafeStop(fault.value)
         if why := self._proposals.too_many_in_a_row(fault):
             self.stop(Fault.BAD_PROPOSALS, why)
-        # A slot that is over before its action is ready was held through to the one in which it is.
+        # If the action is ready only in a later slot, the hold lasts until that slot.
         over_ns = 0 if self._lockstep else max(0, now_ns - slot_ns) // self._period_ns * self._period_ns
         until_ns = slot_ns + over_ns
         self._refuse_long_hold(fault, until_ns)
@@ -247,33 +248,33 @@ class Guard:
         return self.limit(last_step, now_ns)
 
     def wrote(self, applied: Action, now_ns: int) -> None:
-        """An action was applied.
+        """Note that an action was applied.
 
         Args:
-            applied: as the robot says.
-            now_ns: just after it was written, so that the time until the next one is never taken for longer than it is.
+            applied: the applied action, as the robot reports it.
+            now_ns: time just after the action was written, so that the time until the next one is not overestimated.
 
         Raises:
-            RobotError: no robot can have applied that.
+            RobotError: no robot can have applied such an action.
         """
         self._limits.check_applied(applied)
         self._written = True
         self._limits.wrote(applied, now_ns)
 
     def damped(self, now_ns: int) -> None:
-        """The robot damped itself: it goes on from its safe action."""
+        """Note that the robot damped itself: it goes on from its safe action."""
         self.wrote(self._limits.safe, now_ns)
 
     def stepped(self, slot_ns: int) -> None:
-        """The action applied last was a step of the policy.
+        """Note that the last applied action was a step of the policy.
 
         Args:
-            slot_ns: when the slot began in which it was written.
+            slot_ns: when the slot began in which the action was written.
         """
         self._holding.stepped(self._limits.last, slot_ns)
 
     def stop(self, fault: Fault, detail: str) -> NoReturn:
-        """Count a fault that ends the run.
+        """Count a fault that ends the run, and stop.
 
         Raises:
             SafeStop: always.

@@ -1,7 +1,7 @@
-"""Settings of the guard: a robot's file (``--guard FILE.json``) with single settings over it, saved with every run.
+"""Settings of the guard: a robot's file (``--guard FILE.json``), changed by single settings, saved with every run.
 
-They can make the guard stricter than the policy's contract, never laxer: the contract's own limits - bounds, slew,
-longest hold, age of observations - always hold.
+They can make the guard stricter than the policy's contract, never less strict: the contract's own limits - bounds,
+slew, longest hold, age of observations - always hold.
 """
 
 from __future__ import annotations
@@ -31,43 +31,45 @@ class GuardSettings(Spec):
     late: Response | None = None
     """Response to a tick whose reading or computing took longer than ``budget_s``."""
     observation: Response | None = None
-    """Response to an observation that the policy must not be shown."""
+    """Response to an observation that the policy must not see."""
     reward: Response | None = None
-    """Response to a reward that the policy must not be told, or that is missing."""
+    """Response to a reward that the policy must not see, or that is missing."""
     proposal: Response | None = None
     """Response to a proposed action or state that is not finite, or explodes."""
     limits: Response | None = None
     """Response to an action out of bounds or over its slew limit: ``clamp`` or ``stop``."""
     budget_s: float | None = Field(default=None, gt=0)
-    """Time from a slot's beginning until its action must be ready; None for the control period."""
+    """Time in seconds from a slot's beginning until its action must be ready; None for the control period."""
     late_slots: int = Field(default=10, ge=1)
-    """Number of late or skipped slots, among the last ``late_window``, that is a stop."""
+    """Number of late or skipped slots, among the last ``late_window`` slots, at which the robot is stopped."""
     late_window: int = Field(default=50, ge=1)
-    """Number of slots that are looked back on to count the late ones."""
+    """Number of last slots among which the late ones are counted."""
     max_hold_s: float | None = Field(default=None, ge=0)
-    """Longest time without a step of the policy, no longer than the contract's; None for the contract's."""
+    """Longest time in seconds without a step of the policy, at most the contract's; None for the contract's."""
     max_observation_age_s: float | None = Field(default=None, gt=0)
-    """Oldest observation to act on, no older than the contract's; None for the contract's."""
+    """Greatest age in seconds of an observation to act on, at most the contract's; None for the contract's."""
     frozen_s: float | None = Field(default=0.5, gt=0)
-    """Time without any change under fresh stamps after which observations are frozen; None to switch this check off."""
+    """Time in seconds without any change, under new stamps, after which observations count as frozen; None to switch
+    this check off."""
     exploded: float = Field(default=100.0, ge=1)
-    """Size from which a proposed action has exploded, as a multiple of the largest bound."""
+    """Size above which a proposed action counts as exploded, as a multiple of the largest bound."""
     bad_proposals: int = Field(default=3, ge=1)
-    """Number of proposals in a row, not finite or exploded, that is a stop."""
+    """Number of proposals in a row, not finite or exploded, at which the robot is stopped."""
     longest_clamp_s: float = Field(default=2.0, gt=0)
-    """Longest time for which every step may be clamped; more is a stop."""
+    """Longest time in seconds for which every step may be clamped; after it the robot is stopped."""
     tracking_range: float | None = Field(default=None, gt=0)
-    """Share of its range by which a measured element may be off the applied action, where the contract says how the
-    action is measured; None for 0.25 in position mode and no limit in the others."""
+    """Largest distance of a measured element from the applied action, as a share of the element's range, where the
+    contract says how the action is measured. None for 0.25 in position mode and no limit in the other modes."""
     tracking_s: float = Field(default=0.5, ge=0)
-    """Longest time for which a measured element may be off by more than ``tracking_range``; more is a stop."""
+    """Longest time in seconds for which a measured element may be off by more than ``tracking_range``; after it the
+    robot is stopped."""
     ramp_s: float | None = Field(default=None, ge=0)
-    """Time after arming in which the policy's influence grows from nothing to all. None for one second; for no ramp
-    where the robot is simulated or the actions are choices."""
+    """Time in seconds after arming in which the policy's influence grows from none to full. None for one second, or
+    for no ramp where the robot is simulated or the actions are choices."""
     reset_timeout_s: float = Field(default=60.0, gt=0)
-    """Longest time for a reset."""
+    """Longest time in seconds for a reset."""
     deadman_s: float | None = Field(default=None, gt=0)
-    """Longest time between two confirmations of the operator; None where the operator need not confirm."""
+    """Longest time in seconds between two confirmations of the operator; None where the operator need not confirm."""
 
     @model_validator(mode="after")
     def _the_window_is_long_enough(self) -> GuardSettings:
@@ -95,29 +97,29 @@ class GuardSettings(Spec):
         return MappingProxyType(chosen)
 
     def hold_s(self, task: TaskSpec) -> float:
-        """Longest time without a step.
+        """The longest time without a step, in seconds.
 
         Raises:
-            ConfigError: it is longer than the contract's.
+            ConfigError: the setting is longer than the contract allows.
         """
         return _no_laxer("max_hold_s", self.max_hold_s, task.max_hold_s)
 
     def age_s(self, task: TaskSpec) -> float:
-        """Oldest observation to act on.
+        """The greatest age of an observation to act on, in seconds.
 
         Raises:
-            ConfigError: it is older than the contract's.
+            ConfigError: the setting is greater than the contract allows.
         """
         return _no_laxer("max_observation_age_s", self.max_observation_age_s, task.max_observation_age_s)
 
     def tracking_share(self, task: TaskSpec) -> float | None:
-        """Share of a range by which a measured element may be off the applied action; None for no limit."""
+        """The largest distance of a measured element from the applied action, as a share of its range; None for any."""
         if self.tracking_range is not None:
             return self.tracking_range
         return _TRACKING_RANGE if control_mode(task) == "position" else None
 
     def ramp_in_s(self, task: TaskSpec, simulated: bool) -> float:
-        """How long the policy's influence grows after arming.
+        """How long the policy's influence grows after arming, in seconds.
 
         Raises:
             ConfigError: choices cannot be ramped.
@@ -134,11 +136,12 @@ class GuardSettings(Spec):
 
 
 def load_guard(file: Path | None, settings: Iterable[str] = ()) -> GuardSettings:
-    """Settings from a robot's file, changed by single ones.
+    """Read the settings of a robot's file, and change them by single settings.
 
     Args:
-        file: JSON with any of the fields of `GuardSettings`; None for the defaults.
-        settings: fields and values such as ``late_slots=5``. A value is JSON; anything else is taken as text.
+        file: JSON file with any of the fields of `GuardSettings`; None for the defaults.
+        settings: fields and values such as ``late_slots=5``. A value is read as JSON; if it is not JSON, it is taken as
+            text.
 
     Raises:
         ConfigError: the file cannot be read, there is no such field, or a value cannot be used.

@@ -1,15 +1,15 @@
-"""What is done about each fault: one table, by what the robot does with an action.
+"""The response to each fault: one table, by what the robot does with an action.
 
     hold    repeat the last applied action           a position target stays where it is
     ramp    shrink the last applied action to zero   a velocity must not go on
-    safe    take the task's safe action              a change of position that is held goes on moving
+    safe    take the task's safe action              a change of position that is held would go on moving
     damp    let the robot damp itself                an effort is never held; a robot that cannot damp is stopped
-    clamp   bring the action inside its limits, and tell the policy what was applied
+    clamp   bring the action inside its limits, and report the applied action to the policy
     stop    stop the robot
 
 Holding, ramping, damping and the safe action fill slots in which the policy takes no step. They end in a stop when they
-last longer than ``max_hold_s``, which is 0 for a robot that tolerates no such slot. A run may choose another response
-for a row (`GuardSettings`), out of those that `allowed` gives for its control mode.
+last longer than ``max_hold_s``, which is 0 for a robot that tolerates no such slot. A run can choose another response
+for a row (`GuardSettings`), among those that `allowed` returns for its control mode.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from dmh_edge.task import ContinuousAction, TaskSpec
 #: What the robot does with an action; ``delta`` is a position given as a change.
 ControlMode = Literal["position", "delta", "velocity", "effort", "discrete"]
 
-#: The rows of the table whose response depends on the control mode, by their field in `GuardSettings`.
+#: The rows of the table whose response depends on the control mode, named as their fields in `GuardSettings`.
 Row = Literal["late", "observation", "reward", "proposal", "limits"]
 
 
 class Response(str, Enum):
-    """What is done about a fault."""
+    """A response to a fault."""
 
     HOLD = "hold"
     RAMP = "ramp"
@@ -40,7 +40,8 @@ class Response(str, Enum):
     STOP = "stop"
 
 
-#: Which row a fault belongs to. Every other fault is a stop in every control mode, and no setting changes that.
+#: The row to which a fault belongs. Every other fault stops the robot in every control mode, and no setting changes
+#: that.
 ROW_OF: Mapping[Fault, Row] = MappingProxyType(
     {
         Fault.LATE: "late",
@@ -84,7 +85,7 @@ TABLE: Mapping[Row, Mapping[ControlMode, Response]] = MappingProxyType(
     {"late": _NO_STEP, "observation": _NO_STEP, "reward": _NO_STEP, "proposal": _NO_STEP, "limits": _CLAMP}
 )
 
-#: Allowed in a slot without a step: nothing that would go on moving, or leap.
+#: Responses that are allowed in a slot without a step: none that would go on moving, or jump.
 _ALLOWED_WITHOUT_STEP: Mapping[ControlMode, frozenset[Response]] = MappingProxyType(
     {
         "position": frozenset({Response.HOLD, Response.STOP}),

@@ -1,7 +1,7 @@
 """A time limit on a call that blocks: SIGALRM interrupts it, as Ctrl-C would, without a thread.
 
-It reaches everything that comes back to the interpreter - sleeps, reads and writes of Python. Native code that never
-does cannot be interrupted from inside its own process.
+It interrupts everything that comes back to the interpreter: sleeps, reads and writes of Python. Native code that never
+comes back cannot be interrupted from inside its own process.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _MARGIN_S = 1e-3
 
 @contextlib.contextmanager
 def alarm(seconds_left: Callable[[], float]) -> Iterator[None]:
-    """Ask again and again, from inside a call that blocks, whether it may go on. In the main thread only.
+    """Check again and again, during a call that blocks, whether the call may go on. In the main thread only.
 
     Args:
-        seconds_left: seconds until the limit; asked again when they have passed, and raises once the limit is reached.
+        seconds_left: function that returns the seconds until the limit. It is called again when they have passed, and
+            raises once the limit is reached.
     """
     active = True
 
@@ -33,6 +34,6 @@ def alarm(seconds_left: Callable[[], float]) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, first_s + _MARGIN_S)
         yield
     finally:
-        active = False  # one that is on its way changes nothing any more
+        active = False  # a signal that is on its way has no effect any more
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""Calls to a robot: what a method raises or wrongly returns becomes an error that names the call."""
+"""Calls to a robot: an exception or a wrong return value becomes an error that names the call."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def ask(call: str, method: Callable[..., T], *arguments: object) -> T:
     """Call a robot's method.
 
     Args:
-        call: its name, for the error.
+        call: name of the method, for the error.
         method: the method.
-        arguments: its arguments.
+        arguments: arguments of the method.
 
     Raises:
-        RobotError: the method raised an error that is not one of ours.
+        RobotError: the method raised an exception that is not a `DmhEdgeError`.
     """
     try:
         return method(*arguments)
@@ -34,7 +34,7 @@ def ask_reading(read: Callable[[], Reading]) -> Reading:
     """Call a robot's ``read``.
 
     Raises:
-        RobotError: it failed, or gave something else.
+        RobotError: it failed, or did not return a `Reading`.
     """
     reading = ask("read", read)
     if not isinstance(reading, Reading):

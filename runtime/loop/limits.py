@@ -14,9 +14,9 @@ class Limits:
     """When a run ends by itself; without a limit it goes on until a person or a fault stops it.
 
     Attributes:
-        ticks: the largest number of steps of the policy.
-        episodes: the largest number of episodes that came to their end.
-        duration_s: longest time since the first slot, in seconds.
+        ticks: number of policy steps after which the run ends.
+        episodes: number of finished episodes after which the run ends.
+        duration_s: time since the first slot after which the run ends, in seconds.
 
     Raises:
         ConfigError: one of them is not positive.
@@ -33,7 +33,7 @@ class Limits:
                 raise ConfigError(f"{name.removesuffix('_s')}: got {value}, expected a positive number")
 
     def most_ticks(self, task: TaskSpec, rate_hz: float) -> float:
-        """How many ticks a run can have; infinite when nothing limits it."""
+        """The largest number of ticks that a run can have; infinite when nothing limits it."""
         ticks = math.inf if self.ticks is None else self.ticks
         episodes = math.inf if self.episodes is None else self.episodes * task.horizon
         slots = math.inf if self.duration_s is None else math.ceil(self.duration_s * rate_hz) + 1

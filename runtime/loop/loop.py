@@ -4,12 +4,13 @@
 
     disarmed -> self-tested -> armed -> running -> stopped (latched: a loop runs once)
 
-What happens in a slot stands in `runtime.loop.turn`. An episode ends by the robot's flags, at the task's horizon, or
-when the operator says so; the policy takes no step on its last observation, whose reward goes into the first step of
-the next episode. Between two episodes the robot moves by itself, for a limited time, and the policy is not stepped.
+`runtime.loop.turn` says what happens in a slot. An episode ends by the robot's flags, at the task's horizon, or when
+the operator ends it. The policy takes no step on the last observation of an episode; the reward that comes with it
+counts for the first step of the next episode. Between two episodes the robot moves by itself, for a limited time, and
+the policy is not stepped.
 
-Garbage is collected between episodes only. No Python thread runs beside the loop; a process watches over it
-(`runtime.watchdog.supervision`), and once that has stopped the robot, the loop moves it no more.
+Garbage is collected only between episodes. No Python thread runs beside the loop. A process watches over it
+(`runtime.watchdog.supervision`); once that process has stopped the robot, the loop does not move it again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.watchdog.heartbeat import Phase
 from dmh_edge.runtime.watchdog.supervision import WatchdogFired
 
-#: During a reset, how long a stop that no signal announces may stay unseen.
+#: The longest time during a reset until the loop sees a stop request that comes without a signal.
 _UNSEEN_NS = NS_PER_S // 100
 
 
@@ -57,18 +58,19 @@ class Loop:
     """One run of a policy on a robot.
 
     Args:
-        agent: feeds a session of one robot.
-        robot: neither connected nor armed.
-        guard: stands between the two; it tells ``log`` of its faults.
-        pace: says when a slot begins.
-        limits: when to end.
-        overseers: who may stop the loop, and who must hear that it is alive.
-        recorder: told of every step and slot; None to keep no records.
-        log: told of what happens.
+        agent: agent that feeds a session of one robot.
+        robot: the robot, neither connected nor armed.
+        guard: guard between agent and robot; it adds its faults to ``log``.
+        pace: pace that begins the slots.
+        limits: limits at which the run ends.
+        overseers: who can stop the loop, and who must be informed that it is alive.
+        recorder: recorder of every step and slot; None to keep no records.
+        log: log of the run's events.
 
     Attributes:
-        tally: what has been counted so far.
-        began: whether the policy's state is the run's: after the self-test, and after what was learned was restored.
+        tally: counters of the run.
+        began: whether the policy's state belongs to the run. It does once the self-test is over and the state that
+            was learned before is restored.
     """
 
     def __init__(
@@ -96,22 +98,22 @@ class Loop:
         self._first_slot_ns: int | None = None
 
     def run(self, self_test: Callable[[], object], recall: Callable[[], float]) -> None:
-        """Take the robot through its whole life. It stands still when this returns or raises.
+        """Run the robot from connecting to closing. It stands still when this returns or raises.
 
         Args:
-            self_test: replays the golden trace through the session.
-            recall: gives the session, which has forgotten everything, what it learned before, and returns the reward
-                that the policy had not been told then.
+            self_test: function that replays the golden trace through the session.
+            recall: function that restores in the session, which has forgotten everything, what it learned before. It
+                returns the reward that the policy had not received then.
 
         Raises:
-            DmhEdgeError: the robot does not fit, the self-test failed, or robot or backend failed; `tally` tells how
-                far it came.
+            DmhEdgeError: the robot does not fit, the self-test failed, or robot or backend failed; `tally` shows how
+                far the run came.
         """
         failure: BaseException | None = None
         try:
             try:
                 self._signals.phase = "waiting"
-                if self._overseers.want_a_stop():  # it came before the run began
+                if self._overseers.want_a_stop():  # the request came before the run began
                     raise StopRequested
                 check_fit(self._robot, self._contract.task, self._pace.rate_hz)
                 self_test()
@@ -129,7 +131,7 @@ class Loop:
             self._note("operator", self._signals.received or self._operator.stop_reason)
         except WatchdogFired:
             pass  # noted below
-        except BaseException as error:  # noqa: BLE001 (the robot is stopped first, then it is raised)
+        except BaseException as error:  # noqa: BLE001 (raised again, once the robot is stopped)
             failure = error
             self._note("error", str(error))
             if isinstance(error, (RobotError, BackendError)):
@@ -141,14 +143,14 @@ class Loop:
                 self._note("watchdog", "; ".join(filter(None, (verdict, self.tally.detail))))
             self._log.run_ended(f"{self.tally.stopped_by}: {self.tally.detail}")
             self._steps.end()
-        if verdict and isinstance(failure, RobotError):  # a robot that was stopped from outside refuses what comes next
+        if verdict and isinstance(failure, RobotError):  # a robot that was stopped from outside refuses the next call
             return
         if failure is not None:
             raise failure
 
     @property
     def reward_due(self) -> float:
-        """Rewards that are no part of any step of the policy yet."""
+        """Sum of the rewards that are not part of any policy step yet."""
         return self._steps.reward_due
 
     def summary(self) -> Summary:
@@ -165,14 +167,14 @@ class Loop:
         )
 
     def _drive(self, reward_due: float) -> NoReturn:
-        """Connect, arm, and take slot after slot until an exception says why to stop."""
+        """Connect, arm, and run slot after slot until an exception gives the reason to stop."""
         ask("connect", self._robot.connect)
         self._log.add(Moment.CONNECTED)
         self._supervision.begin(self._robot)
         self._notifier.say("READY=1")
         self._overseers.permit()
         self._steps.begin(reward_due)
-        if self._overseers.want_a_stop():  # while everything else took its time
+        if self._overseers.want_a_stop():  # the request came while everything was prepared
             raise StopRequested
         self.began = True
         self._operator.confirm()
@@ -192,14 +194,14 @@ class Loop:
         self._supervision.check_in(Phase.RESETTING)
         gc.collect()
         self._signals.phase = "waiting"
-        if self._overseers.want_a_stop():  # it came in the last slot, and a reset is motion
+        if self._overseers.want_a_stop():  # the request came in the last slot, and a reset is motion
             raise StopRequested
         until_ns = self._clock.now_ns() + round(self._guard.settings.reset_timeout_s * NS_PER_S)
 
         def seconds_left() -> float:
-            """Until the reset is interrupted: it has taken too long, or the operator is gone or wants a stop."""
+            """Seconds until the next check; raises when the reset is too long or the operator is absent or stops it."""
             if self._operator.stop_reason:
-                self._signals.request(self._operator.stop_reason)  # raises once, as if it had come by a signal
+                self._signals.request(self._operator.stop_reason)  # raises once, as a signal would
             now_ns = self._clock.now_ns()
             if now_ns > until_ns:
                 self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._guard.settings.reset_timeout_s:g} s")
@@ -215,10 +217,10 @@ class Loop:
         self._turns.start_episode()
 
     def _check_operator(self, now_ns: int) -> int:
-        """For how long the operator need not confirm.
+        """Nanoseconds until the operator must confirm again.
 
         Raises:
-            SafeStop: the last time is too long ago.
+            SafeStop: the last confirmation is too long ago.
         """
         if self._deadman_ns is None:
             return NS_PER_S * 3600
@@ -228,7 +230,7 @@ class Loop:
         return left_ns
 
     def _take(self, slot: Slot) -> None:
-        """One slot, and what follows from it."""
+        """Run one slot; end the episode or the run where it says so."""
         self._supervision.check_in(Phase.RUNNING)
         if self._first_slot_ns is None:
             self._first_slot_ns = slot.start_ns
@@ -251,10 +253,10 @@ class Loop:
         self._start_episode()
 
     def _stop_robot(self, failure: BaseException | None) -> None:
-        """Stop it, and let go of it, which stops it once more.
+        """Stop the robot, and close it, which stops it once more.
 
         Raises:
-            RobotError: it did not confirm.
+            RobotError: the robot did not confirm that it stands still.
         """
         self._log.add(Moment.STOPPING)
         self._supervision.tell(Phase.STOPPING)
@@ -272,20 +274,20 @@ class Loop:
             self._note(
                 "error",
                 f"the robot did not confirm that it stands still ({type(error).__name__}: {error}): "
-                f"make sure that it does, by its emergency stop if need be{before}",
+                f"make sure that it does, with its emergency stop if necessary{before}",
             )
             raise RobotError(self.tally.detail) from error
         finally:
             self._supervision.end()
 
     def _note(self, stopped_by: StoppedBy, detail: str) -> None:
-        printable = detail.encode(errors="backslashreplace").decode()  # a driver's words may hold anything
+        printable = detail.encode(errors="backslashreplace").decode()  # a driver's message can contain anything
         self.tally.stopped_by, self.tally.detail = stopped_by, printable
 
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Everything that is alive now is left alone, and nothing is collected unless asked for."""
+    """Exclude all objects that exist now from collection, and collect the others only where the loop does it."""
     was_enabled = gc.isenabled()
     frozen_before = gc.get_freeze_count()
     gc.collect()

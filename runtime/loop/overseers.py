@@ -1,4 +1,4 @@
-"""Who watches over the loop: whoever may stop it, and whoever must hear that it is alive."""
+"""The people and processes around the loop: who can stop it, and who must be informed that it is alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dmh_edge.runtime.watchdog.supervision import Supervision
 
 
 def _permitted() -> None:
-    """The permission to arm was given beforehand."""
+    """Return at once: the permission to arm was given beforehand."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Overseers:
     """The people and processes around one loop.
 
     Attributes:
-        signals: requests to stop; entered by the caller, who writes the records while a second Ctrl-C is held off.
-        operator: wishes that the loop looks at once a slot.
-        supervision: stops the robot when the loop cannot.
-        notifier: tells the service manager that the loop is alive.
-        permit: asks for the permission to arm, and returns once it is given.
+        signals: requests to stop. The caller has entered it and leaves it only after writing the records, so that a
+            second Ctrl-C does not interrupt that.
+        operator: requests of the operator, which the loop checks once per slot.
+        supervision: supervision by the watchdog, which stops the robot when the loop cannot.
+        notifier: connection to the service manager, which must be informed that the loop is alive.
+        permit: function that asks for the permission to arm, and returns once it is given.
     """
 
     signals: StopSignals

@@ -1,13 +1,14 @@
 """What begins a slot: the clock, or the robot's own readings. The loop waits for either in the same way.
 
-`ClockPace` lays a grid of slots on the clock and reads the robot in each. `RobotPace` is for a robot whose ``read``
-blocks until it has measured again. A loop on a grid of its own would wake up somewhere in such a robot's period, wait
-in ``read`` for the rest of it, and now and then lose a slot to nothing but the phase. Here the robot's measurement
-begins the slot:
+`ClockPace` uses a grid of slots on the clock and reads the robot in each slot. `RobotPace` is for a robot whose
+``read`` blocks until it has measured again. A loop on its own grid would wake up somewhere in such a robot's period,
+wait in ``read`` for the rest of the period, and sometimes lose a slot only because of the phase. Here the robot's
+measurement begins the slot:
 
-    start      the reading's stamp; the moment it arrived, where the stamp does not go on or lies in the future
-    lateness   from then until the loop has the reading: the robot's transport, and what the loop was still busy with
-    skipped    periods between two stamps, rounded, without a reading; a robot's clock may be a little fast or slow
+    start      the reading's stamp; the time of arrival, where the stamp does not increase or lies in the future
+    lateness   from the start until the loop has the reading: the robot's transport, and work that the loop was still
+               doing
+    skipped    periods between two stamps, rounded, without a reading; a robot's clock can be a little fast or slow
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from dmh_edge.robots.protocol import Reading, Robot
 from dmh_edge.runtime.loop.asking import ask_reading
 from dmh_edge.runtime.realtime import RealTime
 
-#: So many readings in less than half as many periods: the robot does not wait for its own clock.
+#: Number of readings over which the rate is checked. If they come in less than half as many periods, the robot's
+#: ``read`` does not wait for a new measurement.
 _WINDOW = 20
 
 
 @dataclass(frozen=True)
 class Timing:
-    """When the loop takes its turns.
+    """The timing of the loop.
 
     Attributes:
-        rate_hz: control rate; None for the policy's own.
-        paced_by: what begins a slot.
-        realtime: what to ask of the kernel for the loop's thread; it is given back before anything is written.
-        clock: where time comes from.
+        rate_hz: control rate in Hz; None for the policy's rate.
+        paced_by: what begins a slot: the clock or the robot.
+        realtime: whether the loop's thread asks the kernel for real time; it is given back before the records are
+            written.
+        clock: clock of the loop.
     """
 
     rate_hz: float | None = None
@@ -46,8 +49,8 @@ class Timing:
         """The pace of one robot.
 
         Args:
-            robot: need not be connected.
-            policy_rate_hz: control rate that the policy was made for.
+            robot: the robot; it need not be connected.
+            policy_rate_hz: control rate that the policy was made for, in Hz.
 
         Raises:
             ConfigError: the rate is not a positive number, or the robot has no pace of its own.
@@ -57,12 +60,12 @@ class Timing:
 
 
 class Pace(Protocol):
-    """Slot after slot, and the reading of each.
+    """Waits for slot after slot, and gives the robot's reading for each.
 
     Attributes:
-        rate_hz: control rate.
+        rate_hz: control rate in Hz.
         period_ns: control period in nanoseconds.
-        clock: where time comes from.
+        clock: clock of the loop.
     """
 
     rate_hz: float
@@ -70,28 +73,28 @@ class Pace(Protocol):
     clock: Clock
 
     def restart(self) -> None:
-        """Begin anew after a pause that was not the loop's own lateness; it costs no slot."""
+        """Begin again after a pause that was not the loop's lateness; no slot counts as skipped."""
         ...
 
     def wait(self, interrupted: Callable[[], bool] = lambda: False) -> Slot | None:
         """Wait for the next slot.
 
         Args:
-            interrupted: asked before and after; true ends the wait.
+            interrupted: called before and after the wait; true ends it.
 
         Returns:
             the slot; None when the wait was interrupted.
 
         Raises:
-            RobotError: the robot sets the pace and fails, or does not block.
+            RobotError: the robot sets the pace, and its ``read`` fails or does not block.
         """
         ...
 
     def read(self) -> Reading:
-        """The robot's reading for the slot under way.
+        """The robot's reading for the current slot.
 
         Raises:
-            RobotError: the robot failed, or gave something that is not a `Reading`.
+            RobotError: the robot failed, or did not return a `Reading`.
         """
         ...
 
@@ -101,8 +104,8 @@ class ClockPace:
 
     Args:
         rate_hz: slots per second, above 0.
-        robot: read once in each slot.
-        clock: where time comes from.
+        robot: the robot, which is read once in each slot.
+        clock: clock of the loop.
 
     Raises:
         ConfigError: the rate is not a positive finite number.
@@ -113,7 +116,7 @@ class ClockPace:
         self.rate_hz, self.period_ns, self.clock = rate_hz, self._rate.period_ns, clock
 
     def restart(self) -> None:
-        """The next slot begins at once."""
+        """Let the next slot begin at once."""
         self._rate.restart()
 
     def wait(self, interrupted: Callable[[], bool] = lambda: False) -> Slot | None:
@@ -121,7 +124,7 @@ class ClockPace:
         return self._rate.wait(interrupted)
 
     def read(self) -> Reading:
-        """Ask the robot now."""
+        """Read the robot now."""
         return ask_reading(self._robot.read)
 
 
@@ -129,9 +132,9 @@ class RobotPace:
     """Slots counted from the robot's own readings; see `Pace`.
 
     Args:
-        rate_hz: rate at which the robot measures.
-        robot: asked for a reading by `wait`.
-        clock: where time comes from.
+        rate_hz: rate at which the robot measures, in Hz.
+        robot: the robot, which `wait` reads.
+        clock: clock of the loop.
 
     Raises:
         ConfigError: the rate is not a positive finite number, or the robot's time stands still until an action is
@@ -150,7 +153,7 @@ class RobotPace:
         self._window_ns, self._in_window = 0, 0
 
     def restart(self) -> None:
-        """The time until the next reading is a pause, and costs no slot."""
+        """Take the time until the next reading as a pause: no slot counts as skipped."""
         self._last_ns = None
         self._in_window = 0
 

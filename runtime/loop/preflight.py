@@ -1,4 +1,4 @@
-"""Before anything moves: is this the robot that the policy was made for?"""
+"""Checks before anything moves that this is the robot that the policy was made for."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dmh_edge.robots.protocol import Robot
 from dmh_edge.schema import Spec
 from dmh_edge.task import ContinuousAction, Element, TaskSpec
 
-#: Two rates that differ by less than this share are one.
+#: Two rates that differ by less than this share count as equal.
 _SAME_RATE = 1e-6
 
 
 def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
-    """Hold a robot against the task that a policy was made for.
+    """Compare a robot with the task that a policy was made for.
 
     Args:
-        robot: need not be connected.
-        task: the policy's.
-        rate_hz: control rate of the run.
+        robot: the robot; it need not be connected.
+        task: the policy's task.
+        rate_hz: control rate of the run, in Hz.
 
     Raises:
         ContractError: task, observation, action, reward or rate differ; all differences are listed, element by element.
         ConfigError: a robot in real time is to be run at another rate than the policy's.
-        RobotError: the robot's task is no `TaskSpec`, or it would stop by itself between two slots.
+        RobotError: the robot's task is not a `TaskSpec`, or the robot would stop by itself between two slots.
     """
     if not isinstance(robot.task, TaskSpec):
         raise RobotError(
@@ -36,8 +36,8 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
         raise ContractError("the robot is not the one that the policy was made for:\n  " + "\n  ".join(faults))
     if not robot.lockstep and not _same_rate(rate_hz, task.rate_hz):
         raise ConfigError(
-            f"rate: got {rate_hz:g} Hz, expected {task.rate_hz:g} Hz, at which the policy was made; "
-            "only a robot in lockstep may be run at another one"
+            f"rate: got {rate_hz:g} Hz, expected {task.rate_hz:g} Hz, the rate that the policy was made for; "
+            "only a robot in lockstep can be run at another rate"
         )
     if robot.command_timeout_s is not None and robot.command_timeout_s <= 1 / rate_hz:
         raise RobotError(
@@ -47,7 +47,7 @@ def check_fit(robot: Robot, task: TaskSpec, rate_hz: float) -> None:
 
 
 def _differences(got: TaskSpec, expected: TaskSpec) -> Iterator[str]:
-    if got.name != expected.name:  # the same elements, and something else to do with them
+    if got.name != expected.name:  # the elements can be the same, but the robot has to do something else with them
         yield f"task: the robot's is {got.name!r}, the policy's {expected.name!r}; one task must have one name"
     yield from _elements("observation", got.observation, expected.observation)
     if isinstance(got.action, ContinuousAction) and isinstance(expected.action, ContinuousAction):
@@ -64,7 +64,7 @@ def _elements(kind: str, got: tuple[Element, ...], expected: tuple[Element, ...]
     for index, (one, other) in enumerate(zip_longest(got, expected)):
         if one is None or other is None:
             whose, name = ("policy", other.name) if one is None else ("robot", one.name)
-            yield f"{kind} {index}: only the {whose} has one there, {name!r}"
+            yield f"{kind} {index}: only the {whose} has an element here, {name!r}"
         else:
             yield from _fields(f"{kind} {index} ({other.name})", one, other)
 

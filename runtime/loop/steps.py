@@ -1,6 +1,6 @@
-"""The policy's steps: proposed from what a robot showed, then committed once the action was applied, or withdrawn.
+"""The policy's steps: proposed from a robot's reading, then committed once the action was applied, or withdrawn.
 
-A step is told every reward since the step before it. The reward that a withdrawn step was told counts for the next one.
+A step gets the sum of all rewards since the step before it. The reward of a withdrawn step counts for the next step.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class Steps:
     """The steps of one policy on one robot.
 
     Args:
-        agent: feeds a session of one robot.
-        clock: where time comes from.
-        recorder: told of every step and slot; None to keep no records.
+        agent: agent that feeds a session of one robot.
+        clock: clock of the loop.
+        recorder: recorder of every step and slot; None to keep no records.
 
     Attributes:
-        pending: whether a proposal is under way.
-        wished: action of the proposal under way, ``[A]`` or ``[]``.
-        observed_ns: when the observation behind the proposal was measured.
-        kind: kind of the slot under way, as far as the policy is concerned.
-        timing: how long the proposal under way took.
+        pending: whether there is a proposal that was adopted and not yet committed.
+        wished: action of the last proposal, as the policy wishes it, ``[A]`` or ``[]``.
+        observed_ns: when the observation of the last proposal was measured.
+        kind: kind of the current slot, by the graphs that ran.
+        timing: times of the last proposal.
     """
 
     def __init__(self, agent: Agent, clock: Clock, recorder: Recorder | None) -> None:
@@ -36,7 +36,7 @@ class Steps:
         self._clock, self._recorder = clock, recorder
         self._graphs = self._session.contract.model.graphs
         self._reward_heard = 0.0  # not yet part of a proposal
-        self._reward_proposed = 0.0  # part of the proposal under way
+        self._reward_proposed = 0.0  # part of the pending proposal
         self._reward = np.zeros(1, np.float32)
         self._episode_start = np.ones(1, np.bool_)
         self._started_by_proposal = False  # whether the proposal is the first of an episode
@@ -48,42 +48,42 @@ class Steps:
 
     @property
     def task(self) -> TaskSpec:
-        """What the policy was made for."""
+        """The task that the policy was made for."""
         return self._session.contract.task
 
     @property
     def reward_due(self) -> float:
-        """Rewards that are no part of any step of the policy yet."""
+        """Sum of the rewards that are not part of any policy step yet."""
         return self._reward_heard + (self._reward_proposed if self.pending else 0.0)
 
     def begin(self, reward_due: float) -> None:
-        """The run begins.
+        """Begin the run.
 
         Args:
-            reward_due: reward that the policy had not been told when its run before ended.
+            reward_due: reward that the policy had not received when its previous run ended.
         """
         self._reward_heard = reward_due
         if self._recorder:
             self._recorder.begin(self._session)
 
     def start_episode(self) -> None:
-        """The next step is the first of an episode."""
+        """Mark the next step as the first of an episode."""
         self._episode_start[0] = True
 
     def hear(self, reward: float) -> None:
-        """The reward of the action before."""
+        """Add the reward of the previous action."""
         self._reward_heard += reward
 
     def propose(self, slot: Slot, reading: Reading, read_ns: int) -> tuple[Action, bool]:
         """Let the policy propose an action; `adopt` makes it the pending one.
 
         Args:
-            slot: the slot under way.
-            reading: its observation is shown to the policy.
-            read_ns: how long reading it took.
+            slot: the current slot.
+            reading: the reading whose observation the policy gets.
+            read_ns: how long reading took, in nanoseconds.
 
         Returns:
-            the action as the policy wishes it, and whether all of the proposal, state included, is finite.
+            the action as the policy wishes it, and whether the whole proposal, state included, is finite.
         """
         begin_ns = self._clock.now_ns()
         self._reward[0] = self._reward_heard
@@ -101,24 +101,24 @@ class Steps:
         return self.wished, finite
 
     def adopt(self) -> None:
-        """The proposal is good: it waits for its action to be applied."""
+        """Make the proposal the pending one: it waits for its action to be applied."""
         self.pending = True
         self._reward_proposed, self._reward_heard = self._reward_heard, 0.0
         self._started_by_proposal = bool(self._episode_start[0])
         self._episode_start[0] = False
 
     def withdraw(self) -> None:
-        """The pending proposal is not a step after all: the reward it was told counts for the next one."""
+        """Drop the pending proposal, so that it does not become a step: its reward counts for the next step."""
         self.pending, self.kind = False, "no_step"
         self._reward_heard += self._reward_proposed
         self._episode_start[0] = self._started_by_proposal
 
     def commit(self, applied: Action, total_ns: int | None) -> None:
-        """The pending proposal becomes a step of the policy.
+        """Make the pending proposal a step of the policy.
 
         Args:
-            applied: the action as applied.
-            total_ns: from the slot's time until now; None where `timing` has it already.
+            applied: the action as applied, ``[A]`` or ``[]``.
+            total_ns: from the slot's time until now, in nanoseconds; None where `timing` has it already.
         """
         self._agent.commit(applied)
         self.pending = False
@@ -128,12 +128,12 @@ class Steps:
             self._recorder.commit(self.timing.row(), applied)
 
     def end_slot(self, slot: Slot, now_ns: int, tally: Tally) -> None:
-        """A slot is over, whether there was a step in it or not; see `Recorder.slot`."""
+        """Record that a slot is over, with or without a step; see `Recorder.slot`."""
         if self._recorder:
             timing = TickTiming(slot.index, slot.lateness_ns, total_ns=now_ns - slot.start_ns)
             self._recorder.slot(now_ns, self.kind, timing.row(), tally)
 
     def end(self) -> None:
-        """The run is over, and the robot stands still."""
+        """End the run; the robot stands still."""
         if self._recorder:
             self._recorder.end(self._clock.now_ns())

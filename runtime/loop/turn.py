@@ -2,9 +2,9 @@
 
     robot.read -> guard -> policy proposes -> guard -> robot.write -> commit -> record
 
-A slot in which something is wrong with what was read or proposed is not a step of the policy: the guard chooses the
-action, and the rewards of such slots are added to those of the next step. With an action delay of 1 a proposal is
-written, and becomes final, in the slot after the one that made it.
+A slot in which something is wrong with the reading or the proposal is not a step of the policy: the guard chooses the
+action, and the rewards of such slots are added to the reward of the next step. With an action delay of 1, a proposal
+is written and committed in the slot after the one that made it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class Turns:
     """The turns of one robot, slot by slot.
 
     Args:
-        robot: armed, and reset before the first turn of each episode.
-        pace: gives the reading of each slot.
-        guard: stands between robot and policy.
-        steps: the policy's side.
-        overseers: the operator may end an episode; a robot that its watchdog has stopped is not moved again.
-        tally: counts what happens.
-        log: told of what happens.
+        robot: the robot, armed, and reset before the first turn of each episode.
+        pace: pace that gives the reading of each slot.
+        guard: guard between robot and policy.
+        steps: steps of the policy.
+        overseers: the operator, who can end an episode, and the watchdog: a robot that it has stopped is not moved
+            again.
+        tally: counters of the run.
+        log: log of the run's events.
     """
 
     def __init__(
@@ -54,20 +55,20 @@ class Turns:
         self._reason: Fault | None = None  # why there is no proposal
 
     def start_episode(self) -> None:
-        """The robot was reset."""
+        """Begin an episode; the robot was reset."""
         self._actions_in_episode = 0
         self._reason = None
-        self._operator.wants_episode_to_end()  # a wish from during the reset was for the episode before
+        self._operator.wants_episode_to_end()  # a wish that came during the reset was for the episode before
         self._steps.start_episode()
 
     def take(self, slot: Slot) -> bool:
-        """One slot.
+        """Run one slot.
 
         Returns:
-            whether the episode goes on; False after its last reading, and the robot then waits for a reset.
+            whether the episode goes on; False after its last reading: the robot then waits for a reset.
 
         Raises:
-            SafeStop: the guard demands it.
+            SafeStop: the guard demands a stop.
             DmhEdgeError: robot or backend failed.
         """
         if self._actions_in_episode == 0:
@@ -97,7 +98,7 @@ class Turns:
         return True
 
     def _hear_reward(self, reading: Reading) -> Fault | None:
-        """Add up what the last action earned; the first reading of an episode follows none."""
+        """Add the reward of the last action; the first reading of an episode follows no action."""
         if self._actions_in_episode == 0:
             return None
         fault = self._guard.check_reward(reading)
@@ -107,7 +108,7 @@ class Turns:
         return fault
 
     def _propose(self, slot: Slot, reading: Reading, fault: Fault | None, read_ns: int) -> None:
-        """Let the policy propose an action, unless something is wrong with what it would be shown."""
+        """Let the policy propose an action, unless something is wrong with the reading."""
         self._reason = fault
         if fault is not None:
             return
@@ -116,7 +117,7 @@ class Turns:
             self._steps.adopt()
 
     def _act(self, slot: Slot) -> None:
-        """Write an action: the policy's where there is one, the guard's where there is none."""
+        """Write an action: the policy's if there is one, else the guard's."""
         begin_ns = self._clock.now_ns()
         steps = self._steps
         late = self._guard.check_late(slot.start_ns, begin_ns)
@@ -126,7 +127,7 @@ class Turns:
         action: Action | None
         if steps.pending:
             action = self._guard.limit_proposal(steps.wished, begin_ns)
-        elif self._reason is None:  # the first slot of an episode under an action delay: nothing is due yet
+        elif self._reason is None:  # the first slot of an episode with an action delay: no proposal is due yet
             action = self._guard.standing(begin_ns)
         else:
             self._tally.held_slots += 1
@@ -147,7 +148,7 @@ class Turns:
             self._tally.ticks += 1
 
     def _count(self, slot: Slot) -> None:
-        """At the end of a slot."""
+        """Count and record a slot at its end."""
         kind = self._steps.kind
         durations, now_ns = self._tally.durations[kind], self._clock.now_ns()
         durations.lateness.add(slot.lateness_ns)
@@ -157,11 +158,11 @@ class Turns:
         self._steps.end_slot(slot, now_ns, self._tally)
 
     def _end_episode(self, slot: Slot) -> None:
-        """After the last reading of an episode."""
+        """End an episode after its last reading."""
         if self._actions_in_episode == 0:
-            raise RobotError("the robot says that the episode is over right after its reset; look at its start")
+            raise RobotError("the robot says that the episode is over right after its reset; check how it starts one")
         steps = self._steps
-        if steps.pending:  # under an action delay the last one comes too late to be written, but it was a step
+        if steps.pending:  # with an action delay the last action comes too late to be written, but it was a step
             total_ns = None if self._task.action_delay else self._clock.now_ns() - slot.start_ns
             steps.commit(self._guard.limit(steps.wished, self._clock.now_ns()), total_ns)
             self._tally.ticks += 1

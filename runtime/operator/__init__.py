@@ -1,1 +1,1 @@
-"""The operator's side of a run: keys, signals, the arm question, and the service manager."""
+"""The operator's side of a run: keys, signals, the permission to arm, and the service manager."""

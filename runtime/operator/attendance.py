@@ -18,9 +18,11 @@ class Attendance:
     """Who attends a run.
 
     Attributes:
-        operator: wishes that the loop looks at once a slot, for buttons of the user's own; None for the keys alone.
-        terminal: where the operator sits; None without one.
-        armed: whether the permission to arm was given beforehand; a robot that is not simulated needs a person's.
+        operator: operator whose requests the loop checks once per slot, for buttons that the user added; None if there
+            are only the keys.
+        terminal: terminal of the operator; None without one.
+        armed: whether the permission to arm was given beforehand. Without it, a person must arm a robot that is not
+            simulated.
         attended: whether a person stands by who can stop a robot that nothing else would stop.
     """
 
@@ -30,26 +32,26 @@ class Attendance:
     attended: bool = False
 
     def check(self, robot: Robot, deadman_s: float | None) -> None:
-        """Refuse a run that needs a person where there is none.
+        """Refuse a run that needs a person but has none.
 
         Args:
-            robot: need not be connected.
-            deadman_s: longest time between two confirmations of the operator; None to ask for none.
+            robot: the robot; it need not be connected.
+            deadman_s: longest time between two confirmations of the operator, in seconds; None to require none.
 
         Raises:
-            ConfigError: no person can arm the robot, or none can confirm.
+            ConfigError: no person can arm the robot, or no person can confirm.
         """
         if self._asks_to_arm(robot) and not self.terminal:
             raise ConfigError(
-                "nobody may arm this robot: it is not simulated and there is no terminal to ask at; give --arm, "
-                "or start it at a terminal"
+                "no person can arm this robot: it is not simulated, and there is no terminal to ask at; give --arm, "
+                "or start the run at a terminal"
             )
         if deadman_s is not None and not (self.terminal or self.operator):
-            raise ConfigError("a deadman needs a person who confirms, and there is no terminal; start the run at one")
+            raise ConfigError("a deadman needs a person who confirms, but there is no terminal; start the run at one")
 
     @contextlib.contextmanager
     def listening(self, operator: Operator, signals: StopSignals) -> Iterator[None]:
-        """Take the keys of the terminal for the operator while this is entered."""
+        """Pass the keys of the terminal to the operator while this is entered."""
         if self.terminal is None:
             yield
             return

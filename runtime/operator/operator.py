@@ -1,7 +1,7 @@
-"""What the operator of a run says: go, stop, end the episode, I am here.
+"""The requests of a run's operator: stop, end the episode, and the confirmation of being present.
 
-Keys at the terminal say it (`runtime.operator.terminal`), or buttons of the user's own, from any thread: every method
-only sets a flag, which the loop looks at between slots.
+They come from keys at the terminal (`runtime.operator.terminal`) or from buttons that the user added, in any thread:
+every method only sets a flag, which the loop checks between slots.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dmh_edge.clock import Clock
 
 
 class Operator:
-    """The wishes of one operator.
+    """The requests of one operator.
 
     Args:
-        clock: stamps confirmations.
+        clock: clock for the times of confirmations.
 
     Attributes:
-        stop_reason: who wants a stop; empty until then. It is never taken back.
-        confirmed_ns: when the operator last said to be there; 0 before the first time.
+        stop_reason: why a stop is requested; empty until then. A request is never taken back.
+        confirmed_ns: when the operator last confirmed, in nanoseconds; 0 before the first confirmation.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -31,14 +31,14 @@ class Operator:
         self.stop_reason = self.stop_reason or reason
 
     def confirm(self) -> None:
-        """The operator is there."""
+        """Confirm that the operator is present."""
         self.confirmed_ns = self._clock.now_ns()
 
     def end_episode(self) -> None:
-        """End the episode under way, as if its time were over; the robot goes back to a start."""
+        """End the current episode as if its time were over; the robot then moves to the start of the next one."""
         self._end_episode = True
 
     def wants_episode_to_end(self) -> bool:
-        """Whether the operator wants the episode to end; asking takes the wish back."""
+        """Whether the operator wants the episode to end; the call clears the request."""
         wanted, self._end_episode = self._end_episode, False
         return wanted

@@ -1,12 +1,12 @@
-"""Requests to stop, which the loop looks at once a slot: Ctrl-C, SIGTERM, SIGQUIT, a terminal that hangs up, a key.
+"""Requests to stop, which the loop checks once per slot: Ctrl-C, SIGTERM, SIGQUIT, a terminal that hangs up, a key.
 
     phase       a first signal               a second one
-    starting    is remembered                is remembered             the loop looks as soon as it begins
-    waiting     raises `StopRequested`       -                         connecting, self-test, reset: may take long
+    starting    is remembered                is remembered             the loop checks as soon as it begins
+    waiting     raises `StopRequested`       -                         connecting, self-test, reset: can take long
     running     is remembered                raises `StopRequested`    for a robot whose read or write blocks
-    stopping    is remembered                is remembered             nothing skips stop, or the writing of records
+    stopping    is remembered                is remembered             stopping and writing records are not interrupted
 
-A signal is raised at most once, so that it can never interrupt what the first one set in motion.
+`StopRequested` is raised at most once, so that a later signal cannot interrupt the stop that the first one began.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class StopRequested(BaseException):
-    """An operator wants the robot to stop. Not an ``Exception``: no robot's own error handling may swallow it."""
+    """An operator wants the robot to stop. Not an ``Exception``: a robot's own error handling must not catch it."""
 
 
 @final
 class StopSignals:
-    """Installs the handlers while it is entered; the ones before come back on leaving.
+    """Installs signal handlers while it is entered, and restores the previous ones on leaving.
 
     Attributes:
-        phase: how a signal is taken.
+        phase: phase of the run, which decides what a signal does; see the table in this file.
         received: name of the first signal or key; empty while there is none.
     """
 
@@ -41,23 +41,23 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        """Take the signals.
+        """Install the handlers.
 
         Raises:
-            ConfigError: this is not the main thread, where alone Python can.
+            ConfigError: this is not the main thread; Python handles signals only there.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise ConfigError("a robot must be run from the main thread: no other one can take Ctrl-C and SIGTERM")
+            raise ConfigError("a robot must be run from the main thread: no other thread can take Ctrl-C and SIGTERM")
         for number in _SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                continue  # nohup: whoever started this wants it to outlive the terminal
+                continue  # nohup: the user wants the run to outlive the terminal
             self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -66,13 +66,13 @@ class StopSignals:
         return bool(self.received)
 
     def request(self, what: str) -> None:
-        """Ask for a stop, as a signal would. From the main thread only.
+        """Request a stop, as a signal would. From the main thread only.
 
         Args:
-            what: who wants it.
+            what: who or what requests it.
 
         Raises:
-            StopRequested: it is time to, by the phase.
+            StopRequested: the phase demands it; see the table in this file.
         """
         again = bool(self.received)
         self.received = self.received or what

@@ -1,9 +1,9 @@
-"""The operator's keys, without a thread and without a system call per slot: the terminal sends SIGIO when one is hit.
+"""The operator's keys, without a thread and without a system call per slot: a key press makes the kernel send SIGIO.
 
-a       arms, when asked
-Enter   confirms that the operator is there
+a       arms the robot, when the operator is asked to
+Enter   confirms that the operator is present
 e       ends the episode
-any other key stops the robot, Ctrl-Z, Ctrl-\\ and Ctrl-S among them; so do Ctrl-C, and a terminal that goes away
+any other key stops the robot, also Ctrl-Z, Ctrl-\\ and Ctrl-S; so do Ctrl-C and a terminal that hangs up
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
 
 KEYS = "e ends the episode, Enter confirms that you are there, any other key stops the robot"
-_INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6  # where tcgetattr keeps them
+_INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6  # indices in the list of tcgetattr
 _DISABLED = b"\0"
-#: While the operator is asked to arm, the time between two looks at whether a button asks for a stop.
+#: Time between two checks for a stop button while the operator is asked to arm.
 _LOOK_S = 0.05
 
 
@@ -35,7 +35,7 @@ class Terminal:
 
     Args:
         path: device file of the terminal.
-        say: shows a line to the operator.
+        say: function that shows a line to the operator.
     """
 
     def __init__(self, path: str, say: Callable[[str], None]) -> None:
@@ -48,22 +48,24 @@ class Terminal:
 
     @classmethod
     def of_stdin(cls, say: Callable[[str], None], stdin: TextIO | None = None) -> Terminal | None:
-        """The terminal behind standard input; None where there is none, or another job has it."""
+        """The terminal behind standard input; None where there is none, or another job uses it."""
         stream = sys.stdin if stdin is None else stdin
         try:
             number = stream.fileno()
             if not os.isatty(number) or os.tcgetpgrp(number) != os.getpgrp():
                 return None
             return cls(os.ttyname(number), say)
-        except (OSError, ValueError, AttributeError):  # closed, or no file at all
+        except (OSError, ValueError, AttributeError):  # closed, or not a file
             return None
 
     def enter(self, operator: Operator, signals: StopSignals) -> None:
-        """Take the keys, one by one and unseen. What the terminal would keep for itself is one of them: a loop that is
-        suspended (Ctrl-Z) or killed (Ctrl-\\) guards nothing, and output that is held (Ctrl-S) tells nothing.
+        """Take the keys one by one, without showing them.
+
+        Keys that the terminal would handle itself are taken too: a loop that is suspended (Ctrl-Z) or killed (Ctrl-\\)
+        guards nothing, and output that is paused (Ctrl-S) shows nothing.
         """
         self._operator, self._signals = operator, signals
-        # A file of our own: the flags set here are not set on the shell's file.
+        # The terminal is opened again, so that the flags set here are not set on the shell's file.
         self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self._attributes = termios.tcgetattr(self._file)
         tty.setcbreak(self._file, termios.TCSANOW)
@@ -74,12 +76,12 @@ class Terminal:
         termios.tcsetattr(self._file, termios.TCSANOW, changed)
 
     def wait_for_arm(self) -> None:
-        """Ask the operator to arm. What was typed before is no answer.
+        """Ask the operator to arm the robot. Keys that were hit before the question do not count.
 
         Raises:
-            StopRequested: anything but one `a` came, or a signal did, or a button asks for a stop.
+            StopRequested: another answer than one `a` came, or a signal, or a button requests a stop.
         """
-        with contextlib.suppress(termios.error):  # it may be gone, which reading tells
+        with contextlib.suppress(termios.error):  # the terminal may be gone; reading shows that
             termios.tcflush(self._file, termios.TCIFLUSH)
         self._say("press a to arm the robot, any other key to leave")
         while not (keys := self._keys()):
@@ -90,10 +92,12 @@ class Terminal:
             self._stop(keys)
 
     def watch(self) -> None:
-        """Take every key from now on, at once."""
+        """Handle every key at once from now on."""
         self._say(KEYS)
         self._handler_before = signal.signal(signal.SIGIO, self._hit)
-        fcntl.fcntl(self._file, fcntl.F_SETOWN, os.getpid())  # before O_ASYNC, which would choose the whole job
+        fcntl.fcntl(
+            self._file, fcntl.F_SETOWN, os.getpid()
+        )  # before O_ASYNC, which would otherwise choose the whole job
         fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | os.O_ASYNC)
         self._hit()  # keys that were hit before
 
@@ -102,7 +106,7 @@ class Terminal:
         if self._file < 0:
             return
         file, self._file = self._file, -1
-        with contextlib.suppress(OSError, termios.error):  # it may be gone
+        with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
             fcntl.fcntl(file, fcntl.F_SETFL, os.O_NONBLOCK)
             if self._attributes:
                 termios.tcsetattr(file, termios.TCSANOW, self._attributes)
@@ -119,12 +123,12 @@ class Terminal:
                     self._operator.confirm()
                 else:
                     self._stop(bytes([key]))
-                    return  # a second one would not wait for the slot's end
+                    return  # a second request would not wait for the end of the slot
 
     def _keys(self) -> bytes:
-        """What was hit since the last time."""
+        """The keys that were hit since the last call."""
         try:
-            return os.read(self._file, 64) or b"\x04"  # an end of file is a terminal that went away
+            return os.read(self._file, 64) or b"\x04"  # an end of file means that the terminal hung up
         except BlockingIOError:
             return b""
         except OSError:

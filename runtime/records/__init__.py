@@ -1,1 +1,1 @@
-"""What a run leaves behind, and who is told while it goes on."""
+"""The records of a run: the files that it leaves behind, and the live view."""

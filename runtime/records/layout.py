@@ -1,19 +1,19 @@
-"""What the loop tells its readers about a slot: records whose fields follow from the policy's contract.
+"""The records that the loop publishes about its slots, with fields that follow from the policy's contract.
 
-    kind              TICK: a step of the policy; SLOT: a turn without one; EVENT: something that happened
+    kind              TICK: a step of the policy; SLOT: a turn without a step; EVENT: something that happened
     time_ns           when it was published, CLOCK_MONOTONIC
-    tick              number of the step, from 0; of the next one, for a record that is no step
+    tick              number of the step, from 0; for a record that is not a step, number of the next step
     figures           one per name in `tally.FIGURES`
-    counts            one per name in `COUNTS`, as of the slot before
-    episode_return    rewards of the episode under way
-    world/<name>      [1, ...]   what went in         (steps only, as all that follows)
-    outputs/<name>    [1, ...]   what came out
-    state/<name>      [1, ...]   what slow graphs set and is small, e.g. the sub-goal in force
+    counts            one per name in `COUNTS`, as of the previous slot
+    episode_return    sum of the rewards of the current episode
+    world/<name>      [1, ...]   inputs of the policy      (from here to boundary: steps only)
+    outputs/<name>    [1, ...]   outputs of the policy
+    state/<name>      [1, ...]   small state that slow graphs set, e.g. the current sub-goal
     applied           [1, ...]   the action as applied
     boundary          whether a slow graph ran
-    name, detail      of an event, UTF-8, cut where there is no more room
+    name, detail      kind and text of an event, UTF-8, cut if they are too long
 
-The policy's whole state travels in a ring of its own, now and then: it is a thousand times as large.
+The policy's whole state is published in a separate ring, from time to time: it is a thousand times as large.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.schedule import TICKS
 
 TICK, SLOT, EVENT = range(3)
-#: Totals of the run.
+#: Names of the run's totals.
 COUNTS: Final = ("slots", "ticks", "held_slots", "overruns", "skipped_slots", "episodes")
-#: State tensors up to so many numbers travel with every step.
+#: State tensors of at most this many numbers are recorded with every step.
 _SMALL: Final = 256
 _NAME_BYTES, _DETAIL_BYTES = 16, 192
-#: From ``time_ns`` to ``episode_return``, as they lie at the beginning of a record.
+#: The fields from ``time_ns`` to ``episode_return``, as they lie at the beginning of a record.
 NUMBERS: Final = struct.Struct(f"<qq{len(FIGURES)}q{len(COUNTS)}qd")
 
 
 class Entry:
-    """A record that is being filled, in the writer's own memory.
+    """A record in the writer's own memory, while it is filled.
 
     Args:
-        record: its fields.
+        record: type of the record.
 
     Attributes:
-        fields: a view ``[1, ...]`` per field; numpy copies into it without allocating.
-        buffer: all of it, as bytes.
+        fields: a view ``[1, ...]`` of each field, by name; numpy copies into it without allocating.
+        buffer: the whole record, as bytes.
     """
 
     def __init__(self, record: np.dtype[Any]) -> None:
@@ -62,7 +62,7 @@ def small_state(contract: PolicyContract) -> tuple[TensorSpec, ...]:
 
 
 def slot_dtype(contract: PolicyContract) -> np.dtype[Any]:
-    """A record of the ring of slots."""
+    """The type of a record in the ring of slots."""
     model = contract.model
     return np.dtype(
         [
@@ -84,7 +84,7 @@ def slot_dtype(contract: PolicyContract) -> np.dtype[Any]:
 
 
 def state_dtype(contract: PolicyContract) -> np.dtype[Any]:
-    """A record of the ring of states: the whole state before step ``tick``, with the schedule's counter."""
+    """The type of a record in the ring of states: the whole state before step ``tick``, with the schedule's counter."""
     return np.dtype(
         [
             ("time_ns", "<i8"),
@@ -96,7 +96,7 @@ def state_dtype(contract: PolicyContract) -> np.dtype[Any]:
 
 
 def group(record: np.dtype[Any], prefix: str) -> list[str]:
-    """Names of the tensors of a group, e.g. of ``world``."""
+    """The names of the tensors in a group, e.g. ``world``."""
     start = f"{prefix}/"
     return [name.removeprefix(start) for name in record.names or () if name.startswith(start)]
 

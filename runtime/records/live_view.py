@@ -1,7 +1,7 @@
-"""The live view: a process that shows on the terminal how a run goes, a few times a second.
+"""The live view: a process that shows the current state of a run on the terminal, a few times a second.
 
 It reads the shared memory like any other reader. A slow terminal does not delay the loop: the view leaves out what
-it has no time for.
+it has no time to show.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dmh_edge.runtime.records.reader import Attached
 from dmh_edge.runtime.report.tally import FIGURES
 
 _FRAME_S: Final = 0.2
-#: Figures are of so much time.
+#: The view shows the durations of this much time.
 _WINDOW_S: Final = 2.0
 _EPISODES_SHOWN: Final = 12
 _EVENTS_SHOWN: Final = 3
 
 
 class Tick(NamedTuple):
-    """What is kept of a step while it counts, in nanoseconds."""
+    """The times of a step that the view keeps, in nanoseconds."""
 
     time_ns: int
     lateness_ns: int
@@ -37,11 +37,11 @@ class Tick(NamedTuple):
 
 
 class View:
-    """What is shown.
+    """Collects records, and renders what the terminal shows.
 
     Args:
-        title: what stands above it.
-        rate_hz: rate of the loop.
+        title: title above the view.
+        rate_hz: rate of the loop in Hz.
     """
 
     def __init__(self, title: str, rate_hz: float) -> None:
@@ -56,7 +56,7 @@ class View:
         self.lost = 0
 
     def add(self, records: Any) -> None:
-        """Take records of the ring of slots, oldest first."""
+        """Add records of the ring of slots, oldest first."""
         lateness, total = FIGURES.index("lateness_ns"), FIGURES.index("total_ns")
         for record in records:
             now_ns = int(record["time_ns"])
@@ -85,7 +85,7 @@ class View:
             self._faults.append(detail)
 
     def frame(self) -> Group:
-        """As it is now."""
+        """The view as it is now."""
         period_us = 1e6 / self._rate_hz
         time_ns, lateness_ns, total_ns = np.array(self._ticks, np.float64).reshape(-1, 3).T
         seconds = (time_ns[-1] - time_ns[0]) / NS_PER_S if len(time_ns) else 0.0
@@ -122,7 +122,7 @@ def _spread(values_us: Any) -> str:
 
 
 def main() -> None:
-    """Show until the loop's process ends; the last frame stays."""
+    """Show the run until the loop's process ends; the last frame stays on the terminal."""
     attached = Attached()
     view = View(attached.settings["title"], attached.settings["rate_hz"])
     console = Console(stderr=True, force_terminal=True)

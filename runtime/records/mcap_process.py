@@ -1,7 +1,7 @@
-"""The process of the recorder: it turns the shared memory into an MCAP file, and into the lines of the run's page.
+"""The process of the recorder: it writes the records in shared memory to an MCAP file, and makes the lines of the page.
 
-It looks for records many times a second and hands them over four times a second: a kill of every process costs what
-happened since.
+It looks for records many times a second and gives them to the operating system four times a second: if all processes
+are killed, only what came after that is lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Reads a run back from its MCAP file, whole or cut off anywhere, as traces that can be replayed.
+"""Reads a run from its MCAP file, whole or cut off anywhere, as traces that can be replayed.
 
-A stretch is a row of steps without a gap whose first one has its state on record. Steps between a gap and the next
-state cannot be replayed, and are counted.
+A stretch is a row of steps without a gap that begins with a step whose state is recorded. Steps between a gap and the
+next recorded state cannot be replayed; they are counted.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from dmh_edge.runtime.records.mcap_write import METADATA_NAME
 from dmh_edge.schema import parse
 from dmh_edge.trace import Trace
 
-#: A step's columns, as `Codec.read_tick` gives them; a state's tensors.
+#: The columns of a step, as `Codec.read_tick` returns them, or the tensors of a state.
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass
 class McapFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        contract: the policy's.
-        metadata: what else was written down of the run.
-        ticks: steps, by number.
+        contract: contract of the policy.
+        metadata: metadata of the run, by name.
+        ticks: columns of each step, by the step's number.
         states: the policy's state before a step, by the step's number.
-        events: kind and text, in order.
-        is_finished: whether the file came to its end; one that did not was cut off.
+        events: kind and text of each event, in order.
+        is_finished: whether the file has its end; a file without it was cut off.
     """
 
     contract: PolicyContract
@@ -52,10 +52,10 @@ class McapFile:
 
     @classmethod
     def load(cls, path: Path) -> McapFile:
-        """Read a file as far as it goes.
+        """Read a file as far as it is whole.
 
         Raises:
-            ArtifactError: it cannot be read, or does not even hold a contract.
+            ArtifactError: it cannot be read, or contains no contract.
         """
         file: McapFile | None = None
         metadata: dict[str, str] = {}
@@ -78,7 +78,7 @@ class McapFile:
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}") from error
         if file is None:
-            raise ArtifactError(f"{path} is no record of a run: it holds no {CONTRACT_NAME}")
+            raise ArtifactError(f"{path} is not a record of a run: it contains no {CONTRACT_NAME}")
         file.metadata, file.is_finished = metadata, is_finished
         return file
 
@@ -93,7 +93,7 @@ class McapFile:
             self.events.append(codec.read_event(data))
 
     def stretches(self) -> list[tuple[int, Trace]]:
-        """Number of the first step, and the trace, of every stretch."""
+        """The number of the first step and the trace of every stretch."""
         found = []
         first: int | None = None
         for number in sorted(self.ticks):
@@ -130,12 +130,12 @@ class McapFile:
 
 
 def _records(reader: StreamReader) -> Iterator[Any]:
-    """All records that are whole, and at last None if the file came to its end."""
+    """All records that are whole; then None if the file has its end."""
     try:
         yield from reader.records
         yield None
     except (McapError, ValueError, EOFError, struct.error, zlib.error, MemoryError, OverflowError):
-        return  # it was cut off there, or a length was altered that now asks for more than there is
+        return  # the file was cut off there, or a length was altered and now exceeds the file
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("zstandard", "zstd", "lz4"):
             raise

@@ -1,13 +1,13 @@
-"""How a run is told in protobuf messages: schemas made from the contract, so that a viewer shows every number by name.
+"""A run as protobuf messages: schemas made from the contract, so that a viewer shows every number by name.
 
-    /tick     dmh_edge.Tick      a step of the policy: what it was shown, wished and did, noise, sub-goal, timing
+    /tick     dmh_edge.Tick      a step of the policy: inputs, wished and applied action, noise, sub-goal, timing
     /slot     dmh_edge.Slot      a turn without a step
     /event    foxglove.Log       faults, turning points such as arming, slots that passed, ends of episodes, the stop
     /state    dmh_edge.State     the policy's whole state before a step, for a replay
 
-A step is one message, so that a file that ends anywhere never holds half of one. Elements of observation and action are
-fields under their own names; other tensors are numbers, or lists of them in C order. The descriptors travel in the
-file; numbers are exact, so that a replay is fed what the policy was fed.
+A step is one message, so that a file that ends anywhere never contains half a step. Elements of observation and action
+are fields with their own names; other tensors are numbers, or lists of numbers in C order. The file contains the
+descriptors. Numbers are exact, so that a replay gets the same inputs as the policy did.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TICK_TOPIC, SLOT_TOPIC, EVENT_TOPIC, STATE_TOPIC = "/tick", "/slot", "/event", "
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor of a step: its column in a record, its field in a message, and how it is written there."""
+    """A tensor of a step: its column in a record, its field in a message, and its format there."""
 
     column: str
     field: str
@@ -61,7 +61,7 @@ class Codec:
     """Encodes and decodes the records of one policy.
 
     Attributes:
-        topics: topic to name of its message.
+        topics: name of each topic's message, by topic.
     """
 
     topics: Final = {
@@ -88,13 +88,13 @@ class Codec:
         )
 
     def schema(self, topic: str) -> bytes:
-        """The descriptors of a topic's messages, as MCAP wants them: a FileDescriptorSet."""
+        """The descriptors of a topic's messages, as MCAP requires: a FileDescriptorSet."""
         package = self.topics[topic].partition(".")[0]
         descriptors: bytes = descriptor_pb2.FileDescriptorSet(file=self._files[package]).SerializeToString()
         return descriptors
 
     def tick(self, record: Any) -> bytes:
-        """A step, from a record of the ring."""
+        """Encode a step, from a record of the ring."""
         message = self._tick(tick=int(record["tick"]), episode_return=float(record["episode_return"]))
         for tensor in self._tensors:
             numbers = record[tensor.column].reshape(-1).tolist()
@@ -115,7 +115,7 @@ class Codec:
         return data
 
     def read_tick(self, data: bytes) -> tuple[int, dict[str, NDArray[Any]]]:
-        """Its number, and its tensors by column (``world/...``, ``timing/...``), as they were recorded."""
+        """Decode a step: its number, and its tensors by column (``world/...``, ``timing/...``), as recorded."""
         message = self._tick.FromString(data)
         columns = {}
         for tensor in self._tensors:
@@ -128,7 +128,7 @@ class Codec:
         return message.tick, columns
 
     def slot(self, record: Any) -> bytes:
-        """A turn without a step, from a record of the ring."""
+        """Encode a turn without a step, from a record of the ring."""
         figures = dict(zip(FIGURES, record["figures"].tolist(), strict=True))
         data: bytes = self._slot(
             tick=int(record["tick"]),
@@ -140,14 +140,14 @@ class Codec:
         return data
 
     def event(self, kind: EventKind, detail: str, epoch_ns: int) -> bytes:
-        """Something that happened, as a line of a log."""
+        """Encode an event as a line of a log."""
         message = self._log(level=_LEVELS[kind], message=detail, name=kind)
         message.timestamp.seconds, message.timestamp.nanos = divmod(epoch_ns, 1_000_000_000)
         data: bytes = message.SerializeToString()
         return data
 
     def state(self, tick: int, tensors: Arrays) -> bytes:
-        """The state before a step: raw numbers, little-endian."""
+        """Encode the state before a step: raw numbers, little-endian."""
         message = self._state(tick=tick)
         for name, array in tensors.items():
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -156,7 +156,7 @@ class Codec:
         return data
 
     def read_state(self, data: bytes) -> tuple[int, dict[str, NDArray[Any]]]:
-        """The step that comes next, and the tensors by name."""
+        """Decode a state: the number of the next step, and the tensors by name."""
         message = self._state.FromString(data)
         tensors = {}
         for tensor in message.tensors:
@@ -166,7 +166,7 @@ class Codec:
         return message.tick, tensors
 
     def read_event(self, data: bytes) -> tuple[str, str]:
-        """Its kind, and what it says."""
+        """Decode an event: its kind, and its text."""
         message = self._log.FromString(data)
         return message.name, message.message
 
@@ -189,14 +189,14 @@ def _tensors(contract: PolicyContract) -> list[_Tensor]:
     for (column, field), identifier in zip(columns, fields, strict=True):
         shape = record[column].shape
         elements = named.get(field, ())
-        if len(elements) != int(np.prod(shape, dtype=int)):  # e.g. a policy that is shown more than the task's elements
+        if len(elements) != int(np.prod(shape, dtype=int)):  # e.g. a policy that observes more than the task's elements
             elements = ()
         found.append(_Tensor(column, identifier, record[column].base, shape, _identifiers(elements)))
     return found
 
 
 def _identifiers(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as protobuf allows them, each once."""
+    """Make names valid for protobuf, and unique."""
     found: list[str] = []
     for name in names:
         plain = re.sub(r"\W", "_", name, flags=re.ASCII)

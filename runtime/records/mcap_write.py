@@ -1,7 +1,8 @@
-"""A run as an MCAP file that a viewer opens, and that loses no more than its last moments when everything is killed.
+"""A run as an MCAP file that a viewer opens; if all processes are killed, it loses only the last moments of the run.
 
-The contract is an attachment at its beginning, and what else must be known is metadata. Chunks are small and reach the
-operating system whole: where the disk is full a chunk waits in memory, and the file still ends with a whole one.
+The contract is an attachment at the beginning of the file, and everything else about the run is metadata. Chunks are
+small and reach the operating system whole: if the disk is full, a chunk waits in memory, and the file still ends with a
+whole chunk.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from dmh_edge.runtime.report.events import EventKind
 
 #: Size of a chunk before compression.
 _CHUNK_BYTES: Final = 16 * 1024
-#: So much waits for a disk that is full; then recording is given up.
+#: Most bytes that wait in memory while the disk is full; with more, recording stops.
 _MOST_WAITING: Final = 8 << 20
 METADATA_NAME: Final = "dmh-edge"
 
 
 class McapWriter:
-    """Writes one run. Enter it; leaving it finishes the file.
+    """Writes one run. Use it in a `with` statement; leaving it finishes the file.
 
     Args:
-        path: must not exist.
-        contract: the policy's.
-        metadata: what else to know of the run.
-        epoch_ns: what to add to a time of CLOCK_MONOTONIC for nanoseconds since 1970.
+        path: path of the file, which must not exist.
+        contract: contract of the policy.
+        metadata: everything else about the run, by name.
+        epoch_ns: difference between nanoseconds since 1970 and CLOCK_MONOTONIC, which is added to each time.
 
     Attributes:
-        kept: steps that have reached the operating system.
-        failure: why recording was given up, in words; empty while it was not.
+        kept: number of steps that have reached the operating system.
+        failure: why recording stopped early, in words; empty if it did not.
 
     Raises:
         ArtifactError: the file cannot be made.
@@ -73,7 +74,7 @@ class McapWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Write what is left, and the index."""
+        """Write the remaining records, and the index."""
         if not self.failure:
             self.flush()
             self._writer.finish()  # type: ignore[no-untyped-call]
@@ -90,7 +91,7 @@ class McapWriter:
             self._ticks += 1
         elif record["kind"] == EVENT:
             kind: EventKind = record["name"].decode()
-            detail = record["detail"].decode(errors="ignore")  # it may have been cut within a letter
+            detail = record["detail"].decode(errors="ignore")  # it may have been cut in the middle of a character
             self._add(EVENT_TOPIC, time_ns, self._codec.event(kind, detail, time_ns))
         else:
             self._add(SLOT_TOPIC, time_ns, self._codec.slot(record))
@@ -104,7 +105,7 @@ class McapWriter:
         self._add(STATE_TOPIC, time_ns, self._codec.state(int(record["tick"]), tensors))
 
     def flush(self) -> None:
-        """Hand over all that was added; what the disk has no room for waits, and too much of it is given up."""
+        """Write everything that was added. If the disk is full it waits; with too much waiting, recording stops."""
         if self.failure:
             return
         self._writer.flush()  # type: ignore[no-untyped-call]
@@ -115,19 +116,19 @@ class McapWriter:
         self._writer.add_message(self._channels[topic], time_ns, data, time_ns)
 
     def _drain(self, *, last: bool = False) -> bool:
-        """Hand over what waits; whether it was taken. At the beginning, at the end, and when it is much, it must be."""
+        """Write what waits; return whether that succeeded. It must at the beginning, at the end and if much waits."""
         try:
             self._output.drain()
         except OSError as error:
             if last or not self._output.written or self._output.waiting > _MOST_WAITING:
                 why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-                self.failure = f"{why}: {self._path} holds {self.kept} ticks, and ends there"
+                self.failure = f"{why}: {self._path} contains {self.kept} ticks, and ends there"
             return False
         return True
 
 
 class _Whole:
-    """An output that hands over everything that waits, or nothing: a write that fails half-way is taken back."""
+    """An output that writes everything that waits, or nothing: a write that fails half-way is undone."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -139,26 +140,26 @@ class _Whole:
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait."""
+        """Number of bytes that wait."""
         return len(self._waiting)
 
     def write(self, data: bytes) -> int:
-        """Let it wait."""
+        """Add bytes to those that wait."""
         self._waiting += data
         return len(data)
 
     def tell(self) -> int:
-        """Where the next byte will stand."""
+        """Position of the next byte in the file."""
         return self.written + len(self._waiting)
 
     def flush(self) -> None:
-        """`drain` decides when."""
+        """Do nothing: only `drain` writes."""
 
     def drain(self) -> None:
-        """Hand over what waits.
+        """Write what waits.
 
         Raises:
-            OSError: there was no room for all of it, and nothing changed.
+            OSError: not all of it could be written; the file is then unchanged.
         """
         done = 0
         with memoryview(self._waiting) as view:
@@ -172,9 +173,9 @@ class _Whole:
         self._waiting.clear()
 
     def close(self) -> None:
-        """Let go; on the disk, not only with the operating system, where that can be had."""
+        """Flush the file to the disk where that is possible, and close it."""
         try:
             os.fsync(self._descriptor)
         except OSError:
-            pass  # what could not be written has been said
+            pass  # a failed write has already been reported
         os.close(self._descriptor)

@@ -1,10 +1,10 @@
-"""Readers of the shared memory: processes of their own, started before the loop and ended after it.
+"""Readers of the shared memory: separate processes, started before the loop and ended after it.
 
-    loop -> reader    what to do, as `processes.start` tells it; then nothing, until its standard input ends
+    loop -> reader    the arguments of `processes.start`; then nothing, until its standard input ends
     reader -> loop    ``ready`` on its standard output once it reads; at its end, one line of JSON
 
-A reader is a module with a ``main`` that makes an `Attached`. Its standard input ends when the loop's process is done,
-or dead. Ctrl-C at the terminal does not reach it: the loop alone decides.
+A reader is a module with a ``main`` that makes an `Attached`. Its standard input ends when the loop's process is done
+or dead. Ctrl-C at the terminal does not reach it: only the loop decides when it ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dmh_edge.shared_memory import Cursor, Ring
 _READY: Final = b"ready\n"
 _START_S: Final = 30.0
 _FINISH_S: Final = 20.0
-#: Other work goes first, the loop before all.
+#: Niceness of a reader: other work has priority, above all the loop.
 _NICE: Final = 5
 
 
@@ -38,16 +38,16 @@ class Reader:
     """A reader as the loop's process sees it.
 
     Args:
-        name: what messages call it.
-        module: what runs there.
-        number: which of the rings' cells for progress is its own.
-        contract: the policy's.
-        rings: what it reads: slots and states.
-        settings: anything else that it must know, by name.
+        name: name of the reader in messages.
+        module: module that runs in the process.
+        number: index of the reader's cell for progress in the rings.
+        contract: contract of the policy.
+        rings: the rings that it reads: slots and states.
+        settings: everything else that the reader must know, by name.
 
     Attributes:
-        number: as given.
-        said: what it said at its end; None until then.
+        number: index of the reader's cell for progress in the rings.
+        said: what the reader reported at its end; None until then.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class Reader:
         self.said: dict[str, Any] | None = None
         self._name = name
         self._ready = False
-        self._failure: str | None = None  # None: it has not been finished yet
+        self._failure: str | None = None  # None: `finish` has not been called yet
         self._process = processes.start(module, contract, number, rings, settings, output=subprocess.PIPE)
 
     def wait_until_ready(self) -> None:
-        """Return once it reads.
+        """Return once the reader reads.
 
         Raises:
-            ArtifactError: it cannot, says why, or has not said so in half a minute.
+            ArtifactError: it cannot start, and the error says why; or it was not ready within half a minute.
         """
         if self._ready:
             return
@@ -80,21 +80,21 @@ class Reader:
             left_s = max(deadline_s - time.monotonic(), 0)
             if not select.select([self._process.stdout], [], [], left_s)[0]:
                 raise ArtifactError(
-                    f"the {self._name} did not start in {_START_S:g} s; see what keeps the machine busy"
+                    f"the {self._name} did not start within {_START_S:g} s; check what keeps the machine busy"
                 )
             if not (part := os.read(self._process.stdout.fileno(), 1)):
                 break
             line += part
         if line != _READY:
             reason = json.loads(line).get("failure") if line.startswith(b"{") else None
-            raise ArtifactError(reason or f"the {self._name} ended at its start; what it said stands above")
+            raise ArtifactError(reason or f"the {self._name} ended at its start; its output above says why")
         self._ready = True
 
     def finish(self) -> str:
-        """Tell it that nothing comes any more, and wait for its end. Idempotent.
+        """Close the reader's standard input, and wait for its end. Idempotent.
 
         Returns:
-            what went wrong with it, in words; empty when it all went well.
+            what went wrong with the reader, in words; empty when all went well.
         """
         if self._failure is not None:
             return self._failure
@@ -104,7 +104,7 @@ class Reader:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
-            self._failure = f"the {self._name} did not finish in {_FINISH_S:g} s and was ended"
+            self._failure = f"the {self._name} did not finish within {_FINISH_S:g} s and was killed"
             return self._failure
         code = self._process.returncode
         if code != 0:
@@ -117,17 +117,17 @@ class Reader:
 
 
 class Attached:
-    """A reader as it sees itself: what it reads, and how it answers the loop's process.
+    """A reader inside its own process: reads the rings, and answers the loop's process.
 
     Attributes:
-        contract: the policy's.
-        settings: as the loop's process gave them.
+        contract: contract of the policy.
+        settings: settings that the loop's process gave, by name.
     """
 
     def __init__(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service's stop reaches all; the loop's end is what ends us
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # whatever the loop had
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service's stop reaches all; a reader ends with the loop
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # not the priority of the loop
         os.nice(_NICE)
         self.contract: PolicyContract
         self.settings: dict[str, Any]
@@ -137,7 +137,7 @@ class Attached:
 
     @property
     def lost(self) -> int:
-        """Slots that were overwritten before this process read them."""
+        """Number of slot records that were overwritten before this process read them."""
         return self._slots.lost
 
     def take_slots(self, *, ended: bool) -> NDArray[Any]:
@@ -149,19 +149,19 @@ class Attached:
         return np.frombuffer(self._states.take(ended=ended), self._state)
 
     def say_progress(self, amount: int) -> None:
-        """Say how far it came; the loop's process sees it even when this one has died."""
+        """Report progress; the loop's process can read it even when this process has died."""
         self._ring.say_progress(self._number, amount)
 
     def say_ready(self) -> None:
-        """Say that it reads from now on."""
+        """Report to the loop's process that this process reads from now on."""
         _say(_READY)
 
     def say(self, what: dict[str, Any]) -> None:
-        """Say something at the end."""
+        """Send the loop's process one line of JSON, at the end."""
         _say(json.dumps(what).encode() + b"\n")
 
     def ended_within(self, seconds: float) -> bool:
-        """Wait so long; whether the loop's process has ended meanwhile, or closed our standard input."""
+        """Wait; return whether the loop's process has ended meanwhile, or closed the standard input."""
         return bool(select.select([0], [], [], seconds)[0])
 
 

@@ -1,4 +1,4 @@
-"""One run on disk, in whichever form it was kept, replayed through any backend."""
+"""The record of one run on disk, in either format, which can be replayed through any backend."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from dmh_edge.trace import Trace
 
 
 def record_in(path: Path) -> Path:
-    """The record that a path means: the file itself, or the one in the folder of a run.
+    """The record that a path means: the file itself, or the record in the folder of a run.
 
     Raises:
-        ArtifactError: the folder holds none.
+        ArtifactError: the folder contains no record.
     """
     if not path.is_dir():
         return path
     for name in (RECORD_NAME, TRACE_NAME):
         if (path / name).exists():
             return path / name
-    raise ArtifactError(f"{path} holds neither {RECORD_NAME} nor {TRACE_NAME}; name the folder of a run, or a record")
+    raise ArtifactError(
+        f"{path} contains neither {RECORD_NAME} nor {TRACE_NAME}; name the folder of a run, or a record"
+    )
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Record:
     """One run that can be replayed.
 
     Attributes:
-        stretches: number of the first tick, and the ticks, of every stretch without a gap; at least one.
-        note: what the record lacks or holds besides, in words; empty when it is whole.
+        stretches: number of the first tick, and the trace, of every stretch of ticks without a gap; at least one.
+        note: what is missing in the record or cannot be replayed, in words; empty when the record is whole.
     """
 
     stretches: tuple[tuple[int, Trace], ...]
@@ -43,7 +45,7 @@ class Record:
         """Read ``run.mcap``, ``trace.npz`` or a golden trace.
 
         Raises:
-            ArtifactError: it cannot be read, or holds no tick that can be replayed.
+            ArtifactError: it cannot be read, or contains no tick that can be replayed.
         """
         if path.suffix != ".mcap":
             trace = Trace.load(path)
@@ -55,10 +57,10 @@ class Record:
             stretches = file.stretches()
             notes = [] if file.is_finished else ["the file was cut off: it may lack the last second of the run"]
             if left := len(file.ticks) - sum(trace.ticks for _, trace in stretches):
-                notes.append(f"{left} ticks between a gap and the next state cannot be replayed")
+                notes.append(f"{left} ticks between a gap and the next recorded state cannot be replayed")
             note = "; ".join(notes)
         if not stretches:
-            raise ArtifactError(f"{path} holds no tick that can be replayed")
+            raise ArtifactError(f"{path} contains no tick that can be replayed")
         return cls(tuple(stretches), note)
 
     @property
@@ -70,14 +72,14 @@ class Record:
         """Replay every stretch; the session's state is overwritten.
 
         Raises:
-            ContractError: the record is of another policy.
+            ContractError: the record belongs to another policy.
         """
         weights = session.contract.provenance.weights_sha256
         compared = []
         for first, trace in self.stretches:
             if trace.weights_sha256 != weights:
                 raise ContractError(
-                    f"the record is of a policy with other weights ({trace.weights_sha256[:12]}..., "
+                    f"the record belongs to a policy with other weights ({trace.weights_sha256[:12]}..., "
                     f"this one has {weights[:12]}...); name the policy that ran"
                 )
             comparison = replay(trace, session)

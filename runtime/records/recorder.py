@@ -1,7 +1,7 @@
-"""Who is told by the loop of every step, every slot and every event.
+"""What the loop reports every step, every slot and every event to.
 
 trace_recorder     keeps a trace in memory
-shared_recorder    publishes all of it to helper processes
+shared_recorder    publishes everything to other processes
 """
 
 from __future__ import annotations
@@ -17,58 +17,58 @@ from dmh_edge.runtime.sessions.session import Arrays, Session
 
 
 class Recorder(Protocol):
-    """Told by the loop what happens, in this order: `begin`, then steps and slots, then `end`."""
+    """Gets everything from the loop that happens, in this order: `begin`, then steps and slots, then `end`."""
 
     @property
     def unrecorded(self) -> int:
-        """Ticks that it did not keep."""
+        """Number of ticks that were not kept."""
         ...
 
     def begin(self, session: Session) -> None:
-        """The state is the run's; the robot is not armed yet.
+        """Begin the run. The session has the state with which the run begins; the robot is not armed yet.
 
         Raises:
-            ArtifactError: nothing could be recorded.
+            ArtifactError: recording could not start.
         """
         ...
 
     def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
-        """What went in and what came out, before the proposal is committed, or is not."""
+        """Take the inputs and outputs of a proposal, before it is committed or dropped."""
         ...
 
     def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
-        """The last proposal was adopted."""
+        """Keep the last proposal, which was adopted."""
         ...
 
     def slot(self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally) -> None:
-        """A slot is over.
+        """Take a slot that is over.
 
         Args:
-            now_ns: the time.
-            kind: ``no_step`` where nothing was committed.
-            figures: one per name in `tally.FIGURES`; only slot, lateness and total count here.
+            now_ns: the time, in nanoseconds.
+            kind: kind of the slot; ``no_step`` where nothing was committed.
+            figures: one per name in `tally.FIGURES`; only slot, lateness and total are set here.
             tally: counters of the run.
         """
         ...
 
     def event(self, kind: EventKind, detail: str) -> None:
-        """Something happens now; see `EventLog`. May come before `begin`."""
+        """Take an event that happens now; see `EventLog`. It can come before `begin`."""
         ...
 
     def end(self, now_ns: int) -> None:
-        """The run is over, and the robot stands still."""
+        """End the run; the robot stands still."""
         ...
 
 
 class Recorders:
-    """Two recorders that are told the same; the first one says what is kept."""
+    """Two recorders that get the same calls; `unrecorded` is the first one's."""
 
     def __init__(self, first: Recorder, second: Recorder) -> None:
         self._first, self._second = first, second
 
     @property
     def unrecorded(self) -> int:
-        """What the first one says."""
+        """Number of ticks that the first recorder did not keep."""
         return self._first.unrecorded
 
     def begin(self, session: Session) -> None:

@@ -1,9 +1,9 @@
-"""What a run leaves behind in its folder, and who is told while it goes on.
+"""The records that a run leaves in its folder, and the processes that write or show them while it goes on.
 
 run.mcap      the ticks, written by a process that reads them from shared memory: any length, survives a kill
-trace.npz     the ticks, where MCAP is not asked for: from this process's memory, when the run is over
-summary.json  what happened, for programs
-page.html     the same for people, with the run over time
+trace.npz     the ticks, if MCAP was not chosen: written from this process's memory when the run is over
+summary.json  the report of the run, for programs
+page.html     the report for people, with charts of the run over time
 guard.json    the guard's settings
 """
 
@@ -42,13 +42,13 @@ _NAMES = (SUMMARY_NAME, GUARD_NAME, PAGE_NAME, TRACE_NAME, RECORD_NAME)
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is kept of a run, and who watches it.
+    """Which records are kept of a run, and whether it is shown live.
 
     Attributes:
         out: folder of the records; None to keep none.
-        mcap: whether to keep them as MCAP instead of as a trace.
-        live: whether to show on the terminal how the run goes.
-        about: what else the record tells of the run, by name.
+        mcap: whether to keep the ticks as MCAP instead of as a trace.
+        live: whether to show the run on the terminal while it goes on.
+        about: further facts about the run for the records, by name.
     """
 
     out: Path | None = None
@@ -61,17 +61,17 @@ class RunRecords:
     """Everything that records one run: `start` begins, `close` ends, `write` or `discard` comes last.
 
     Args:
-        contract: the policy's.
-        policy_sha256: its identity.
-        backend: what computes it.
-        rate_hz: rate of the loop.
-        most_ticks: how many ticks the run can have; may be infinite.
-        clock: the loop's.
-        keeping: what to keep.
+        contract: contract of the policy.
+        policy_sha256: identity of the policy.
+        backend: name of the backend that computes the policy.
+        rate_hz: rate of the loop in Hz.
+        most_ticks: largest number of ticks that the run can have; can be infinite.
+        clock: clock of the loop.
+        keeping: which records to keep.
 
     Raises:
         ArtifactError: the folder cannot be written.
-        ConfigError: it already holds a run.
+        ConfigError: the folder already contains a run.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class RunRecords:
         if self._out:
             require_writable(self._out)
             if found := [name for name in _NAMES if (self._out / name).exists()]:
-                raise ConfigError(f"{self._out} already holds a run ({', '.join(found)}); name another folder")
+                raise ConfigError(f"{self._out} already contains a run ({', '.join(found)}); name another folder")
 
     def start(self) -> Recorder | None:
         """Start the processes that record and show the run.
 
         Returns:
-            what the loop tells; None where nothing is kept or shown.
+            the recorder that the loop must call; None where nothing is kept or shown.
         """
         keeping, clock = self._keeping, self._clock
         if self._out and not keeping.mcap:
@@ -110,7 +110,7 @@ class RunRecords:
         if self._shared and self._out and keeping.mcap:
             now_ns = time.time_ns()
             metadata = {
-                **keeping.about,  # first: nothing else may replace what the record says of itself
+                **keeping.about,  # first, so that it cannot replace the entries below
                 "started_ns": str(now_ns),
                 "policy_sha256": self._policy_sha256,
                 "backend": self._backend,
@@ -134,7 +134,7 @@ class RunRecords:
         return self._shared.close() if self._shared else []
 
     def discard(self) -> None:
-        """Remove what is there of a run that never began; after `close`."""
+        """Remove the files of a run that never began. To be called after `close`."""
         if not self._out:
             return
         if self._shared and self._shared.keeper:
@@ -144,13 +144,13 @@ class RunRecords:
                 self._out.rmdir()
 
     def write(self, summary: Summary, guard: GuardSettings, tally: Tally, session: Session) -> list[str]:
-        """Write everything that can be written; after `close`.
+        """Write everything that can be written. To be called after `close`.
 
         Args:
             summary: the report.
-            guard: settings of the guard, as they were given.
+            guard: settings of the guard, as the user gave them.
             tally: counters of the run.
-            session: its state is the run's last.
+            session: the session, whose state is the last one of the run.
 
         Returns:
             what could not be written, in words.
@@ -172,11 +172,11 @@ class RunRecords:
             self._trace.save(out / TRACE_NAME)
 
     def _page(self, summary: Summary, tally: Tally) -> str:
-        """The run as a page; after the trace, where there is one."""
+        """The page of the run. To be called after the trace is written, if there is one."""
         return page(summary, self._contract, self._policy_sha256, tally.durations, self._lines())
 
     def _lines(self) -> OverTime | None:
-        """The run over time: from the trace, or as the recorder has seen it."""
+        """The run over time, from the trace or from the recorder process; None without records."""
         if self._trace:
             timing = self._trace.timing
             overview = Overview(self._contract)

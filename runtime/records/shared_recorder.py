@@ -1,8 +1,9 @@
-"""A recorder that publishes what happens in shared memory, for readers in other processes, and never waits for them.
+"""A recorder that publishes the run in shared memory, for readers in other processes, and never waits for them.
 
-A step is copied while it is proposed and published when it is committed; a proposal that comes to nothing is
-overwritten. The policy's whole state is published before the first step, after the last, and in between at the first
-chunk boundary once `STATE_S` have passed - at any step where none comes - so that a replay can start near any step.
+A step is copied while it is proposed and published when it is committed; a proposal that is not committed is
+overwritten. The policy's whole state is published before the first step, after the last step, and in between at the
+first chunk boundary after `STATE_S` seconds - or at any step if no boundary comes - so that a replay can start near any
+step.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.shared_memory import Ring
 
-#: A state is due at the next chunk boundary after so long, and at any step after the longer time.
+#: Time after which a state is due at the next chunk boundary, and after which it is due at any step.
 STATE_S: Final = 5.0
 _STATE_AT_LAST_S: Final = 9.0
-#: Readers may fall so far behind before they lose records, within the bounds.
+#: How far readers can fall behind before they lose records, within the bounds below.
 _RING_S: Final = 8.0
 _FEWEST_SLOTS, _LARGEST_BYTES = 1024, 1 << 26
 _STATES: Final = 4
@@ -34,15 +35,15 @@ class SharedRecorder:
     """A recorder whose records go to other processes.
 
     Args:
-        contract: tells what a step consists of.
-        rate_hz: rate of the loop; the ring of slots holds the records of some seconds.
-        clock: the loop's.
+        contract: contract of the policy, which says what a step consists of.
+        rate_hz: rate of the loop in Hz; the ring of slots has room for the records of some seconds.
+        clock: clock of the loop.
 
     Attributes:
         slots: the ring of slots.
         states: the ring of states.
-        readers: the processes that read; started by `start`, and waited for by `begin`.
-        keeper: the one of them that keeps the records; None where no reader does.
+        readers: the processes that read; `start` starts them, and `begin` waits for them.
+        keeper: the reader that keeps the records; None where no reader does.
     """
 
     def __init__(self, contract: PolicyContract, rate_hz: float, clock: Clock) -> None:
@@ -66,19 +67,19 @@ class SharedRecorder:
         self._whole = {name: self._state.fields[f"state/{name}"][0] for name in group(state, "state")}
         self._session: Session | None = None
         self._ticks = 0
-        self._kept = 0  # by the keeper; known once it has ended
-        self._state_ns = 0  # when the last one was published
+        self._kept = 0  # ticks that the keeper kept; known once it has ended
+        self._state_ns = 0  # when the last state was published
         self._counts: tuple[int, ...] = (0,) * len(COUNTS)
         self._episode_return = 0.0
 
     @property
     def ticks(self) -> int:
-        """How many were published."""
+        """Number of ticks published so far."""
         return self._ticks
 
     @property
     def unrecorded(self) -> int:
-        """Ticks that the keeper did not keep; right once it has ended. 0 without a keeper."""
+        """Number of ticks that the keeper did not keep; correct once the keeper has ended. 0 without a keeper."""
         return 0 if self.keeper is None else self._ticks - self._kept
 
     def start(self, name: str, module: str, settings: dict[str, Any]) -> Reader:
@@ -88,10 +89,10 @@ class SharedRecorder:
         return reader
 
     def begin(self, session: Session) -> None:
-        """Keep the state before the first tick, once every reader is there to read it.
+        """Wait until every reader reads, and publish the state before the first tick.
 
         Raises:
-            ArtifactError: a reader could not start; it says why.
+            ArtifactError: a reader could not start; the error says why.
         """
         for reader in self.readers:
             reader.wait_until_ready()
@@ -99,7 +100,7 @@ class SharedRecorder:
         self._publish_state(session)
 
     def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
-        """Copy what went in and what came out; the state that it started from is still the committed one."""
+        """Copy the inputs and outputs of a step; the committed state is still the one before the step."""
         for name, field in self._world:
             field[...] = world[name]
         for name, field in self._outputs:
@@ -118,7 +119,7 @@ class SharedRecorder:
         self._ticks += 1
 
     def slot(self, now_ns: int, kind: SlotKind, figures: Sequence[int], tally: Tally) -> None:
-        """Publish a slot without a step, and take over where the counters stand."""
+        """Copy the counters, and publish the slot if it has no step."""
         self._counts = (
             tally.slots,
             tally.ticks,
@@ -146,7 +147,7 @@ class SharedRecorder:
         """Let the readers finish. Idempotent.
 
         Returns:
-            what went wrong with the keeper, in words; nothing is lost with another one.
+            what went wrong with the keeper, in words; no record is lost with another reader.
         """
         finished = [(reader, reader.finish()) for reader in self.readers]
         failures = [failure for reader, failure in finished if failure and reader is self.keeper]
@@ -155,7 +156,7 @@ class SharedRecorder:
         return failures
 
     def _publish(self, entry: Entry, now_ns: int, figures: Sequence[int]) -> None:
-        # One call for all of them: an assignment to each would cost more than everything else here.
+        # One call for all numbers: an assignment to each field would cost more than everything else here.
         NUMBERS.pack_into(entry.buffer, 0, now_ns, self._ticks, *figures, *self._counts, self._episode_return)
         self.slots.publish(entry.buffer)
 

@@ -1,8 +1,8 @@
-"""A recorder that keeps a trace of a run in memory, laid out before the first tick: a raw copy per tick.
+"""A recorder that keeps a trace of a run in memory allocated before the first tick: a raw copy per tick.
 
-A policy's ticks are recorded without a gap, so that a replay computes the same again; slots in which the policy took no
-step are not ticks and show as a jump in ``timing/slot``. When the room is used up, recording ends and what follows is
-counted.
+A policy's ticks are recorded without a gap, so that a replay computes the same again. Slots in which the policy took no
+step are not ticks; they show as a jump in ``timing/slot``. When the memory is used up, recording ends, and later ticks
+are only counted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dmh_edge.runtime.report.tally import FIGURES, SlotKind, Tally
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.trace import Trace
 
-#: It never takes more memory than this, all of it resident from the start: about half an hour at 50 Hz for a
-#: policy with 20 numbers of noise. A longer run is for MCAP, which takes none.
+#: Most memory that a recorder takes, all of it resident from the start: enough for about half an hour at 50 Hz, for a
+#: policy with 20 numbers of noise. Use MCAP for a longer run: it needs no such memory.
 LARGEST_BYTES = 1 << 24
 
 
@@ -28,11 +28,12 @@ class TraceRecorder:
     """Records the ticks of one robot in memory.
 
     Args:
-        contract: tells what a tick consists of.
-        most_ticks: how many there can be; may be infinite. Room is made for no more than `LARGEST_BYTES` hold.
+        contract: contract of the policy, which says what a tick consists of.
+        most_ticks: largest number of ticks that the run can have; can be infinite. Memory is allocated for as many, but
+            for no more than `LARGEST_BYTES`.
 
     Attributes:
-        unrecorded: ticks for which there was no room.
+        unrecorded: number of ticks for which there was no room.
     """
 
     def __init__(self, contract: PolicyContract, most_ticks: float) -> None:
@@ -63,13 +64,13 @@ class TraceRecorder:
         self._initial_state = session.state()
 
     def propose(self, world: Arrays, outputs: Arrays, boundary: bool, session: Session) -> None:
-        """Copy what went in and what came out. A proposal that is not committed is overwritten by the next.
+        """Copy the inputs and outputs of a step. A proposal that is not committed is overwritten by the next one.
 
         Args:
-            world: as the session was fed.
-            outputs: as it answered.
+            world: world tensors that the session was fed, by name.
+            outputs: outputs of the session, by name.
             boundary: whether a graph ran that does not run on every tick.
-            session: asked once for its state, when the room has been used up.
+            session: the session, whose state is copied once, when the memory is used up.
         """
         if self._ticks < self._capacity:
             for name, column in self._world:
@@ -81,7 +82,7 @@ class TraceRecorder:
             self._final_state = session.state()
 
     def commit(self, figures: Sequence[int], applied: NDArray[Any]) -> None:
-        """The proposal was adopted.
+        """Keep the proposal, which was adopted.
 
         Args:
             figures: one per name in `FIGURES`.
@@ -98,18 +99,18 @@ class TraceRecorder:
     def slot(
         self,
         now_ns: int,
-        kind: SlotKind,  # noqa: ARG002 (this, and what follows, is for readers who see every slot)
+        kind: SlotKind,  # noqa: ARG002 (this and the next ones are for other recorders)
         figures: Sequence[int],  # noqa: ARG002
         tally: Tally,  # noqa: ARG002
     ) -> None:
-        """A tick is over with its slot; a slot without a tick is not kept."""
+        """Note the end of a tick, which ends with its slot; a slot without a tick is not kept."""
         self._end_tick(now_ns)
 
     def event(self, kind: EventKind, detail: str) -> None:
-        """The report keeps the events, not the trace."""
+        """Do nothing: the report keeps the events, not the trace."""
 
     def end(self, now_ns: int) -> None:
-        """The last tick is over too."""
+        """Note the end of the last tick."""
         self._end_tick(now_ns)
 
     def _end_tick(self, now_ns: int) -> None:
@@ -117,7 +118,7 @@ class TraceRecorder:
             self._ended_ns[self._ticks - 1] = now_ns
 
     def trace(self, session: Session) -> Trace:
-        """Everything that was recorded."""
+        """The trace of everything that was recorded."""
         return Trace(
             weights_sha256=self._weights_sha256,
             **{

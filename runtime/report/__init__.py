@@ -1,1 +1,1 @@
-"""What is known of a run when it is over: counters, events, the summary and its page."""
+"""The report of a run: counters, events, the summary and its page."""

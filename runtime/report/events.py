@@ -1,8 +1,8 @@
-"""The one stream of what happens in a run: told as it happens, and kept with its time for the report.
+"""The events of a run in one stream: each is passed on when it happens, and kept with its time for the report.
 
-The loop and the guard tell the stream. The records listen to all of it. The log keeps the faults and the turning
-points of the robot's life, in memory that is laid out before the first slot: a fault that is there slot after slot is
-one event with a count. When the room is used up, further faults are only counted, and turning points are still kept.
+The loop and the guard add the events. The records listen to all of them. The log keeps the faults and the turning
+points of the run, in memory allocated before the first slot: a fault in several slots in a row is one event with a
+count. When the memory is used up, further faults are only counted, and turning points are still kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dmh_edge.schema import Spec
 
 
 class Moment(str, Enum):
-    """A turning point in the life of a robot."""
+    """A turning point in a run."""
 
     SELF_TESTED = "self-tested"
     CONNECTED = "connected"
@@ -31,16 +31,16 @@ class Moment(str, Enum):
     STOPPED = "stop confirmed by the robot"
 
 
-#: What kind of event a listener is told of: a fault, a turning point, slots that passed without a turn, an episode that
-#: came to its end, or why the run ended.
+#: Kinds of events: a fault, a turning point, slots that passed without a turn, a finished episode, and why the run
+#: ended.
 EventKind = Literal["fault", "moment", "overrun", "episode", "stop"]
 
-#: Told of each event: its kind, and what happened in words.
+#: Function that gets each event: its kind, and what happened in words.
 Listener = Callable[[EventKind, str], None]
 
 _KINDS: Final[tuple[Fault | Moment, ...]] = (*Fault, *Moment)
 _CODES: Final = {kind: code for code, kind in enumerate(_KINDS)}
-#: Room that only turning points may take.
+#: Number of events for which room is kept free for turning points.
 _KEPT_FREE: Final = 64
 
 
@@ -48,29 +48,29 @@ class Event(Spec):
     """A fault or a turning point, in one slot or in several in a row."""
 
     what: str
-    """Which fault, or which turning point."""
+    """Name of the fault or the turning point."""
     at_ns: int
-    """When first, nanoseconds of ``CLOCK_MONOTONIC``."""
+    """When it was first seen, in nanoseconds of ``CLOCK_MONOTONIC``."""
     until_ns: int
-    """When last."""
+    """When it was last seen, in nanoseconds of ``CLOCK_MONOTONIC``."""
     slot: int
-    """In which slot first; -1 before the first."""
+    """Number of the slot in which it was first seen; -1 before the first slot."""
     times: int = Field(ge=1)
-    """How often."""
+    """How often it was seen."""
 
 
 class EventLog:
-    """The stream, and the log of it for the report, in the order in which its events began.
+    """The stream of events, and the log for the report, in the order in which the events began.
 
     Args:
-        clock: stamps them.
-        listener: told of every event as it happens; None where there are no records.
+        clock: clock for the times of the events.
+        listener: function that gets every event when it happens; None where there are no records.
         capacity: number of events that the log has room for.
 
     Attributes:
-        slot: number of the slot under way; -1 before the first.
-        dropped: faults for which the log had no room.
-        listener: as given.
+        slot: number of the current slot; -1 before the first.
+        dropped: number of faults for which the log had no room.
+        listener: function that gets every event when it happens; None where there are no records.
     """
 
     def __init__(self, clock: Clock, listener: Listener | None = None, capacity: int = 4096) -> None:
@@ -88,24 +88,24 @@ class EventLog:
         self._latest = [-1] * len(_KINDS)
 
     def add(self, what: Fault | Moment) -> None:
-        """A fault is seen, or a turning point is reached, now."""
+        """Add a fault that is seen now, or a turning point that is reached now."""
         self._keep(what)
         self._tell("fault" if isinstance(what, Fault) else "moment", what.value)
 
     def slots_passed(self, count: int) -> None:
-        """Slots passed without a turn."""
+        """Report slots that passed without a turn."""
         self._tell("overrun", f"{count} slot{'s' * (count > 1)} passed without a turn")
 
     def episode_ended(self, number: int, episode_return: float) -> None:
-        """An episode came to its end; the first has number 1."""
+        """Report that an episode is finished; the first one has number 1."""
         self._tell("episode", f"episode {number} ended, return {episode_return:.6g}")
 
     def run_ended(self, why: str) -> None:
-        """The run is over, and the robot stands still."""
+        """Report that the run is over, and why; the robot stands still."""
         self._tell("stop", why)
 
     def events(self) -> tuple[Event, ...]:
-        """All that the log has kept."""
+        """All events that the log has kept."""
         return tuple(
             Event(
                 what=_KINDS[self._codes[index]].value,

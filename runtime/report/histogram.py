@@ -12,7 +12,7 @@ from typing import Final
 #: Buckets per doubling.
 _FINE_BITS: Final = 7
 _FINE: Final = 1 << _FINE_BITS
-#: Longest duration told apart: 2**45 ns, over nine hours.
+#: Longest duration that has its own bucket: 2**45 ns, over nine hours.
 _LONGEST: Final = (1 << 45) - 1
 
 
@@ -20,8 +20,8 @@ class Histogram:
     """Counts durations in nanoseconds.
 
     Attributes:
-        count: how many.
-        longest_ns: the longest.
+        count: number of durations.
+        longest_ns: the longest duration in nanoseconds.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class Histogram:
         self._buckets = array("Q", bytes(8 * (_bucket(_LONGEST) + 1)))
 
     def add(self, duration_ns: int) -> None:
-        """Count one; below 0 counts as 0."""
+        """Count one duration; a value below 0 counts as 0."""
         self.count += 1
         self.longest_ns = max(self.longest_ns, duration_ns)
         self._buckets[_bucket(min(max(duration_ns, 0), _LONGEST))] += 1
 
     def percentile_ns(self, share: float) -> int:
-        """The duration that ``share`` (0 .. 1) of them do not exceed; 0 when there is none."""
+        """The duration that a ``share`` (0 .. 1) of all durations do not exceed; 0 when there are none."""
         wanted = share * self.count
         seen = 0
         for bucket, count in enumerate(self._buckets):
@@ -46,10 +46,10 @@ class Histogram:
         return 0
 
     def bars(self, per_decade: int) -> list[tuple[float, float, int]]:
-        """Counts in wider buckets, for a picture: ``(from_ns, to_ns, count)``, only those that are not empty.
+        """Counts in wider buckets, for a chart: ``(from_ns, to_ns, count)`` of each bucket that is not empty.
 
         Args:
-            per_decade: how many of them a factor of ten is cut into; the first one also holds all below 1 us.
+            per_decade: number of buckets per factor of ten; the first bucket also holds everything below 1 us.
         """
         counts: dict[int, int] = {}
         for bucket, count in enumerate(self._buckets):
@@ -63,12 +63,12 @@ class Histogram:
 
 
 def _bucket(duration_ns: int) -> int:
-    """Below 256 ns a bucket is one nanosecond wide, then twice as wide with every doubling."""
+    """The bucket of a duration. Below 256 ns it is one nanosecond wide, then twice as wide with every doubling."""
     coarse = max(duration_ns.bit_length() - _FINE_BITS - 1, 0)
     return (coarse << _FINE_BITS) + (duration_ns >> coarse)
 
 
 def _upper_ns(bucket: int) -> int:
-    """Longest duration of a bucket."""
+    """The longest duration in a bucket, in nanoseconds."""
     coarse = max((bucket >> _FINE_BITS) - 1, 0)
     return (((bucket - (coarse << _FINE_BITS)) + 1) << coarse) - 1

@@ -1,7 +1,7 @@
-"""Long runs as lines of bounded length: the least and the most of every stretch of time, in constant memory.
+"""Long runs as lines of bounded length: the smallest and largest value in every stretch of time, in constant memory.
 
-Time is cut into buckets of one width. When a run outgrows them, neighbours are joined and the width doubles: a spike of
-one tick stays visible in an hour.
+Time is cut into buckets of equal width. When a run is longer than all buckets, neighbouring buckets are joined and the
+width doubles: a spike of one tick stays visible in an hour.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dmh_edge.task import ContinuousAction, names_of
 
 _BUCKETS: Final = 512
 _FIRST_WIDTH_S: Final = 0.02
-#: Figures of a tick that become lines, and where they stand in `records.FIGURES`.
+#: Times of a tick that become lines, and their indices in `tally.FIGURES`.
 TIMES: Final = ("lateness", "total")
 TIME_COLUMNS: Final = [FIGURES.index(f"{name}_ns") for name in TIMES]
 
@@ -29,29 +29,29 @@ class Quantity(Spec):
     """One quantity over time."""
 
     name: str
-    """What it is."""
+    """Name of the quantity."""
     low: tuple[float | None, ...]
-    """Its least in each bucket; None where nothing was."""
+    """Smallest value in each bucket; None for a bucket without ticks."""
     high: tuple[float | None, ...]
-    """Its most."""
+    """Largest value in each bucket; None for a bucket without ticks."""
 
 
 class OverTime(Spec):
-    """All of a run."""
+    """All lines of a run."""
 
     width_s: float = Field(gt=0)
-    """Width of a bucket; the first one begins with the first tick."""
+    """Width of a bucket in seconds; the first bucket begins with the first tick."""
     times: tuple[Quantity, ...]
-    """Lateness and total of the ticks, in microseconds."""
+    """Lateness and total duration of the ticks, in microseconds."""
     actions: tuple[Quantity, ...]
-    """The actions as applied."""
+    """Elements of the actions as applied."""
 
 
 class Overview:
-    """Takes ticks as they come, and gives the lines.
+    """Takes ticks as they come, and makes the lines.
 
     Args:
-        contract: names the actions.
+        contract: contract of the policy, with the names of the action elements.
     """
 
     def __init__(self, contract: PolicyContract) -> None:
@@ -66,9 +66,9 @@ class Overview:
         """Take some ticks.
 
         Args:
-            time_ns: ``[n]``, ascending.
-            figures_ns: lateness and total ``[n, 2]``.
-            applied: the actions as applied ``[n, ...]``.
+            time_ns: times of the ticks in nanoseconds, ascending, ``[n]``.
+            figures_ns: lateness and total duration in nanoseconds, ``[n, 2]``.
+            applied: the actions as applied, ``[n, ...]``.
         """
         if not len(time_ns):
             return
@@ -85,7 +85,7 @@ class Overview:
         np.maximum.at(self._high, buckets, values)
 
     def lines(self) -> OverTime:
-        """What they came to."""
+        """The lines of all ticks so far."""
         used = np.flatnonzero(np.isfinite(self._low[:, 0]))
         count = int(used[-1]) + 1 if len(used) else 0
         lines = [

@@ -1,6 +1,6 @@
-"""The page of a run: one HTML file that needs nothing else, to look at, keep and send.
+"""The page of a run: one HTML file that needs no other file, to look at, keep and send.
 
-It shows what `summary.json` says, and over time what the records say: where there are none, it says so.
+It shows the content of `summary.json`, and charts over time from the records; without records, it says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ svg text { font: 11px system-ui, sans-serif; fill: #5a6675 } svg text.limit { fi
 """
 _KINDS: Final[Mapping[SlotKind, str]] = {"actor": "actor ticks", "boundary": "boundary ticks", "no_step": "no step"}
 _BARS_PER_DECADE: Final = 24
-#: Actions with more elements show the first of them.
+#: Number of action elements that are shown; of larger actions, the first ones.
 _MOST_ACTIONS: Final = 16
 _MOST_EVENTS: Final = 48
 
@@ -49,14 +49,14 @@ def page(
     durations: Mapping[SlotKind, Durations],
     lines: OverTime | None,
 ) -> str:
-    """The file's text.
+    """The text of the page.
 
     Args:
         summary: the report.
-        contract: the policy's.
-        policy_sha256: its identity.
-        durations: data of the histograms.
-        lines: the run over time; None where there are no records of it.
+        contract: contract of the policy.
+        policy_sha256: identity of the policy.
+        durations: durations of each kind of slot, for the histograms.
+        lines: the run over time; None where there are no records.
     """
     budget_us = 1e6 / summary.rate_hz
     html = ET.Element("html", lang="en")
@@ -98,14 +98,14 @@ def page(
     _add(body, "h2", "Return per episode")
     if summary.returns:
         body.append(_returns(summary.returns, contract.task.target_return))
-    _add(body, "p", f"{len(summary.returns)} finished; the one under way had {summary.unfinished_return:.6g}.")
+    _add(body, "p", f"{len(summary.returns)} finished; the last, unfinished one had {summary.unfinished_return:.6g}.")
 
     _add(body, "h2", "What happened")
     if summary.faults:
         _facts(body, [(fault, f"{count} time{'s' * (count > 1)}") for fault, count in summary.faults.items()])
     _facts(body, list(_course(summary.events)))
     if (left_out := len(summary.events) - _MOST_EVENTS) > 0:
-        _add(body, "p", f"{left_out} more between them are in summary.json.", **{"class": "note"})
+        _add(body, "p", f"{left_out} more events between these are in summary.json.", **{"class": "note"})
     if summary.events_dropped:
         _add(body, "p", f"{summary.events_dropped} more faults were only counted.", **{"class": "note"})
 
@@ -126,7 +126,7 @@ def _counts(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _course(events: Sequence[Event]) -> Iterator[tuple[str, str]]:
-    """The first and the last events, and when each was after the robot was armed."""
+    """The first and the last events, each with its time since the robot was armed."""
     armed_ns = next((event.at_ns for event in events if event.what == Moment.ARMED.value), None)
     half = _MOST_EVENTS // 2
     for event in events if len(events) <= _MOST_EVENTS else (*events[:half], *events[-half:]):
@@ -152,7 +152,7 @@ def _policy(contract: PolicyContract, policy_sha256: str) -> list[tuple[str, str
 
 
 def _histogram(durations: Mapping[SlotKind, Durations], budget_us: float) -> ET.Element:
-    """Total of the ticks, both axes logarithmic: the rare slow ones are what it is about."""
+    """Histogram of the ticks' total durations; both axes are logarithmic, to show the rare slow ticks."""
     bars = {
         kind: [(low / 1000, high / 1000, count) for low, high, count in durations[kind].total.bars(_BARS_PER_DECADE)]
         for kind in ("actor", "boundary")
@@ -213,7 +213,7 @@ def _returns(returns: Sequence[float], target: float) -> ET.Element:
     x = Axis(1, len(returns))
     chart = Chart(x, Axis(min(0.0, *returns, target), max(0.0, *returns, target)), "episode", "return", height=200)
     chart.points([(number + 1, value) for number, value in enumerate(returns)], "data")
-    chart.limit(target, "asked for")
+    chart.limit(target, "target")
     return chart.element
 
 

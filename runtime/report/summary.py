@@ -18,26 +18,26 @@ from dmh_edge.schema import Spec
 
 SUMMARY_NAME = "summary.json"
 _NS_PER_US = 1000
-#: So many episodes are listed from either end.
+#: Number of episodes that are listed at the beginning and at the end.
 _SHOWN = 10
 _TITLES: dict[SlotKind, str] = {"actor": "actor ticks", "boundary": "boundary ticks", "no_step": "slots without a step"}
 
 
 class Percentiles(Spec):
-    """How some durations are distributed, in microseconds; percentiles are exact to 1%."""
+    """Distribution of some durations, in microseconds; percentiles are exact to 1%."""
 
     p50_us: float
-    """Half of them take no longer."""
+    """Half of the durations are not longer."""
     p99_us: float
-    """99 of 100 take no longer."""
+    """99 of 100 durations are not longer."""
     p999_us: float
-    """999 of 1000 take no longer."""
+    """999 of 1000 durations are not longer."""
     max_us: float
-    """The longest."""
+    """The longest duration."""
 
     @classmethod
     def of(cls, histogram: Histogram) -> Percentiles:
-        """Those of a histogram."""
+        """The percentiles of a histogram."""
         p50, p99, p999 = (histogram.percentile_ns(share) / _NS_PER_US for share in (0.5, 0.99, 0.999))
         return cls(p50_us=p50, p99_us=p99, p999_us=p999, max_us=histogram.longest_ns / _NS_PER_US)
 
@@ -46,17 +46,17 @@ class SlotTiming(Spec):
     """How long the parts of one kind of slot took."""
 
     count: int = Field(ge=0)
-    """How many there were."""
+    """Number of slots of this kind."""
     lateness: Percentiles
-    """From the slot's time to its beginning."""
+    """Time from when a slot should have begun to its beginning."""
     compute: Percentiles
-    """Computing the policy."""
+    """Duration of computing the policy."""
     total: Percentiles
-    """From the slot's time to its end, writing and recording included."""
+    """Time from when a slot should have begun to its end, writing and recording included."""
 
     @classmethod
     def of(cls, durations: Durations) -> SlotTiming:
-        """Those of one kind of slot."""
+        """The timing of one kind of slot."""
         return cls(
             count=durations.lateness.count,
             lateness=Percentiles.of(durations.lateness),
@@ -73,56 +73,56 @@ class Summary(Spec):
     policy: str
     """Name of the policy."""
     weights_sha256: str
-    """Digest of its weights."""
+    """Digest of the policy's weights."""
     backend: str
-    """What computed it."""
+    """Name of the backend that computed the policy."""
     task: str
     """Name of the robot's task."""
     rate_hz: float
-    """Control rate."""
+    """Control rate in Hz."""
     stopped_by: StoppedBy
-    """Why it ended: a limit, the operator, the guard, the watchdog, or an error."""
+    """Why the run ended: a limit, the operator, the guard, the watchdog, or an error."""
     detail: str
-    """The same in words."""
+    """Why the run ended, in words."""
     slots: int
-    """Turns that the loop took."""
+    """Number of turns that the loop took."""
     ticks: int
-    """Steps of the policy."""
+    """Number of policy steps."""
     held_slots: int
-    """Turns without a step because of a fault."""
+    """Number of turns without a step because of a fault."""
     overruns: int
-    """Times that a turn ended so late that at least one slot passed."""
+    """Number of turns that ended so late that at least one slot was skipped."""
     skipped_slots: int
-    """Slots that passed so."""
+    """Number of slots that were skipped."""
     miss_rate: float = Field(ge=0, le=1)
-    """Share of the slots that passed without a turn: `skipped_slots` of all that there were."""
+    """Share of skipped slots: `skipped_slots` divided by the number of all slots, skipped ones included."""
     faults: dict[str, int]
-    """What the guard saw, and how often; nothing that it never saw."""
+    """How often the guard saw each fault; only faults that it saw."""
     events: tuple[Event, ...]
     """Faults and turning points of the run, with their times."""
     events_dropped: int
-    """Faults that are not among them for want of room."""
+    """Number of faults that are not among the events, because there was no room."""
     actor: SlotTiming
-    """Ticks that ran only what runs on every tick."""
+    """Timing of ticks that ran only the graphs of every tick."""
     boundary: SlotTiming
-    """Ticks that also ran a graph that is due now and then."""
+    """Timing of ticks that also ran a slower graph."""
     no_step: SlotTiming
-    """Turns without a step: held ones, and the last one of each episode."""
+    """Timing of turns without a step: held turns, and the last turn of each episode."""
     returns: tuple[float, ...]
-    """Sum of the rewards of each episode that came to its end."""
+    """Sum of the rewards of each finished episode."""
     unfinished_return: float
-    """That of the episode that did not."""
+    """Sum of the rewards of the last, unfinished episode."""
     unrecorded_ticks: int
-    """Ticks that the records do not hold: no room, a full disk, or a recorder that was slow or died. 0 as well where
-    no records were asked for."""
+    """Number of ticks that the records lack: no room, a full disk, or a recorder that was slow or died. Also 0 if no
+    records were requested."""
     dry_run: bool = False
     """Whether nothing was written to the robot, which stood still."""
     pace: PacedBy = "clock"
-    """Whether the clock or the robot's own readings said when a slot began."""
+    """What began the slots: the clock, or the robot's own readings."""
     about: dict[str, str] = Field(default={})
-    """What else is known of it: robot, its options, seed."""
+    """Further facts about the run: robot, its options, seed."""
     realtime: tuple[str, ...] = ()
-    """What the loop asked of the kernel, and whether it was granted; empty when it asked for nothing."""
+    """What the loop requested from the kernel, and whether it was granted; empty when it requested nothing."""
 
     @classmethod
     def of(
@@ -162,7 +162,7 @@ class Summary(Spec):
         )
 
     def table(self) -> Table:
-        """For people."""
+        """The report as a table for people."""
         what = "DRY RUN, nothing was written to the robot: " if self.dry_run else ""
         table = Table(title=f"{what}{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
         table.add_column("what")
@@ -188,7 +188,7 @@ class Summary(Spec):
 
 
 def _listed(values: tuple[float, ...]) -> str:
-    """All of them, or the first and the last when they are many."""
+    """All values as text, or the first and the last ones if there are many."""
     words = [f"{value:.4g}" for value in values]
     return " ".join(words if len(words) <= 2 * _SHOWN else [*words[:_SHOWN], "...", *words[-_SHOWN:]])
 

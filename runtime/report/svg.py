@@ -1,6 +1,6 @@
-"""Charts as inline SVG, from numbers alone: axes with round ticks, bars, lines, bands between lines, and limits.
+"""Charts as inline SVG, from plain numbers: axes with round ticks, bars, lines, bands between lines, and limits.
 
-Built as a tree of elements, so that it is always well-formed and every text is escaped. Colours are names of CSS
+A chart is a tree of elements, so that it is always well-formed and every text is escaped. Colours are names of CSS
 classes that the page defines.
 """
 
@@ -21,8 +21,9 @@ class Axis:
     """Numbers on one side of a chart.
 
     Args:
-        low, high: range that is shown; made wider where both are equal.
-        log: whether it counts in powers of ten; both ends are then above 0.
+        low: smallest number that is shown; the range is made wider where it has no width.
+        high: largest number that is shown.
+        log: whether the axis is logarithmic; both ends must then be above 0.
     """
 
     def __init__(self, low: float, high: float, *, log: bool = False) -> None:
@@ -31,7 +32,7 @@ class Axis:
         self.low, self.high, self.log = low, high, log
 
     def share(self, value: float) -> float:
-        """Where a value lies, 0 to 1; a value outside the range lies on the edge."""
+        """Position of a value on the axis, 0 to 1; a value outside the range lies on the edge."""
         if self.log:
             value = max(value, self.low)
             share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -40,7 +41,7 @@ class Axis:
         return min(max(share, 0.0), 1.0)
 
     def ticks(self) -> list[float]:
-        """Round numbers on it."""
+        """Round numbers on the axis."""
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             steps = (1, 2, 5) if last - first < 2 else (1,)
@@ -57,9 +58,12 @@ class Chart:
     """One chart.
 
     Args:
-        x, y: the axes.
-        x_label, y_label: quantity on each axis, with its unit.
-        width, height: in pixels.
+        x: horizontal axis.
+        y: vertical axis.
+        x_label: quantity on the horizontal axis, with its unit.
+        y_label: quantity on the vertical axis, with its unit.
+        width: width in pixels.
+        height: height in pixels.
     """
 
     def __init__(self, x: Axis, y: Axis, x_label: str, y_label: str, width: int = 720, height: int = 240) -> None:
@@ -82,7 +86,7 @@ class Chart:
         label.set("transform", f"rotate(-90 14 {(_TOP + self._bottom) / 2:.1f})")
 
     def bars(self, bars: Sequence[tuple[float, float, float]], style: str) -> None:
-        """Columns ``(from, to, height)``."""
+        """Draw columns ``(from, to, height)``."""
         for low, high, value in bars:
             left, top = self._across(low), self._down(value)
             self._add(
@@ -95,14 +99,14 @@ class Chart:
             )
 
     def points(self, points: Sequence[tuple[float, float]], style: str) -> None:
-        """Points, joined by a line."""
+        """Draw points, joined by a line."""
         places = " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in points)
         ET.SubElement(self.element, "polyline", {"points": places, "class": f"line {style}"})
         for x, y in points if len(points) <= 60 else ():
             self._add("circle", f"mark {style}", cx=self._across(x), cy=self._down(y), r=2.5)
 
     def band(self, line: Quantity, width: float, style: str) -> None:
-        """From the least to the most of each bucket of ``width``, neighbours joined; a gap where nothing was."""
+        """Draw a band between the smallest and largest value of each bucket of ``width``, with gaps at empty ones."""
         upper: list[str] = []
         lower: list[str] = []
         before: tuple[float, float] | None = None
@@ -121,7 +125,7 @@ class Chart:
             before = low, high
 
     def limit(self, value: float, words: str = "", *, vertical: bool = False) -> None:
-        """A line that something should not cross."""
+        """Draw a limit as a line."""
         if vertical:
             place = self._across(value)
             self._line(place, _TOP, place, self._bottom, "limit")
@@ -153,7 +157,7 @@ class Chart:
 
 
 def _number(value: float) -> str:
-    """As short as it can be said."""
+    """A number as short text."""
     if value and abs(value) >= 1e6:
         return f"{value:.0e}".replace("e+0", "e")
     return f"{value:,.6g}"

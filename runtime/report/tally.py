@@ -1,4 +1,4 @@
-"""What the loop counts while it runs: a few integers and histograms, so that a run may last as long as it likes."""
+"""What the loop counts while it runs: integers and histograms of fixed size, so that a run can have any length."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Literal
 
 from dmh_edge.runtime.report.histogram import Histogram
 
-#: Why a run ended: a limit was reached, an operator said so, the guard or the watchdog did, or something failed.
+#: Why a run ended: a limit was reached; the operator, the guard or the watchdog stopped it; or something failed.
 StoppedBy = Literal["ticks", "episodes", "duration", "operator", "guard", "watchdog", "error"]
 
-#: Kinds of slots: the policy ran only what it runs on every tick, something that is due now and then too, or nothing.
+#: Kinds of slots: ``actor``: the policy ran only the graphs of every tick; ``boundary``: it also ran a slower graph;
+#: ``no_step``: it took no step.
 SlotKind = Literal["actor", "boundary", "no_step"]
 
 
 @dataclass(slots=True)
 class TickTiming:
-    """What is known of a tick's slot: its number, and how long each part of it took.
+    """The number of a tick's slot, and how long each part of it took.
 
     Attributes:
         slot: number of the slot.
-        lateness_ns: from the slot's time to its beginning.
-        read_ns: reading the robot.
-        compute_ns: computing the policy.
-        write_ns: writing the action, which under an action delay happens in the next slot.
-        total_ns: from the slot's time to its end.
+        lateness_ns: time from when the slot should have begun to its beginning.
+        read_ns: duration of reading the robot.
+        compute_ns: duration of computing the policy.
+        write_ns: duration of writing the action, which with an action delay happens in the next slot.
+        total_ns: time from when the slot should have begun to its end.
     """
 
     slot: int = 0
@@ -38,7 +39,7 @@ class TickTiming:
     total_ns: int = 0
 
     def row(self) -> tuple[int, int, int, int, int, int]:
-        """The same in the order of `FIGURES`, as records keep it."""
+        """The values in the order of `FIGURES`, as records keep them."""
         return self.slot, self.lateness_ns, self.read_ns, self.compute_ns, self.write_ns, self.total_ns
 
 
@@ -51,9 +52,9 @@ class Durations:
     """How long the parts of one kind of slot took.
 
     Attributes:
-        lateness: from the slot's time to its beginning.
-        compute: computing the policy; empty for slots without a step.
-        total: from the slot's time to its end, writing and recording included.
+        lateness: times from when a slot should have begun to its beginning.
+        compute: durations of computing the policy; empty for slots without a step.
+        total: times from when a slot should have begun to its end, writing and recording included.
     """
 
     lateness: Histogram = field(default_factory=Histogram)
@@ -61,33 +62,33 @@ class Durations:
     total: Histogram = field(default_factory=Histogram)
 
 
-#: Episodes of which the return is kept: four days of episodes that last four seconds.
+#: Number of episodes whose return is kept: three days of episodes that last four seconds.
 MOST_RETURNS = 1 << 16
 
 
 class Returns:
-    """The return of each episode, in room that is laid out before the first; what comes after is only counted."""
+    """The return of each episode, in memory allocated before the first; when it is full, episodes are only counted."""
 
     def __init__(self) -> None:
         self._values = array("d", bytes(8 * MOST_RETURNS))
         self._count = 0
 
     def append(self, value: float) -> None:
-        """One more episode came to its end."""
+        """Add the return of a finished episode."""
         if self._count < MOST_RETURNS:
             self._values[self._count] = value
         self._count += 1
 
     def __len__(self) -> int:
-        """How many episodes."""
+        """Number of episodes."""
         return self._count
 
     def __getitem__(self, number: int) -> float:
-        """That of one episode, counted from 0; NaN where it was not kept."""
+        """The return of one episode, counted from 0; NaN where it was not kept."""
         return self._values[number] if number < MOST_RETURNS else math.nan
 
     def __iter__(self) -> Iterator[float]:
-        """The first `MOST_RETURNS` of them."""
+        """The first `MOST_RETURNS` returns."""
         return iter(self._values[: self._count])
 
 
@@ -96,16 +97,16 @@ class Tally:
     """Counters of one run.
 
     Attributes:
-        slots: turns that the loop took.
-        ticks: turns in which the policy took a step that was adopted.
-        held_slots: turns without a step because of a fault; the guard chose the action.
-        overruns: times that a turn was over so late that at least one slot passed.
-        skipped_slots: slots that passed so.
-        returns: sum of rewards of each episode that came to its end.
-        unfinished_return: that of the episode under way.
-        durations: per kind of slot.
-        stopped_by: why it ended.
-        detail: the same in words.
+        slots: number of turns that the loop took.
+        ticks: number of turns in which the policy took a step.
+        held_slots: number of turns without a step because of a fault; the guard chose the action.
+        overruns: number of turns that ended so late that at least one slot was skipped.
+        skipped_slots: number of slots that were skipped.
+        returns: sum of the rewards of each finished episode.
+        unfinished_return: sum of the rewards of the current episode.
+        durations: durations of each kind of slot.
+        stopped_by: why the run ended.
+        detail: why the run ended, in words.
     """
 
     slots: int = 0

@@ -1,6 +1,6 @@
-"""An agent feeds a session: it draws the noise, asks for the contract's return, and remembers what the robot applied.
+"""An agent feeds a session: it draws the noise, asks for the contract's return, and remembers the applied action.
 
-The loop drives one robot with it, the evaluation a batch of environments.
+The loop uses it for one robot, the evaluation for a batch of environments.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Agent:
     """Turns observations and rewards into proposed actions, for B robots.
 
     Args:
-        session: what computes the policy.
-        seed: of the noise that explores; None for no noise at all.
+        session: session that computes the policy.
+        seed: seed of the exploration noise; None for no noise.
     """
 
     def __init__(self, session: Session, seed: int | None = None) -> None:
@@ -27,7 +27,7 @@ class Agent:
         self.world: dict[str, NDArray[Any]] = {
             spec.name: spec.zeros(session.batch) for spec in session.contract.model.world
         }
-        if "target_return" in self.world:  # a policy need not be conditioned on one
+        if "target_return" in self.world:  # not every policy reads one
             self.world["target_return"][:] = session.contract.task.target_return
 
     def propose(
@@ -39,9 +39,9 @@ class Agent:
         """Propose an action per robot; nothing is final before `commit`.
 
         Args:
-            observation: ``[B, S]``.
-            reward: ``[B]``, for the action before, also when that one ended an episode.
-            episode_start: ``[B]``, whether this is the first tick of an episode.
+            observation: observations, ``[B, S]``.
+            reward: rewards of the previous actions, ``[B]``, also if such an action ended an episode.
+            episode_start: whether this is the first tick of an episode, ``[B]``.
 
         Returns:
             the session's outputs, ``action`` among them.
@@ -49,7 +49,7 @@ class Agent:
         self.world["observation"][:] = observation
         self.world["reward"][:] = reward
         self.world["episode_start"][:] = episode_start
-        if self._random is not None and "noise" in self.world:  # a policy need not read any
+        if self._random is not None and "noise" in self.world:  # not every policy reads noise
             self._random.standard_normal(dtype=np.float32, out=self.world["noise"])
         return self.session.step(self.world)
 

@@ -1,8 +1,9 @@
-"""What all backends share: the schedule, and two buffers per state tensor that swap when a proposal is committed.
+"""The common part of all backends: the schedule, and two buffers per state tensor that swap at a commit.
 
 Every state tensor is written by one graph, so one bit per graph says which buffer holds the committed value. A graph
-that runs reads, for each tensor, the newest value - the one proposed by an earlier graph of the same tick, if there is
-one - and writes its own tensors into the buffer that is not committed. Committing flips the bits of those that ran.
+that runs reads the newest value of each tensor - the value that an earlier graph of the same tick proposed, if there
+is one - and writes its own tensors into the buffer that is not committed. A commit flips the bits of the graphs that
+ran.
 
 A backend adds how to run a graph, and how to move arrays to and from its buffers.
 """
@@ -22,7 +23,7 @@ from dmh_edge.errors import ContractError
 from dmh_edge.runtime.sessions.schedule import TICKS, Schedule
 from dmh_edge.runtime.sessions.session import Arrays
 
-#: Which buffer of its tensors each graph reads, graph by graph.
+#: For each graph, which of the two buffers of the graph's own tensors is read.
 View = tuple[int, ...]
 
 
@@ -50,7 +51,7 @@ class BufferedSession(ABC):
 
     @abstractmethod
     def _feed(self, world: Arrays) -> None:
-        """Bring the world tensors to where the graphs read them."""
+        """Copy the world tensors to where the graphs read them."""
 
     @abstractmethod
     def _run(self, index: int, view: View) -> None:
@@ -62,14 +63,14 @@ class BufferedSession(ABC):
 
     @abstractmethod
     def _get(self, name: str, buffer: int) -> NDArray[Any]:
-        """A state tensor on the host; may be a view."""
+        """A state tensor on the host; can be a view."""
 
     @abstractmethod
     def _set(self, name: str, buffer: int, array: NDArray[Any]) -> None:
         """Overwrite a state tensor."""
 
     def close(self) -> None:  # noqa: B027 (a backend that holds nothing needs none)
-        """Give back what the backend holds. Idempotent."""
+        """Free what the backend holds. Idempotent."""
 
     def step(self, world: Arrays) -> Arrays:
         """Propose one tick; see `Session.step`."""
@@ -141,12 +142,12 @@ class BufferedSession(ABC):
 
 
 def views(graphs: Iterable[GraphSpec]) -> list[View]:
-    """Every combination of buffers that a tick can meet."""
+    """Every combination of buffers that can occur in a tick."""
     return list(itertools.product((0, 1), repeat=len(list(graphs))))
 
 
 def all_finite(arrays: Iterable[NDArray[Any]]) -> bool:
-    """Whether no array holds a NaN, an infinity, or numbers so large that their squares add up to one."""
+    """Whether no array contains a NaN, an infinity, or numbers so large that the sum of their squares is infinite."""
     for array in arrays:
         if array.dtype == np.float32:
             flat = array.reshape(-1)

@@ -1,6 +1,6 @@
 """CUDA from Python without torch: the few calls that a session needs, each checked.
 
-All memory is allocated once, before the robot moves. Sizes in bytes, times in seconds.
+All memory is allocated once, before the robot moves. Sizes are in bytes, times in seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dmh_edge.errors import BackendError, MissingExtraError
 
 try:
     from cuda.bindings import runtime as cudart
-except ImportError:  # no NVIDIA GPU is meant to be used here
+except ImportError:  # needed only for NVIDIA GPUs
     cudart = None
 
 _ALIGNMENT = 256
@@ -28,7 +28,7 @@ def compute_capability() -> str:
 
     Raises:
         MissingExtraError: cuda-bindings is not installed.
-        BackendError: there is no GPU that works.
+        BackendError: there is no working GPU.
     """
     if cudart is None:
         raise MissingExtraError("cuda-bindings", "trt", "TensorRT")
@@ -36,7 +36,7 @@ def compute_capability() -> str:
     if status != cudart.cudaError_t.cudaSuccess or count == 0:
         raise BackendError(
             f"this machine has no NVIDIA GPU that works ({_name(status)}), and a plan runs only on the GPU "
-            "it was built for: run the .onnx file here, or run the plan on its own machine"
+            "it was built for: run the .onnx file here, or run the plan on a machine with that GPU"
         )
     attribute = cudart.cudaDeviceAttr
     major = call(cudart.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMajor, 0)
@@ -45,10 +45,10 @@ def compute_capability() -> str:
 
 
 def call(function: Any, *arguments: Any) -> Any:
-    """Call the CUDA runtime; its status becomes an exception, its result, if any, the result.
+    """Call the CUDA runtime; return the result of the call, if it has one.
 
     Raises:
-        BackendError: with CUDA's name for the fault.
+        BackendError: the call failed; the message has CUDA's name for the error.
     """
     status, *results = function(*arguments)
     if status != cudart.cudaError_t.cudaSuccess:
@@ -61,10 +61,10 @@ def _name(status: Any) -> str:
 
 
 class Slab:
-    """Arrays that travel together: one pinned block on the host, one on the device, one copy for all of them.
+    """Arrays that are copied together: one pinned block on the host, one block on the device, one copy for all arrays.
 
     Args:
-        arrays: examples by name, of the wanted shape and element type.
+        arrays: example arrays with the wanted shape and element type, by name.
 
     Attributes:
         host: views into the pinned block, by name.
@@ -87,12 +87,12 @@ class Slab:
         self.device = {name: int(self._device) + offset for name, offset in offsets.items()}
 
     def upload(self, stream: Any) -> None:
-        """Host to device, in the order of the stream."""
+        """Copy from host to device, in the order of the stream."""
         kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
         call(cudart.cudaMemcpyAsync, self._device, self._pinned, self._size, kind, stream)
 
     def download(self, stream: Any) -> None:
-        """Device to host, in the order of the stream."""
+        """Copy from device to host, in the order of the stream."""
         kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
         call(cudart.cudaMemcpyAsync, self._pinned, self._device, self._size, kind, stream)
 
@@ -103,7 +103,7 @@ class Slab:
 
 
 class Stream:
-    """A stream of its own, with a wait that ends."""
+    """A separate CUDA stream, with a wait that has a time limit."""
 
     def __init__(self) -> None:
         self.handle = call(cudart.cudaStreamCreateWithFlags, cudart.cudaStreamNonBlocking)
@@ -113,7 +113,7 @@ class Stream:
         """Return when everything on the stream is done.
 
         Raises:
-            BackendError: it is not done in time, or failed.
+            BackendError: the stream was not done in time, or failed.
         """
         call(cudart.cudaEventRecord, self._event, self.handle)
         deadline = time.monotonic() + timeout_s
@@ -127,11 +127,11 @@ class Stream:
                 raise BackendError(f"CUDA: the GPU did not answer within {timeout_s} s")
 
     def capture(self, enqueue: Callable[[], None]) -> Captured:
-        """Record what ``enqueue`` puts on the stream, to be launched again and again."""
+        """Record the work that ``enqueue`` puts on the stream, so that it can be launched again and again."""
         call(cudart.cudaStreamBeginCapture, self.handle, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
         try:
             enqueue()
-        finally:  # a stream must not be left capturing
+        finally:  # the capture must end also after an error
             graph = call(cudart.cudaStreamEndCapture, self.handle)
         executable = call(cudart.cudaGraphInstantiate, graph, 0)
         call(cudart.cudaGraphDestroy, graph)
@@ -147,7 +147,7 @@ class Captured:
     """A CUDA graph that is ready to be launched.
 
     Attributes:
-        keep: whatever must live as long as the graph does.
+        keep: object that must live as long as the graph.
     """
 
     def __init__(self, executable: Any, stream: Any) -> None:

@@ -1,4 +1,4 @@
-"""From a path to a running session: which folder and backend an ``--engine`` means."""
+"""From a path to a running session: the folder and the backend that an ``--engine`` means."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Backend = Literal["ort-cpu", "ort-cuda", "tensorrt"]
 def locate(engine: Path, backend: str | None) -> tuple[Path, Backend]:
     """The folder and the backend that ``--engine`` and ``--backend`` mean.
 
-    A folder or an ``.onnx`` file runs on ONNX Runtime; a plan runs only when it is named.
+    A folder or an ``.onnx`` file runs on ONNX Runtime; a plan runs only if the path names it.
 
     Raises:
         ArtifactError: there is nothing at ``engine``.
-        ConfigError: the suffix or the backend is unknown, or they do not fit.
+        ConfigError: the suffix or the backend is unknown, or they do not fit each other.
     """
     if not engine.exists():
         raise ArtifactError(
@@ -33,7 +33,7 @@ def locate(engine: Path, backend: str | None) -> tuple[Path, Backend]:
     for candidate in BACKENDS:
         if backend == candidate:
             if candidate not in fitting[suffix]:
-                raise ConfigError(f"--backend {backend} cannot run {engine}; it takes {' or '.join(fitting[suffix])}")
+                raise ConfigError(f"--backend {backend} cannot run {engine}; use {' or '.join(fitting[suffix])}")
             return folder, candidate
     if backend is not None:
         raise ConfigError(unknown("backend", backend, BACKENDS))
@@ -45,11 +45,11 @@ def open_session(engine: Path, backend: str | None = None, batch: int = 1) -> tu
 
     Args:
         engine: a folder made by export, or an engine file in it.
-        backend: None for the one that the suffix suggests.
+        backend: name of the backend; None for the default one for the suffix.
         batch: number of robots B.
 
     Raises:
-        ArtifactError, ContractError, ConfigError, BackendError, MissingExtraError: what is wrong, before anything ran.
+        ArtifactError, ContractError, ConfigError, BackendError, MissingExtraError: something is wrong; nothing ran yet.
     """
     folder, chosen = locate(engine, backend)
     policy = Policy.load(folder)

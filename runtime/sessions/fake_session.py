@@ -1,7 +1,7 @@
 """A fake session: a policy of a few lines of numpy, for tests of loops, robots and records without an engine.
 
-It has what a real policy has: two graphs, of which one runs every few ticks, state, noise, and an output per kind of
-action. What it proposes depends on everything it is told, so that a replay with one wrong input comes out differently.
+It has what a real policy has: two graphs, of which one runs every few ticks, state, noise, and an output for each kind
+of action. Its proposal depends on all inputs, so that a replay with one wrong input gives another result.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class FakePolicy:
     """A policy without a folder, which passes every self-test; see `RunnablePolicy`.
 
     Attributes:
-        sha256: what stands for its identity.
-        tested: called in place of a self-test.
+        sha256: text that stands for the policy's identity.
+        tested: function that is called in place of a self-test.
     """
 
     sha256: str = "fake"
     tested: Callable[[], object] = lambda: None
 
-    def self_test(self, session: Session) -> None:  # noqa: ARG002 (there is nothing to hold it against)
-        """Call what stands in its place."""
+    def self_test(self, session: Session) -> None:  # noqa: ARG002 (there is nothing to compare it with)
+        """Call `tested`."""
         self.tested()
 
 
 def fake_contract(task: TaskSpec) -> PolicyContract:
-    """A contract for a task."""
+    """The contract of the fake policy for a task."""
     continuous = isinstance(task.action, ContinuousAction)
     action = ("float32", ("batch", task.action.size)) if continuous else ("int64", ("batch",))
     size = len(task.observation)
@@ -96,7 +96,7 @@ class FakeSession:
     """Computes the fake policy; see `Session`.
 
     Args:
-        contract: made by `fake_contract`.
+        contract: contract that `fake_contract` made.
         batch: number of robots B.
     """
 
@@ -163,10 +163,10 @@ class FakeSession:
         self._schedule.ticks_in_episode[:] = state[TICKS]
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to free."""
 
     def _choose(self, shares: NDArray[Any]) -> NDArray[Any]:
-        """Actions from ``[B, A]`` in -1 .. 1: scaled to the bounds, or the largest."""
+        """Actions from ``[B, A]`` in -1 .. 1: scaled to the bounds, or the index of the largest."""
         spec = self.contract.task.action
         if not isinstance(spec, ContinuousAction):
             return np.asarray(shares.argmax(-1), np.int64)

@@ -1,7 +1,7 @@
-"""ONNX Runtime: the one file that knows it.
+"""ONNX Runtime sessions: the only file that uses it.
 
-All tensors are bound once. On the CPU they are numpy arrays that the engine reads and writes in place; with CUDA the
-state stays on the device and only world tensors and outputs travel.
+All tensors are bound once. On the CPU they are numpy arrays that the engine reads and writes in place. With CUDA the
+state stays on the device, and only world tensors and outputs are copied.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dmh_edge.runtime.sessions.buffered import BufferedSession, View, views
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.session import Arrays
 
-# As it comes, onnxruntime 1.32 starts a thread when it is imported, which some seconds later starts others, takes
-# memory for their stacks and reports to its maker: beside a loop in motion, and from a robot's network.
+# By default, onnxruntime 1.32 starts a thread when it is imported. Some seconds later this thread starts others, takes
+# memory for their stacks and sends telemetry: while the loop runs, and from a robot's network.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime
-except ImportError:  # a robot may run TensorRT alone
+except ImportError:  # a robot can use only TensorRT
     onnxruntime = None
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class OrtSession(BufferedSession):
     """A policy on ONNX Runtime.
 
     Args:
-        policy: the checked folder.
+        policy: the checked policy.
         batch: number of robots B.
-        device: ``cpu`` or ``cuda``.
+        device: device that computes the policy: ``cpu`` or ``cuda``.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        BackendError: it cannot load a graph, or has no CUDA here.
-        ContractError: a graph's tensors are not those of the contract.
+        BackendError: it cannot load a graph, or has no CUDA on this machine.
+        ContractError: the tensors of a graph differ from those in the contract.
     """
 
     def __init__(self, policy: Policy, batch: int = 1, device: Literal["cpu", "cuda"] = "cpu") -> None:
@@ -59,7 +59,7 @@ class OrtSession(BufferedSession):
         self._host_state = {spec.name: (spec.zeros(batch), spec.zeros(batch)) for spec in model.state}
         self._state = {name: [_buffer(array, device) for array in pair] for name, pair in self._host_state.items()}
         self._host_world = {spec.name: spec.zeros(batch) for spec in model.world}
-        if device == "cpu":  # numpy memory is the engine's own
+        if device == "cpu":  # the engine uses the numpy memory itself
             self._world = {name: _buffer(array, "cpu") for name, array in self._host_world.items()}
         self._bindings = [
             {view: self._bind(index, graph, view) for view in views(model.graphs)}
@@ -68,7 +68,7 @@ class OrtSession(BufferedSession):
 
     @property
     def backend(self) -> str:
-        """``ort-cpu`` or ``ort-cuda``."""
+        """Name of the backend: ``ort-cpu`` or ``ort-cuda``."""
         return f"ort-{self._device}"
 
     def _load(self, policy: Policy, graph: GraphSpec) -> Any:
@@ -82,12 +82,12 @@ class OrtSession(BufferedSession):
                 f"this onnxruntime has no {wanted}; it offers {', '.join(onnxruntime.get_available_providers())}. "
                 "Install the extra ort-gpu in place of ort, or use --backend ort-cpu"
             )
-        # TF32 would keep 10 bits of each factor: float32 means float32.
+        # Without TF32, which would keep only 10 bits of each factor: float32 must mean float32.
         provider = (wanted, {"use_tf32": "0"}) if self._device == "cuda" else wanted
         path = policy.folder / graph.file
         try:
             loaded = onnxruntime.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # onnxruntime raises types of its own for every fault
+        except Exception as error:  # onnxruntime raises its own types for every fault
             raise BackendError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
         if wanted not in loaded.get_providers():
             raise BackendError(f"{path}: ONNX Runtime fell back from {wanted} to {loaded.get_providers()}")
@@ -136,12 +136,12 @@ class OrtSession(BufferedSession):
 
 
 def _buffer(array: NDArray[Any], device: str) -> OrtValue:
-    """An engine-side tensor; on the CPU it is the numpy array itself."""
+    """A tensor for the engine; on the CPU it is the numpy array itself."""
     return onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0)
 
 
 def _check_graph(loaded: Any, contract: PolicyContract, graph: GraphSpec, path: str) -> None:
-    """Refuse a graph whose tensors or metadata are not what the contract says."""
+    """Refuse a graph whose tensors or metadata differ from the contract."""
     metadata = loaded.get_modelmeta().custom_metadata_map
     expected = {"dmh_edge.format_version": str(contract.format_version), "dmh_edge.policy": contract.name}
     for key, value in expected.items():

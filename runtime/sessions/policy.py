@@ -20,24 +20,24 @@ NOTE_NAME = "model.plan.json"
 
 
 class EngineNote(Spec):
-    """``model.plan.json``: what the engines beside it were built by, for and from."""
+    """``model.plan.json``: the builder, the target GPUs and the sources of the engines beside it."""
 
     format_version: Literal[1] = 1
     """Version of this format."""
     builder: Literal["tensorrt", "tensorrt_rtx"]
     """Python package that built the engines; only the same one can run them."""
     builder_version: str
-    """Its version; only the same one can run them."""
+    """Version of that package; only the same version can run them."""
     targets: tuple[str, ...]
-    """GPU architectures, e.g. ``sm89``."""
+    """GPU architectures that the engines were built for, e.g. ``sm89``."""
     precision: Precision
     """Element type of the matrix products."""
     batch_profile: tuple[int, int, int]
     """Smallest, best and largest number of robots."""
     plans: dict[str, str] = Field(min_length=1)
-    """SHA-256 of each engine file."""
+    """SHA-256 of each engine file, by file name."""
     onnx: dict[str, str] = Field(min_length=1)
-    """SHA-256 of each ONNX file that an engine came from."""
+    """SHA-256 of each ONNX file that an engine was built from, by file name."""
 
     @classmethod
     def load(cls, folder: Path) -> EngineNote:
@@ -57,33 +57,33 @@ class EngineNote(Spec):
 
 
 class RunnablePolicy(Protocol):
-    """What a run needs to know of a policy beside its session; `Policy` is one, and `sessions.fake.FakePolicy`."""
+    """What a run needs from a policy besides its session; see `Policy` and `sessions.fake_session.FakePolicy`."""
 
     @property
     def sha256(self) -> str:
-        """The policy's identity; what it learned in context is bound to it."""
+        """The policy's identity; what the policy learned in context is bound to it."""
         ...
 
     def self_test(self, session: Session) -> None:
-        """Prove that a session computes this policy. It is called before anything moves.
+        """Check that a session computes this policy. It is called before anything moves.
 
         Args:
-            session: its state is overwritten.
+            session: the session, whose state is overwritten.
 
         Raises:
-            ParityError: it computes something else.
+            ParityError: the session computes something else.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A checked folder.
+    """A policy whose folder was checked.
 
     Attributes:
-        folder: where it is.
-        contract: its ``model.json``.
-        sha256: of ``model.json``, which holds the hashes of all else: the policy's identity.
+        folder: path of the folder.
+        contract: content of ``model.json``.
+        sha256: SHA-256 of ``model.json``, which contains the hashes of all other files: the policy's identity.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Policy:
 
     @classmethod
     def load(cls, folder: Path) -> Policy:
-        """Read the contract and hold every file against its hash.
+        """Read the contract and check every file against its hash.
 
         Raises:
             ArtifactError: a file is missing, truncated or altered.
@@ -110,7 +110,7 @@ class Policy:
         return cls(folder, contract, sha256(folder / CONTRACT_NAME))
 
     def golden_trace(self) -> Trace:
-        """What the reference computed when the policy was exported."""
+        """The trace that the reference computed when the policy was exported."""
         return Trace.load(self.folder / GOLDEN_TRACE_NAME)
 
     def self_test(self, session: Session) -> None:
@@ -123,7 +123,7 @@ class Policy:
         return (self.folder / NOTE_NAME).exists()
 
     def engines(self) -> EngineNote:
-        """The note of the TensorRT engines, with each engine held against its hash, before anybody deserialises it.
+        """The note of the TensorRT engines. Each engine is checked against its hash before it can be deserialised.
 
         Raises:
             ArtifactError: an engine or the note is missing, altered, or built from other ONNX files than these.
@@ -136,13 +136,13 @@ class Policy:
                     f"build it again: dmh-edge export {self.folder} --trt"
                 )
             if graph.engine_file not in note.plans:
-                raise ArtifactError(f"{self.folder / NOTE_NAME} knows no {graph.engine_file}; build the engines again")
+                raise ArtifactError(f"{self.folder / NOTE_NAME} has no {graph.engine_file}; build the engines again")
             check_hash(self.folder / graph.engine_file, note.plans[graph.engine_file])
         return note
 
 
 def check_hash(path: Path, expected: str) -> None:
-    """Refuse a file that is not the one that was written.
+    """Refuse a file that differs from the one that was written.
 
     Raises:
         ArtifactError: it is missing, truncated or altered.

@@ -1,10 +1,10 @@
-"""Parity: how far one computation may be from another, and replaying a trace through any session.
+"""Parity: how far one computation may be from another, and how to replay a trace through any session.
 
 Errors are absolute differences divided by max(1, max|tensor|), where max|tensor| is the largest magnitude that the
-reference's tensor has had so far in the rollout: inside a graph float32 rounds on that scale, however small the numbers
-of one tick come out. Two rules keep a comparison honest: the candidate runs on its own state, and a discrete action
-counts only where the reference's two best choices are further apart than the tolerance, since nearer ones may fall
-either way. What makes a choice best is its logit plus its noise.
+reference's tensor has had so far in the rollout: inside a graph float32 rounds on that scale, even if the numbers of
+one tick are small. Two rules keep a comparison fair: the candidate runs on its own state, and a discrete action counts
+only where the reference's two best choices are further apart than the tolerance, because rounding can swap choices that
+are nearer. The best choice is the one with the largest sum of logit and noise.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from dmh_edge.errors import ParityError
 from dmh_edge.runtime.sessions.session import Arrays, Session
 from dmh_edge.trace import Trace
 
-#: By element type of the candidate's matrix products. float64 compares two forms of one model, the others two backends.
+#: Tolerance by element type of the candidate's matrix products. float64 is for two forms of one model, the other types
+#: are for two backends.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-2}
-#: As many times PyTorch's own rounding may lie between it and a backend. Both round by chance, and the worst of
-#: thousands of ticks is a rare one (docs/performance.md).
+#: Largest allowed distance of a backend from PyTorch, as a multiple of PyTorch's own rounding. Both round by chance,
+#: and the worst of thousands of ticks is a rare one (docs/performance.md).
 _ROUNDINGS = 10
 
-#: How much of the golden trace is replayed before a robot is armed.
+#: Number of ticks of the golden trace that are replayed before a robot is armed.
 SELF_TEST_TICKS = 200
 
 
 @dataclass
 class Comparison:
-    """The worst that was seen so far between a reference and a candidate.
+    """The largest differences so far between a reference and a candidate.
 
     Attributes:
-        reference, candidate: what to call the two sides.
+        reference: name of the side that is taken as right.
+        candidate: name of the side that is compared with it.
         tolerance: largest allowed error.
-        rounding: by tensor, what PyTorch's own rounding does; ten times that is allowed where it is more.
-        ticks: how many were compared.
-        errors: the largest so far, by tensor.
-        first_failure: the first tick and tensor above the tolerance, in words; empty when there is none.
+        rounding: error of PyTorch's own rounding, by tensor; ten times this is allowed where it exceeds the tolerance.
+        ticks: number of ticks compared so far.
+        errors: largest error so far, by tensor.
+        first_failure: the first tick and tensor above what is allowed, in words; empty when there is none.
     """
 
     reference: str
@@ -55,9 +57,9 @@ class Comparison:
     _scales: dict[str, float] = field(default_factory=dict)
 
     def tick(self, index: int, reference: Arrays, candidate: Arrays, noise: NDArray[np.float32] | None) -> None:
-        """Compare every tensor that the reference has at one tick; ``noise`` ``[B, K]`` is what both sides were fed.
+        """Compare every tensor that the reference has at one tick; ``noise`` ``[B, K]`` is the noise of both sides.
 
-        A policy that chooses among logits reads noise; another need not.
+        A policy that chooses among logits reads noise; other policies need none.
         """
         self.ticks += 1
         for name, expected in reference.items():
@@ -67,7 +69,7 @@ class Comparison:
                 scale = max(self._scales.get(name, 1.0), float(np.abs(expected).max(initial=0.0)))
                 self._scales[name] = scale
                 error = absolute_error(expected, candidate[name]) / scale
-            # A NaN compares false with everything: ask for "not within", so that it fails.
+            # A NaN compares false with everything: the test is for "not within", so that a NaN fails.
             if not error <= (allowed := self.allowed(name)) and not self.first_failure:
                 self.first_failure = f"tick {index}, tensor {name}: error {error:.3g}, allowed {allowed:.3g}"
             finite = error if np.isfinite(error) else float(np.finfo(float).max)
@@ -76,19 +78,19 @@ class Comparison:
     def allowed(self, name: str) -> float:
         """The largest allowed error of a tensor.
 
-        A well trained policy may amplify rounding until no two backends agree to the table's digits, without either
-        being wrong. So the table holds where it can, and elsewhere a multiple of the rounding that the export measured.
+        A well trained policy can amplify rounding so much that no two backends agree within `TOLERANCES`, although none
+        is wrong. So the limit is the tolerance, or ten times the rounding that the export measured if that is more.
         """
         return max(self.tolerance, _ROUNDINGS * self.rounding.get(name, 0.0))
 
     @classmethod
     def of_backend(cls, contract: PolicyContract, reference: str, candidate: str) -> Comparison:
-        """A comparison under which a backend may be as far away as the policy's precision and rounding allow."""
+        """A comparison that allows a backend the errors that the policy's precision and rounding allow."""
         return cls(reference, candidate, TOLERANCES[contract.precision], contract.rounding)
 
     @property
     def worst(self) -> str:
-        """The tensor that came nearest to what is allowed."""
+        """The tensor whose error is nearest to what is allowed."""
         return max(self.errors, key=lambda name: self.errors[name] / self.allowed(name))
 
     def _choice_error(
@@ -110,10 +112,10 @@ class Comparison:
         )
 
     def require(self) -> ParityFigure:
-        """The figure, if all was within the tolerance.
+        """The figure, if every error was within what is allowed.
 
         Raises:
-            ParityError: names the first tick and tensor that differ.
+            ParityError: an error was not; the message names the first tick and tensor.
         """
         if self.first_failure:
             raise ParityError(
@@ -124,7 +126,7 @@ class Comparison:
 
 
 def coarseness(contract: PolicyContract) -> str:
-    """Which of a policy's tensors rounds so coarsely that the table does not hold for it; empty if none does."""
+    """A sentence about the policy's tensor whose rounding exceeds `TOLERANCES` most; empty if none does."""
     held = Comparison.of_backend(contract, "", "")
     coarse = {name: found for name in contract.rounding if (found := held.allowed(name)) > held.tolerance}
     if not coarse:
@@ -137,30 +139,32 @@ def coarseness(contract: PolicyContract) -> str:
 
 
 def gumbel(noise: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What the actor adds to its logits before it takes the largest: standard normal noise as Gumbel noise."""
+    """Transform standard normal noise into Gumbel noise; the actor adds it to its logits and takes the largest sum."""
     uniform = np.clip((1 + np.vectorize(math.erf)(noise / math.sqrt(2))) / 2, 1e-6, 1 - 1e-6)
     shaped: NDArray[np.float64] = -np.log(-np.log(uniform))
     return shaped
 
 
 def absolute_error(expected: NDArray[Any], got: NDArray[Any]) -> float:
-    """Largest |expected - got|; NaN where either side has one."""
+    """Largest |expected - got|; NaN where either side contains a NaN."""
     return float(np.abs(expected.astype(np.float64) - got).max(initial=0.0))
 
 
 def replay(trace: Trace, session: Session, ticks: int | None = None) -> Comparison:
-    """Run a trace's inputs through a session from the trace's own initial state, and compare what comes out.
+    """Run a trace's inputs through a session from the trace's own initial state, and compare the outputs.
 
     Args:
         trace: a trace of as many robots as the session has.
-        session: its state is overwritten.
-        ticks: how many from the start; None for all, after which the final state is compared as well.
+        session: the session, whose state is overwritten.
+        ticks: number of ticks to replay from the start; None for all, with the final state compared as well.
 
     Raises:
         ParityError: the trace has another number of robots.
     """
     if trace.batch != session.batch:
-        raise ParityError(f"the trace holds {trace.batch} robots, the session {session.batch}; open one of that size")
+        raise ParityError(
+            f"the trace has {trace.batch} robots, the session {session.batch}; open a session of that size"
+        )
     comparison = Comparison.of_backend(session.contract, "trace", session.backend)
     session.restore(trace.initial_state)
     count = trace.ticks if ticks is None else min(ticks, trace.ticks)

@@ -1,4 +1,4 @@
-"""Which graphs are due on a tick: the host decides it from counters of its own and never asks the device."""
+"""Which graphs are due on a tick: the host decides this from its own counters and never asks the device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.contract import GraphSpec
 
-#: What a state calls `Schedule.ticks_in_episode`.
+#: Name of `Schedule.ticks_in_episode` in a state.
 TICKS = "ticks_in_episode"
 
 
@@ -21,7 +21,7 @@ class Schedule:
         batch: number of robots B.
 
     Attributes:
-        ticks_in_episode: int64 ``[B]``, as committed.
+        ticks_in_episode: committed number of ticks of each robot's episode, int64 ``[B]``.
         due: whether each graph was due at the last `propose`; empty before the first one.
     """
 
@@ -32,7 +32,7 @@ class Schedule:
         self._proposed = np.zeros(batch, np.int64)
 
     def propose(self, episode_start: NDArray[np.bool_]) -> list[bool]:
-        """Whether each graph is due for at least one robot, given ``episode_start`` ``[B]``."""
+        """Whether each graph is due for at least one robot; ``episode_start`` is ``[B]``."""
         np.copyto(self._proposed, self.ticks_in_episode)
         self._proposed[episode_start] = 0
         self.due = [every == 1 or not (self._proposed % every).all() for every in self._every]

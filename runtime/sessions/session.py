@@ -1,7 +1,7 @@
 """A session: one policy, its state and its buffers, on one backend.
 
-``step`` proposes: it computes outputs and a next state, and changes nothing that a second ``step`` would notice.
-``commit`` adopts the proposal. A proposal that is not committed is simply forgotten.
+``step`` proposes: it computes outputs and a next state, but a second ``step`` still starts from the same state.
+``commit`` adopts the proposal. A proposal that is not committed is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Session(Protocol):
-    """What the loop, the evaluation and the replay need of a backend."""
+    """What the loop, the evaluation and the replay need from a backend."""
 
     @property
     def contract(self) -> PolicyContract:
@@ -27,7 +27,7 @@ class Session(Protocol):
 
     @property
     def backend(self) -> str:
-        """``ort-cpu``, ``ort-cuda``, ``tensorrt`` or ``torch``."""
+        """Name of the backend: ``ort-cpu``, ``ort-cuda``, ``tensorrt`` or ``torch``."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class Session(Protocol):
         ...
 
     def copy_state(self, target: Arrays) -> None:
-        """Copy committed state tensors, named as in `state`, into ``target``'s arrays; allocates nothing that stays."""
+        """Copy committed state tensors, named as in `state`, into ``target``'s arrays; keep no new memory."""
         ...
 
     def restore(self, state: Arrays) -> None:
@@ -84,5 +84,5 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the backend holds. Idempotent."""
+        """Free what the backend holds. Idempotent."""
         ...

@@ -1,8 +1,8 @@
-"""What a policy learned in context on its robots, as a file: its state, bound to the policy by hash.
+"""The file with what a policy learned in context on its robots: its state, bound to the policy by hash.
 
-Loading it lets a restarted process go on where the one before stopped; no other policy accepts it, and no session of
-another number of robots. The reward of the last action comes after the policy's last step: the loop, which drives one
-robot, keeps it beside the state, for the first step to come.
+A restarted process that loads it goes on where the process before stopped. Another policy refuses it, and so does a
+session with another number of robots. The reward of the last action comes after the policy's last step: the loop, which
+drives one robot, stores this reward with the state, for the next step.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _REWARD = "reward_due"
 
 @dataclass(frozen=True)
 class Learned:
-    """The file with what a policy learned in context: a run begins with it, and leaves it behind.
+    """The file with what a policy learned in context: a run begins with it, and writes it at the end.
 
     Attributes:
-        path: read where it exists, written at the end; None to begin with an empty memory and to keep nothing.
+        path: path of the file, read if it exists, written at the end; None to begin with an empty memory and to keep
+            nothing.
         forget: whether to begin with an empty memory although the file exists.
     """
 
@@ -42,14 +43,14 @@ class Learned:
 
         Args:
             policy_sha256: identity of the policy.
-            kept: whether the file is going to be written at the end.
+            kept: whether the file will be written at the end.
 
         Returns:
-            what the run begins with, as a sentence; empty where there is no file.
+            what the run begins with, as a sentence; empty where no file is named.
 
         Raises:
             ConfigError: there is nothing to forget.
-            ArtifactError: the file that is to be replaced is no saved state, or its folder cannot be written.
+            ArtifactError: the file to replace is not a saved state, or its folder cannot be written.
             ContractError: it belongs to another policy.
         """
         if self.path is None:
@@ -70,7 +71,7 @@ class Learned:
         return begin
 
     def recall(self, session: Session, policy_sha256: str) -> float:
-        """Give the session what was learned before, where there is anything; see `load_state`."""
+        """Restore in the session what was learned before, if there is anything; see `load_state`."""
         if self.path is None or self.forget or not self.path.exists():
             return 0.0
         return load_state(self.path, session, policy_sha256)
@@ -83,7 +84,7 @@ def save_state(path: Path, session: Session, policy_sha256: str, reward_due: flo
         path: the file; an older one is replaced.
         session: the session whose state is written.
         policy_sha256: identity of the policy.
-        reward_due: sum of the rewards that the policy has not been told yet.
+        reward_due: sum of the rewards that the policy has not received yet.
 
     Raises:
         ArtifactError: the file cannot be written.
@@ -94,45 +95,47 @@ def save_state(path: Path, session: Session, policy_sha256: str, reward_due: flo
 
 
 def load_state(path: Path, session: Session, policy_sha256: str) -> float:
-    """Give the session a saved state; nothing changes unless all of it is good.
+    """Restore a saved state in the session; nothing changes unless the whole file is good.
 
     Returns:
-        the sum of the rewards that the policy has not been told yet; they belong to its next step.
+        the sum of the rewards that the policy has not received yet; they belong to its next step.
 
     Raises:
-        ArtifactError: the file is missing, truncated, altered, or holds numbers that are not finite.
+        ArtifactError: the file is missing, truncated or altered, or contains numbers that are not finite.
         ContractError: it belongs to another policy, or to another number of robots.
     """
     state = _of_policy(path, policy_sha256)
     if not all_finite(state.values()):
-        raise ArtifactError(f"{path} holds numbers that are not finite; remove it to start with an empty memory")
+        raise ArtifactError(f"{path} contains numbers that are not finite; remove it to start with an empty memory")
     if (robots := state[TICKS].size if TICKS in state else 0) != session.batch:
-        raise ContractError(f"{path} holds what {robots} robots learned, expected {session.batch}; name another file")
+        raise ContractError(
+            f"{path} contains what {robots} robots learned, expected {session.batch}; name another file"
+        )
     reward_due = float(state.pop(_REWARD))
     session.restore(state)
     return reward_due
 
 
 def check_state(path: Path, policy_sha256: str) -> None:
-    """Refuse to replace what is not this policy's.
+    """Refuse to replace a file that does not belong to this policy.
 
     Raises:
-        ArtifactError: the file is no saved state, or is truncated or altered.
+        ArtifactError: the file is not a saved state, or is truncated or altered.
         ContractError: it belongs to another policy.
     """
     _of_policy(path, policy_sha256)
 
 
 def _of_policy(path: Path, policy_sha256: str) -> dict[str, NDArray[Any]]:
-    """Everything in the file but the identity of the policy, which is checked to be this one."""
+    """Read the file and check that it belongs to this policy; return everything in it but the policy's identity."""
     try:
         with path.open("rb") as stream, zipped_arrays(stream) as file:
             state = {name: file[name] for name in file.files}
             owner = str(state.pop(_KEY))
             float(state[_REWARD])
-    except Exception as error:  # whatever a foreign file does to numpy, zipfile or a decompressor
+    except Exception as error:  # any error that numpy, zipfile or a decompressor raises for a foreign file
         raise ArtifactError(
-            f"{path} is no saved state, or is truncated or altered: {error}; remove it, or name another file"
+            f"{path} is not a saved state, or is truncated or altered: {error}; remove it, or name another file"
         ) from error
     if owner != policy_sha256:
         raise ContractError(

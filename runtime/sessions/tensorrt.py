@@ -1,8 +1,9 @@
 """TensorRT sessions: plans on an NVIDIA GPU, with all state on the device.
 
-A tick is one copy up, one CUDA graph per due engine, and one copy down, on a stream of its own. Each engine has an
-execution context for every combination of state buffers, since plain tensors must not be read and written in place.
-TensorRT-RTX captures its CUDA graphs itself, kernels specialised first; for TensorRT we capture them.
+A tick is one copy to the device, one CUDA graph per due engine, and one copy to the host, on a separate stream. Each
+engine has an execution context for every combination of state buffers, because plain tensors must not be read and
+written in place. TensorRT-RTX captures its CUDA graphs itself, after it has specialised the kernels; for TensorRT, this
+file captures them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dmh_edge.runtime.sessions.buffered import BufferedSession, View, all_finite
 from dmh_edge.runtime.sessions.policy import EngineNote, Policy
 from dmh_edge.runtime.sessions.session import Arrays
 
-#: Longest wait for one tick. Far above any tick; a GPU that takes longer has hung.
+#: Longest wait for one tick. No tick comes near it; a GPU that takes longer has hung.
 TIMEOUT_S = 1.0
 #: Longest wait for an engine's first run, before the robot is armed.
 FIRST_RUN_TIMEOUT_S = 60.0
@@ -35,10 +36,10 @@ T = TypeVar("T", bound=_Closes)
 
 
 class TensorRTSession(BufferedSession):
-    """A policy on TensorRT or TensorRT-RTX, whichever built its plans.
+    """A policy on TensorRT or TensorRT-RTX, depending on which of the two built its plans.
 
     Args:
-        policy: the checked folder.
+        policy: the checked policy.
         batch: number of robots B, within the plans' profile.
 
     Raises:
@@ -83,15 +84,16 @@ class TensorRTSession(BufferedSession):
 
     @property
     def backend(self) -> str:
-        """``tensorrt``."""
+        """Name of the backend: ``tensorrt``."""
         return "tensorrt"
 
     def proposal_is_finite(self) -> bool:
         """Whether the outputs are finite.
 
-        The state stays on the device. What a tick adds to memory and cache also reaches its own logits or continuous
-        action, through norms that pass a NaN on and turn an infinity into one (the plans are built to be strict about
-        NaN), so the outputs answer for it; counters only add up rewards, which the guard has found finite.
+        The state stays on the device, but the outputs show whether it is finite. What a tick adds to memory and cache
+        also reaches the tick's logits or continuous action, through norms that pass a NaN on and turn an infinity into
+        a NaN (the plans are built to be strict about NaN). Counters only add up rewards, which the guard has found to
+        be finite.
         """
         return all_finite(self._results.host.values())
 
@@ -112,7 +114,7 @@ class TensorRTSession(BufferedSession):
         return engine
 
     def _prepare(self, engine: Any, index: int, graph: GraphSpec, view: View) -> Callable[[], None]:
-        """How to run an engine so that it reads the buffers of ``view`` and writes its tensors to the others."""
+        """Make a function that runs an engine: it reads the buffers of ``view`` and writes to the others."""
         context = engine.create_execution_context(*self._runtime_config(engine))
         if context is None:
             raise BackendError(f"{graph.engine_file}: no execution context: {self._log.said()}")
@@ -135,7 +137,7 @@ class TensorRTSession(BufferedSession):
         if self._captures_itself:
             return enqueue
         captured = self._hold(self._stream.capture(enqueue))
-        captured.keep = context  # its memory is the captured graph's
+        captured.keep = context  # the captured graph uses its memory
         return captured.launch
 
     def _runtime_config(self, engine: Any) -> tuple[Any, ...]:
@@ -143,7 +145,7 @@ class TensorRTSession(BufferedSession):
             return ()
         config = engine.create_runtime_config()
         config.cuda_graph_strategy = self._library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        # The default compiles in the background beside the loop; here it is done before anything moves.
+        # By default it compiles in the background while the loop runs; here it does so before anything moves.
         config.dynamic_shapes_kernel_specialization_strategy = (
             self._library.DynamicShapesKernelSpecializationStrategy.EAGER
         )
@@ -179,7 +181,7 @@ class TensorRTSession(BufferedSession):
         self._stream.wait(TIMEOUT_S)
 
     def _zero_state(self) -> None:
-        """What the first runs of the engines left in the buffers goes."""
+        """Zero the state buffers, which the first runs of the engines have written."""
         for slab in self._state:
             for array in slab.host.values():
                 array[:] = 0
@@ -188,7 +190,7 @@ class TensorRTSession(BufferedSession):
 
 
 def fitting_library(note: EngineNote) -> Any:
-    """The library that built the plans, in the same version, on a GPU that they were built for.
+    """Import the library that built the plans, and check its version and this machine's GPU.
 
     Raises:
         MissingExtraError: the library is not installed.

@@ -1,7 +1,7 @@
-"""TensorRT under either of its Python names: the one file that knows both.
+"""TensorRT under either of its Python names: the only file that knows both.
 
-``tensorrt`` comes with JetPack or from NVIDIA; ``tensorrt_rtx`` from PyPI, and it builds without a GPU. Same interface,
-but each runs only plans of its own and of the same version.
+``tensorrt`` comes with JetPack or from NVIDIA; ``tensorrt_rtx`` comes from PyPI, and can build plans without a GPU.
+Both have the same interface, but each runs only plans that it built itself in the same version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def load(name: LibraryName | None = None) -> tuple[LibraryName, Any]:
     """Import TensorRT.
 
     Args:
-        name: which one; None for ``tensorrt`` where it is installed, else ``tensorrt_rtx``.
+        name: name of the library; None for ``tensorrt`` where it is installed, else ``tensorrt_rtx``.
 
     Returns:
         the name and the module.
@@ -36,18 +36,18 @@ def load(name: LibraryName | None = None) -> tuple[LibraryName, Any]:
 
 
 class Log:
-    """Collects what TensorRT says, so that an error can carry it.
+    """Collects the error messages of TensorRT, so that an exception can contain them.
 
     Attributes:
-        logger: to be handed to TensorRT.
-        messages: errors and worse, in order.
+        logger: logger to pass to TensorRT.
+        messages: messages of errors and internal errors, in order.
     """
 
     def __init__(self, library: Any) -> None:
         self.messages: list[str] = []
         messages = self.messages
 
-        class Logger(library.ILogger):  # type: ignore[misc]  # the module is known at run time alone
+        class Logger(library.ILogger):  # type: ignore[misc]  # the module is known only at run time
             def __init__(self) -> None:
                 library.ILogger.__init__(self)
 
@@ -58,5 +58,5 @@ class Log:
         self.logger = Logger()
 
     def said(self) -> str:
-        """All of it in one line."""
+        """All messages in one line."""
         return "; ".join(self.messages) or "it gave no reason"

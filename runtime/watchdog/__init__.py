@@ -1,1 +1,1 @@
-"""A process of its own that stops the robot when the loop cannot."""
+"""A separate process that stops the robot when the loop cannot."""

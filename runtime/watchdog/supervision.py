@@ -1,12 +1,13 @@
-"""The loop's side of the watchdog: who stops this robot when the loop cannot, and the signs of life that it is told by.
+"""The loop's side of the watchdog: what stops this robot when the loop cannot, and the loop's signs of life.
 
 the robot                       what stops it when the loop falls silent
 in lockstep                     nothing needs to: its time stands still until the next action
-has a stop path                 the watchdog process, which calls it
-has a command timeout alone     the robot itself
+has a stop path                 the watchdog process, which calls the stop path
+has only a command timeout      the robot itself
 has neither                     a person who stands by: it is refused without ``attended``
 
-Process 1 of a container takes all others with it, the watchdog too: a stop path alone is not enough there.
+When process 1 of a container ends, all other processes end too, the watchdog included: if the loop is process 1, a stop
+path alone is not enough.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from dmh_edge.robots.protocol import Robot
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 from dmh_edge.runtime.watchdog.watchdog import LAST_TRIES_S, READY, WatchdogConfig
 
-#: To start a process and import what the stop path needs, on a busy machine.
+#: Longest time to start the process and to import what the stop path needs, on a busy machine.
 _START_S = 30.0
-#: A watchdog that cannot stop the robot is let try for as long as it does, and its stop path take some seconds.
+#: Longest wait for the end of the watchdog: its last tries to stop the robot, and some seconds for the stop path.
 _END_S = LAST_TRIES_S + 5.0
-#: The watchdog looks four times a second. One that has not for so long is dead or starved, and of no use.
+#: The watchdog looks four times a second. A watchdog that has not looked for this time is dead or gets no core.
 _ABSENT_NS = 2 * NS_PER_S
 
 
@@ -38,9 +39,9 @@ class Supervision:
     """The supervision of one run. Without a watchdog, its calls do nothing.
 
     Args:
-        period_ns: period of the control loop.
-        clock: the loop's.
-        reset_timeout_s: longest reset.
+        period_ns: control period in nanoseconds.
+        clock: clock of the loop.
+        reset_timeout_s: longest time for a reset, in seconds.
         attended: whether a person stands by who can stop a robot that nothing else would stop.
     """
 
@@ -51,10 +52,10 @@ class Supervision:
         self._heartbeat: Heartbeat | None = None
 
     def begin(self, robot: Robot) -> None:
-        """Before the robot is armed: start the watchdog, where there is work for it.
+        """Start the watchdog if this robot needs one. To be called before the robot is armed.
 
         Args:
-            robot: connected.
+            robot: the robot, connected.
 
         Raises:
             RobotError: nothing would stop this robot, or the watchdog does not start.
@@ -72,9 +73,9 @@ class Supervision:
             return
         if os.getpid() == 1 and robot.command_timeout_s is None and not self._attended:
             raise RobotError(
-                "nothing would stop this robot when the loop dies: as process 1 of a container it takes the watchdog "
-                "with it; give the robot a command timeout, run it outside of a container, or stand by with a hand on "
-                "the emergency stop and run it with --attended"
+                "nothing would stop this robot when the loop dies: the loop is process 1 of a container, so the "
+                "watchdog ends with it; give the robot a command timeout, run it outside of a container, or stand by "
+                "with a hand on the emergency stop and run it with --attended"
             )
         heartbeat = Heartbeat()
         config = WatchdogConfig(heartbeat, os.getpid(), self._period_ns, self._reset_timeout_ns)
@@ -83,11 +84,11 @@ class Supervision:
         self._heartbeat = heartbeat
 
     def check_in(self, phase: Phase) -> None:
-        """A sign of life; from now on the loop is in this phase. A few numbers in memory, and no system call.
+        """Give a sign of life; from now on the loop is in this phase. It writes to memory and makes no system call.
 
         Raises:
             WatchdogFired: the watchdog has stopped the robot.
-            RobotError: there is no watchdog any more.
+            RobotError: the watchdog does not look any more.
         """
         heartbeat = self._heartbeat
         if heartbeat is None:
@@ -103,10 +104,10 @@ class Supervision:
             )
 
     def check(self) -> None:
-        """Just before the robot is moved: may it be?
+        """Refuse to move a robot that the watchdog has stopped. To be called just before the robot is moved.
 
         Raises:
-            WatchdogFired: the watchdog has stopped it.
+            WatchdogFired: the watchdog has stopped the robot.
         """
         if self._heartbeat is not None and self._heartbeat.fired:
             raise WatchdogFired(self.verdict)
@@ -122,12 +123,12 @@ class Supervision:
         return f"the loop was silent for {silence_ns / NS_PER_S:.3f} s while {phase.name.lower()}{confirmed}"
 
     def tell(self, phase: Phase) -> None:
-        """As `check_in`, on the way out: never raises."""
+        """Give a sign of life while the run ends; unlike `check_in` it never raises."""
         if self._heartbeat is not None:
             self._heartbeat.beat(phase, self._clock.now_ns())
 
     def end(self) -> None:
-        """Let the watchdog go. Unless it was told `Phase.DISARMED`, it stops the robot once more before it ends."""
+        """Let the watchdog end. Unless the last phase was `Phase.DISARMED`, it stops the robot once more first."""
         if self._process is not None:
             processes.end(self._process, _END_S)
             self._process = None
@@ -141,5 +142,5 @@ class Supervision:
                 f"the watchdog did not start within {_START_S:g} s"
                 if not readable
                 else "the watchdog did not start; "
-                "what it printed says why: as a rule the stop path of the robot cannot be imported by another process"
+                "its output above says why: usually, another process cannot import the stop path of the robot"
             )

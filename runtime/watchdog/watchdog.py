@@ -1,17 +1,17 @@
-"""The watchdog: a process that stops the robot when the loop falls silent, whatever has become of the loop.
+"""The watchdog: a process that stops the robot when the loop falls silent, for any reason.
 
-A thread could not do it: it never runs while native code holds the interpreter's lock, nor when the process is stopped
-or dead. This process has an interpreter, a memory and a session of its own, so that Ctrl-C, Ctrl-Z and the end of a
-terminal are not for it. It ends with the loop, and not before it has stopped a robot that the loop left running.
+A thread could not do it: it does not run while native code holds the interpreter's lock, nor when the process is
+stopped or dead. This process has its own interpreter, memory and session, so that Ctrl-C, Ctrl-Z and the end of a
+terminal do not reach it. It ends with the loop, but not before it has stopped a robot that the loop left running.
 
     the loop is silent while       for longer than               the watchdog
     running                        3 control periods + 30 ms     stops the robot, within 3 periods + 50 ms
-    resetting                      the reset timeout + 1 s       stops the robot: the loop itself had not
+    resetting                      the reset timeout + 1 s       stops the robot: the loop itself has not stopped it
     stopping                       2 s                           stops the robot
     disarmed                       -                             waits
     the loop ends, not disarmed    -                             stops the robot at once
 
-It is asked for nothing else, and imports nothing heavy.
+It does nothing else, and imports no large library.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from dmh_edge import processes
 from dmh_edge.runtime.watchdog.heartbeat import Heartbeat, Phase
 
 MS = 1_000_000
-#: The robot has to stand still 3 periods + 50 ms after the last sign of life: this much is for waking up and stopping.
+#: The robot must stand still 3 periods + 50 ms after the last sign of life: this part is for waking up and stopping.
 REACTION_NS = 20 * MS
 MARGIN_NS = 50 * MS - REACTION_NS
 SILENT_PERIODS = 3
 
-#: Robots decelerate before they stand still; one that takes longer has to be stopped by another way.
+#: Robots decelerate before they stand still; if the loop's stop takes longer than this, the stop path is used.
 STOP_TIMEOUT_NS = 2_000 * MS
 
-#: The loop ends a reset that takes too long, and says why; this is for a loop that does not.
+#: The loop itself ends a reset that takes too long, and says why; after this extra time the watchdog does it.
 RESET_MARGIN_NS = 1_000 * MS
 
-#: It looks at least so often, so that the loop can tell whether it lives.
+#: Longest time between two looks, so that the loop can see whether the watchdog is alive.
 _LOOK_NS = 250 * MS
-#: A stop path that failed is tried again after this.
+#: Time after which a stop path that failed is tried again.
 _AGAIN_S = 0.05
-#: It goes on trying for so long after the loop has ended.
+#: Time for which the watchdog goes on trying after the loop has ended.
 LAST_TRIES_S = 10.0
 
 READY = b"ready"
@@ -52,13 +52,13 @@ READY = b"ready"
 
 @dataclass(frozen=True)
 class WatchdogConfig:
-    """What the process is given beside the stop path.
+    """What the process is given besides the stop path.
 
     Attributes:
-        heartbeat: the loop's.
-        loop: its process id.
-        period_ns: period of the control loop.
-        reset_timeout_ns: longest reset.
+        heartbeat: heartbeat of the loop.
+        loop: process id of the loop.
+        period_ns: control period in nanoseconds.
+        reset_timeout_ns: longest time for a reset, in nanoseconds.
     """
 
     heartbeat: Heartbeat
@@ -67,7 +67,7 @@ class WatchdogConfig:
     reset_timeout_ns: int
 
     def limit_ns(self, phase: Phase) -> int | None:
-        """How long the loop may be silent; None for ever."""
+        """How long the loop may be silent in a phase, in nanoseconds; None for no limit."""
         if phase is Phase.DISARMED:
             return None
         if phase is Phase.RUNNING:
@@ -80,11 +80,11 @@ def watch(config: WatchdogConfig, ended: Callable[[int], bool], now_ns: Callable
 
     Args:
         config: limits and heartbeat.
-        ended: waits for at most so many nanoseconds; whether the loop's process has ended.
-        now_ns: the monotonic clock.
+        ended: function that waits for at most the given nanoseconds, and returns whether the loop's process has ended.
+        now_ns: function that reads the monotonic clock.
 
     Returns:
-        the phase in which the loop fell silent and for how long it has been; None when it ended as it should.
+        the phase in which the loop fell silent, and for how many nanoseconds; None when it ended as it should.
     """
     heartbeat, gone = config.heartbeat, False
     while True:
@@ -101,16 +101,16 @@ def watch(config: WatchdogConfig, ended: Callable[[int], bool], now_ns: Callable
 
 
 def stop(heartbeat: Heartbeat, stop_path: Callable[[], None], ended: Callable[[int], bool]) -> str:
-    """Stop the robot; where that fails, try again until it works.
+    """Stop the robot; if that fails, try again until it works, or until some seconds after the loop has ended.
 
     Returns:
-        what went wrong in the end; empty when the robot stands still.
+        the last error in words; empty when the robot stands still.
     """
     last_try_s = None
     while True:
         try:
             stop_path()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the robot may still move)
+        except Exception as error:  # noqa: BLE001 (after any error the robot may still move)
             failure = f"{type(error).__name__}: {error}"
         else:
             heartbeat.confirm(time.monotonic_ns())
@@ -124,13 +124,13 @@ def stop(heartbeat: Heartbeat, stop_path: Callable[[], None], ended: Callable[[i
 
 
 def main() -> None:
-    """The process."""
+    """Run the watchdog process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)  # systemd, for one, sends SIGTERM to all processes of a service
+        signal.signal(number, signal.SIG_IGN)  # systemd sends SIGTERM to all processes of a service
     config: WatchdogConfig
     config, stop_path = processes.received()
     parent = select.poll()
-    parent.register(sys.stdin.fileno(), select.POLLIN)  # nothing more is ever sent: it is ready when the loop has ended
+    parent.register(sys.stdin.fileno(), select.POLLIN)  # no more data comes: it is readable when the loop has ended
 
     def ended(wait_ns: int) -> bool:
         return bool(parent.poll(-(-wait_ns // MS))) or processes.orphaned(config.loop)
@@ -154,7 +154,7 @@ def main() -> None:
 
 
 def _run_before(loop: int) -> None:
-    """Take a priority above that of a loop in real time, which does not give up its core and hands no priority on."""
+    """Take a priority above that of a loop in real time, which keeps its core; the watchdog inherits no priority."""
     with contextlib.suppress(ProcessLookupError):
         policy = os.sched_getscheduler(loop) & ~os.SCHED_RESET_ON_FORK
         if policy not in (os.SCHED_FIFO, os.SCHED_RR):
@@ -163,7 +163,10 @@ def _run_before(loop: int) -> None:
         try:
             os.sched_setscheduler(0, policy, os.sched_param(priority))
         except PermissionError as error:
-            _say(f"watchdog: no priority above the loop's, {priority}: {error.strerror}; raise the limit rtprio to it")
+            _say(
+                f"watchdog: cannot take priority {priority}, above the loop's: {error.strerror}; "
+                "raise the limit rtprio to it"
+            )
 
 
 def _say(line: str) -> None:

@@ -220,14 +220,14 @@ def test_a_memory_of_another_policy_or_of_other_robots_is_refused(policy, shown,
     agent = policy.agent(robots=3)
     agent.act(*shown[0])
     agent.save(tmp_path / "memory.state")
-    with pytest.raises(ContractError, match="holds what 3 robots learned, expected 2"):
+    with pytest.raises(ContractError, match="contains what 3 robots learned, expected 2"):
         policy.agent(robots=2).load(tmp_path / "memory.state")
     if policy != discrete:
         with pytest.raises(ContractError, match="was learned by another policy"):
             discrete.agent(robots=3).load(tmp_path / "memory.state")
     before = state(agent)
     (tmp_path / "memory.state").write_bytes((tmp_path / "memory.state").read_bytes()[:-100])
-    with pytest.raises(ArtifactError, match="no saved state, or is truncated or altered"):
+    with pytest.raises(ArtifactError, match="not a saved state, or is truncated or altered"):
         agent.load(tmp_path / "memory.state")
     assert_same(state(agent), before, [0, 1, 2])
 

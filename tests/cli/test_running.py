@@ -36,7 +36,7 @@ def test_run_drives_a_robot_and_keeps_records(well, refused, policy, tmp_path, r
         replayed = well("replay", record, "--engine", policy)
         assert "ticks 0 to 24" in replayed.out
         assert replayed.err == ""
-    assert "holds neither run.mcap nor trace.npz" in refused("replay", tmp_path, "--engine", policy)
+    assert "contains neither run.mcap nor trace.npz" in refused("replay", tmp_path, "--engine", policy)
 
 
 def test_a_policy_runs_on_no_robot_for_another_task(dmh_edge, policy):
@@ -204,7 +204,7 @@ def real_robot(tmp_path, monkeypatch) -> str:
 
 def test_a_real_robot_is_armed_by_somebody_or_not_at_all(well, refused, policy, tmp_path, real_robot):
     command = ("run", "--engine", policy, "--robot", real_robot, "--ticks", 5, "--out")
-    assert "nobody may arm this robot" in refused(*command, tmp_path / "refused")
+    assert "no person can arm this robot" in refused(*command, tmp_path / "refused")
     assert not (tmp_path / "refused" / "summary.json").exists()
     well(*command, tmp_path / "armed", "--arm")
     summary = parse(Summary, (tmp_path / "armed" / "summary.json").read_text(), "summary.json")

@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_pa
 def test_the_records_of_an_earlier_run_are_never_overwritten(tmp_path):
     run(out=tmp_path)
     robot = Watched(FakeClock(10**9))
-    with pytest.raises(ConfigError, match=r"already holds a run \(summary.json, guard.json, page.html, trace.npz\)"):
+    with pytest.raises(ConfigError, match=r"already contains a run \(summary.json, guard.json, page.html, trace.npz\)"):
         run(robot, out=tmp_path)
     assert robot.calls == []
 
@@ -278,7 +278,7 @@ def test_a_pace_that_a_robot_cannot_have_is_refused_before_a_record_is_begun(tmp
 
 def test_a_robot_that_fails_on_a_full_disk_tells_both(tmp_path):
     fill_the_disk_for(tmp_path / "summary.json")
-    with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the disk is full: .*summary\.json"):
+    with pytest.raises(DmhEdgeError, match=r"unplugged; also, the disk is full: .*summary\.json"):
         run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
     assert Trace.load(tmp_path / "trace.npz").ticks == 20
 
@@ -418,6 +418,6 @@ def test_an_object_that_lacks_what_every_robot_has_is_refused_before_anything_is
             return super().__getattribute__(name)
 
     robot = Undamped(FakeClock(10**9))
-    with pytest.raises(RobotError, match="the robot is no robot: it lacks damp; add a method `damp`"):
+    with pytest.raises(RobotError, match="the robot is not a robot: it lacks damp; add a method `damp`"):
         run(robot)
     assert robot.calls == []

@@ -113,7 +113,9 @@ def moments(summary: Summary) -> list[str]:
 
 def test_a_robot_that_is_not_simulated_is_never_armed_by_itself():
     robot = Real()
-    with pytest.raises(ConfigError, match=r"nobody may arm this robot: .* give --arm, or start it at a terminal"):
+    with pytest.raises(
+        ConfigError, match=r"no person can arm this robot: .* give --arm, or start the run at a terminal"
+    ):
         run(robot, armed=False)
     assert robot.calls == []
 

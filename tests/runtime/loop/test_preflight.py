@@ -46,10 +46,13 @@ def test_what_the_policy_alone_decides_may_differ():
             TWO_JOINTS.model_copy(update={"observation": (SHOULDER.model_copy(update={"unit": "deg"}), ELBOW)}),
             [r"unit is 'deg' for the robot, 'rad' for the policy"],
         ),
-        (TWO_JOINTS.model_copy(update={"observation": (SHOULDER,)}), ["observation 1: only the policy has one there"]),
+        (
+            TWO_JOINTS.model_copy(update={"observation": (SHOULDER,)}),
+            ["observation 1: only the policy has an element here"],
+        ),
         (
             TWO_JOINTS.model_copy(update={"observation": (SHOULDER, ELBOW, Element(name="wrist", low=0, high=1))}),
-            ["observation 2: only the robot has one there, 'wrist'"],
+            ["observation 2: only the robot has an element here, 'wrist'"],
         ),
         (with_first_action(high=2.0), [r"action 0 \(shoulder_velocity\): high is 2.0 for the robot, 1.0"]),
         (with_first_action(slew_per_s=None), ["slew_per_s is None for the robot, 10.0"]),

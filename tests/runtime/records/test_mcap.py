@@ -175,7 +175,7 @@ def test_a_file_that_ends_anywhere_is_read_as_far_as_it_goes(policy, open_sessio
     size, places = whole.stat().st_size, random.Random(0)
     data, lengths = whole.read_bytes(), []
     begins = data.index(policy.contract.name.encode())
-    with pytest.raises(ArtifactError, match=r"holds no model\.json"):  # it ends before the contract does
+    with pytest.raises(ArtifactError, match=r"contains no model\.json"):  # it ends before the contract does
         McapFile.load(cut(whole, tmp_path / "cut.mcap", begins))
     begins = data.index(b"started_ns") + 1000  # and there after the metadata
     for length in sorted(places.randrange(begins, size) for _ in range(60)):
@@ -239,7 +239,7 @@ def test_the_record_of_another_policy_is_refused_and_a_wrong_number_is_found(pol
 
 def test_what_is_no_record_is_said(tmp_path):
     (tmp_path / "a.mcap").write_bytes(b"not at all")
-    with pytest.raises(ArtifactError, match=r"is no record of a run"):
+    with pytest.raises(ArtifactError, match=r"is not a record of a run"):
         Record.load(tmp_path / "a.mcap")
     with pytest.raises(ArtifactError, match="cannot be read"):
         Record.load(tmp_path / "missing.mcap")
@@ -425,7 +425,7 @@ def test_a_disk_that_stays_full_costs_records_that_are_counted_and_no_tick(small
     one.wait_until(lambda: len(one.times_ns()) > 600)  # more than the rest of the disk holds
     error = one.finish()["error"]
     run = McapFile.load(one.file)
-    assert f": {one.file} holds {len(run.ticks)} ticks, and ends there" in error
+    assert f": {one.file} contains {len(run.ticks)} ticks, and ends there" in error
     assert ("the disk is full" in error) == small_disk.is_mounted
     assert 0 < len(run.ticks) < 600 < len(one.times_ns())
     assert not run.is_finished

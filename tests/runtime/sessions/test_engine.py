@@ -23,7 +23,7 @@ def test_a_backend_that_fits_overrides_the_suffix(folder: Path) -> None:
 
 
 def test_a_backend_that_cannot_run_the_file_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--backend tensorrt cannot run .*; it takes ort-cpu or ort-cuda"):
+    with pytest.raises(ConfigError, match=r"--backend tensorrt cannot run .*; use ort-cpu or ort-cuda"):
         locate(folder / "model.onnx", "tensorrt")
 
 

@@ -121,5 +121,5 @@ def test_plans_without_a_note_are_refused(folder: Path) -> None:
 def test_a_note_that_forgets_a_plan_is_refused(folder: Path) -> None:
     policy = with_plans(folder)
     edit(folder / NOTE_NAME, lambda note: note["plans"].pop("model.memory.plan"))
-    with pytest.raises(ArtifactError, match=r"knows no model.memory.plan"):
+    with pytest.raises(ArtifactError, match=r"has no model.memory.plan"):
         policy.engines()

@@ -76,7 +76,7 @@ def test_a_wrong_final_state_is_found(policy: Policy, open_session: Open) -> Non
 
 
 def test_a_session_of_another_batch_is_refused(policy: Policy, open_session: Open) -> None:
-    with pytest.raises(ParityError, match="the trace holds 1 robots, the session 2"):
+    with pytest.raises(ParityError, match="the trace has 1 robots, the session 2"):
         replay(policy.golden_trace(), open_session(2))
 
 

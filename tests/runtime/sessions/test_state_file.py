@@ -48,13 +48,13 @@ def test_a_truncated_file_is_refused(path: Path, session: OrtSession, kept: floa
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
     before = session.state()
-    with pytest.raises(ArtifactError, match="no saved state, or is truncated or altered"):
+    with pytest.raises(ArtifactError, match="not a saved state, or is truncated or altered"):
         load_state(path, session, "policy")
     np.testing.assert_array_equal(session.state()["memory_ssm"], before["memory_ssm"])
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, session: OrtSession) -> None:
-    with pytest.raises(ArtifactError, match="no saved state"):
+    with pytest.raises(ArtifactError, match="not a saved state"):
         load_state(tmp_path / "nothing.npz", session, "policy")
 
 

@@ -211,7 +211,7 @@ def test_a_stop_path_that_another_process_cannot_import_is_refused_before_the_ro
     module = ModuleType("only_here")
     monkeypatch.setitem(sys.modules, "only_here", module)
     exec("def stop(): ...", module.__dict__)
-    with pytest.raises(RobotError, match="cannot be imported by another process"):
+    with pytest.raises(RobotError, match="another process cannot import the stop path"):
         supervise(module.stop)
 
 
