@@ -164,5 +164,7 @@ def check_members(robot: object, name: str = "the robot") -> None:
 
 
 def _has(robot: object, member: str) -> bool:
-    """Whether a robot has a member, without computing it: a stop path need not be there before ``connect``."""
-    return inspect.getattr_static(robot, member, _MISSING) is not _MISSING or hasattr(robot, member)
+    """Whether a robot has a member. The stop path is not computed: it need not be there before ``connect``."""
+    if member == "stop_path" and inspect.getattr_static(robot, member, _MISSING) is not _MISSING:
+        return True
+    return hasattr(robot, member)

@@ -140,7 +140,7 @@ class StopPathRaises(FakeRobot):
     [
         (DoesNotSayWhetherItIsSimulated, "simulated: got None, expected a bool"),
         (MovesBeforeArm, "write before arm"),
-        (GoesOnAfterStop, "after stop shoulder_angle moved"),
+        (GoesOnAfterStop, "after stop, shoulder_angle moved"),
         (ShowsNothing, "read: got None, expected a Reading"),
         (HasNoReset, "reset: it is missing, expected a method"),
         (ShowsFloat64, "expected a float32 array"),
@@ -186,7 +186,7 @@ def test_sensors_may_be_as_noisy_as_the_caller_says():
             return Reading(reading.stamp_ns, reading.observation + self._noise, reading.reward)
 
     check_robot(Noisy, stillness=0.03)
-    with pytest.raises(ContractViolation, match=r"after stop .* moved"):
+    with pytest.raises(ContractViolation, match=r"after stop, .* moved"):
         check_robot(Noisy)
 
 

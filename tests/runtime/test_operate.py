@@ -291,7 +291,7 @@ def test_a_record_that_cannot_be_made_of_an_event_costs_no_stop(tmp_path, monkey
 
     monkeypatch.setattr(TraceRecorder, "event", fail)
     robot = Watched(FakeClock(10**9), fails_at=20)
-    with pytest.raises(DmhEdgeError, match=r"unplugged; besides, the records lack events .* no room for words"):
+    with pytest.raises(DmhEdgeError, match=r"unplugged; also, the records lack events .* no room for words"):
         run(robot, out=tmp_path)
     assert robot.calls[-1] == "stop"
     assert parse(Summary, (tmp_path / "summary.json").read_text(), "summary").stopped_by == "error"
@@ -302,7 +302,7 @@ def test_a_report_that_cannot_be_made_costs_only_the_report(tmp_path, monkeypatc
         raise ValueError("nothing adds up")
 
     monkeypatch.setattr(Loop, "summary", fail)
-    with pytest.raises(DmhEdgeError, match="unplugged; besides, ValueError: nothing adds up"):
+    with pytest.raises(DmhEdgeError, match="unplugged; also, ValueError: nothing adds up"):
         run(Watched(FakeClock(10**9), fails_at=20), out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "trace.npz"]
 
@@ -442,6 +442,15 @@ def test_what_may_take_long_is_left_at_the_first_signal(tmp_path, mode):
     assert 0 < end["stopped_ns"] - sent_ns < SOON_NS
     for name in ("trace.npz", "summary.json", "state.npz"):  # the state of a self-test is nobody's to keep
         assert (process.out / name).exists() == (mode == "blocked-reset")
+
+
+def test_a_stop_path_is_not_asked_for_before_the_robot_is_connected():
+    class Late(Watched):
+        @property
+        def stop_path(self) -> None:
+            assert "connect" in self.calls
+
+    assert run(Late(FakeClock(10**9))).ticks == 60
 
 
 def test_an_object_that_lacks_what_every_robot_has_is_refused_before_anything_is_asked_of_it():
