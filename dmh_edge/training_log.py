@@ -82,7 +82,7 @@ class TrainingLog:
         try:
             with named_faults(self._events_path):
                 self._events.close()
-        finally:  # on a full disk either may fail
+        finally:  # each close can fail if the disk is full
             with named_faults(self._path):
                 self._csv.close()
 

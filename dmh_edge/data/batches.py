@@ -1,4 +1,4 @@
-"""From numpy to torch: contexts as tensors, and the noise that goes with them."""
+"""From numpy to torch: contexts as tensors, and their noise."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     <folder>/data/metadata.json     Minari's spaces and totals; added by dmh-edge: ``task_spec`` and ``generation``
     <folder>/data/main_data.hdf5    one group per episode:
         observations [T+1, S]   actions [T] or [T, A]   rewards, terminations, truncations [T]
-        infos/expert_action     [T+1] or [T+1, A]   what the expert would do at each observation; may be missing
+        infos/expert_action     [T+1] or [T+1, A]   what the expert would do at each observation; can be missing
         attributes              options/hidden, options/history, options/number   which episode of which history
 
 ``minari.MinariDataset(folder / "data")`` opens a data set, and so does ``minari.load_dataset("darkroom-v0")`` if the

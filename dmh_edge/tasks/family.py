@@ -19,7 +19,7 @@ Expert = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], N
 
 @dataclass(frozen=True)
 class Task:
-    """A family of environments that look alike and differ in something hidden, numbered 0, 1, 2, ...
+    """A family of environments that look the same and differ in something hidden, numbered 0, 1, 2, ...
 
     Attributes:
         spec: specification of the task. Its name is also the id of the environment in gymnasium:

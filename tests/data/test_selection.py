@@ -50,7 +50,7 @@ def test_tasks_that_are_held_out_are_not_learned_from():
     assert learnable(data, (1,), 1.0).hidden.tolist() == [2, 3]
     with pytest.raises(DataError, match="holds out all 3 hidden tasks"):
         learnable(data, (1, 2, 3), 1.0)
-    with pytest.raises(DataError, match="nothing of hidden task 4, which was to be held out"):
+    with pytest.raises(DataError, match="no episode of hidden task 4, which is to be held out"):
         learnable(data, (1, 4), 1.0)
 
 

@@ -69,7 +69,7 @@ def test_control_flow_and_randomness_are_refused(exported: Policy, operator: str
     graph = exported.contract.model.graphs[0]
     proto = onnx.load(str(exported.folder / graph.file))
     proto.graph.node.append(helper.make_node(operator, [], ["x"]))
-    with pytest.raises(ExportError, match=f"holds {operator}"):
+    with pytest.raises(ExportError, match=f"contains {operator}"):
         _check_rules(proto, graph)
 
 
