@@ -25,6 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(VENV)/bin/python $(PIP_INSTALL) setuptools
 	@$(VENV)/bin/python $(PIP_INSTALL) --no-build-isolation --editable ".[$(EXTRAS)]"
 	@touch $@
+	@echo "Installed. In each new shell, 'source $(VENV)/bin/activate' makes dmh-edge a command."
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check

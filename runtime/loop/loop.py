@@ -43,7 +43,7 @@ from dmh_edge.runtime.watchdog.heartbeat import Phase
 from dmh_edge.runtime.watchdog.supervision import WatchdogFired
 
 #: The longest time during a reset until the loop sees a stop request that comes without a signal.
-_UNSEEN_NS = NS_PER_S // 100
+_RESET_CHECK_NS = NS_PER_S // 100
 
 
 class _LimitReached(Exception):
@@ -206,7 +206,7 @@ class Loop:
             if now_ns > until_ns:
                 self._guard.stop(Fault.RESET_TIMEOUT, f"longest reset {self._guard.settings.reset_timeout_s:g} s")
             present_ns = self._check_operator(now_ns)
-            return min(until_ns - now_ns, present_ns, _UNSEEN_NS) / NS_PER_S
+            return min(until_ns - now_ns, present_ns, _RESET_CHECK_NS) / NS_PER_S
 
         with alarm(seconds_left):
             ask("reset", self._robot.reset)

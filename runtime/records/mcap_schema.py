@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from numpy.typing import NDArray
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.runtime.records.layout import group, slot_dtype
+from dmh_edge.runtime.records.layout import COUNTS, group, slot_dtype
 from dmh_edge.runtime.report.events import EventKind
 from dmh_edge.runtime.report.tally import FIGURES
 from dmh_edge.runtime.sessions.session import Arrays
@@ -135,7 +135,7 @@ class Codec:
             slot=figures["slot"],
             lateness_ns=figures["lateness_ns"],
             total_ns=figures["total_ns"],
-            held_slots=int(record["counts"][2]),
+            held_slots=int(record["counts"][COUNTS.index("held_slots")]),
         ).SerializeToString()
         return data
 

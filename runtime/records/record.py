@@ -16,8 +16,10 @@ def record_in(path: Path) -> Path:
     """The record that a path means: the file itself, or the record in the folder of a run.
 
     Raises:
-        ArtifactError: the folder contains no record.
+        ArtifactError: the path does not exist, or the folder contains no record.
     """
+    if not path.exists():
+        raise ArtifactError(f"{path} does not exist; name the folder of a run, or a record")
     if not path.is_dir():
         return path
     for name in (RECORD_NAME, TRACE_NAME):

@@ -163,10 +163,11 @@ class Summary(Spec):
 
     def table(self) -> Table:
         """The report as a table for people."""
-        what = "DRY RUN, nothing was written to the robot: " if self.dry_run else ""
-        table = Table(title=f"{what}{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
+        table = Table(title=f"{self.policy} on {self.backend} at {self.rate_hz:g} Hz", show_header=False)
         table.add_column("what")
         table.add_column("value")
+        if self.dry_run:
+            table.add_row("DRY RUN", "nothing was written to the robot, so returns say nothing", style="bold")
         table.add_row("stopped by", f"{self.stopped_by}: {self.detail}")
         table.add_row("ticks", f"{self.ticks} in {self.slots} slots, {self.held_slots} held")
         table.add_row("overruns", f"{self.overruns}, {self.skipped_slots} slots skipped, {self.miss_rate:.3%} of all")

@@ -128,7 +128,7 @@ class Comparison:
 def coarseness(contract: PolicyContract) -> str:
     """A sentence about the policy's tensor whose rounding exceeds `TOLERANCES` most; empty if none does."""
     held = Comparison.of_backend(contract, "", "")
-    coarse = {name: found for name in contract.rounding if (found := held.allowed(name)) > held.tolerance}
+    coarse = {name: found for name in contract.rounding if (found := held.allowed(name)) > 1.05 * held.tolerance}
     if not coarse:
         return ""
     name = max(coarse, key=lambda name: coarse[name])
