@@ -5,16 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.evaluate import Evaluation, evaluate
-from dmh_edge.export.pipeline import export_unproved
+from dmh_edge.export.pipeline import draft_contract, export_unproved
+from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.presets import load
+from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
-from dmh_edge.studies import engines
 from dmh_edge.studies.cell import Cell, Trial
 from dmh_edge.studies.rehearsal import Added, Option, Rehearsal, RehearsedRun, stage
 from dmh_edge.studies.study import FULL, SMOKE, Budget, Workshop, settings
@@ -83,8 +85,11 @@ def train(budget: Budget, workshop: Workshop) -> Trained:
     task = tasks.find(TASK)
     checkpoint = Checkpoint.untrained(load(TASK, MODEL, None, cell.settings).model, task.spec)
 
+    def stepped(batch: int) -> TorchSession:  # an export would take longer than all the rest
+        return TorchSession(checkpoint.build(), draft_contract(checkpoint, place, TASK), batch)
+
     def lockstep() -> Evaluation:
-        return evaluate(lambda batch: engines.session(checkpoint, batch), task, task.test_ids[:targets], episodes, [0])
+        return evaluate(stepped, task, task.test_ids[:targets], episodes, [0])
 
     return Trained(checkpoint, workshop.kept(str(place / "lockstep"), Evaluation, lockstep), place)
 
@@ -99,13 +104,16 @@ def measure(budget: Budget, workshop: Workshop, trained: Trained) -> list[Measur
         for ms in sorted(levels)
     ]
     with tempfile.TemporaryDirectory() as scratch, stage(_ARMS * workshop.jobs) as perform:
-        policy = export_unproved(trained.checkpoint, Path(scratch), TASK)
+
+        @cache
+        def policy() -> Policy:  # exported only where something is left to measure
+            return export_unproved(trained.checkpoint, Path(scratch), TASK)
 
         def measuring(one: Added) -> Callable[[], Measured]:
             def measured() -> Measured:
                 workshop.say(f"{one.option} of {one.milliseconds:g} ms: {targets} targets in real time")
-                asked = [Rehearsal(policy, TASK, one, number, episodes) for number in hidden]
-                asked.append(Rehearsal(policy, TASK, one, hidden[0], episodes, as_exported=True))
+                asked = [Rehearsal(policy(), TASK, one, number, episodes) for number in hidden]
+                asked.append(Rehearsal(policy(), TASK, one, hidden[0], episodes, as_exported=True))
                 *runs, as_exported = perform(asked)
                 return Measured(added=one, runs=tuple(runs), as_exported=as_exported)
 
