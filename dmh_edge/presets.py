@@ -118,10 +118,8 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
     return RunConfig(task=task, model=model, data=data, training=of.training)
 
 
-#: Every kind of model.
-KINDS = MODELS
-PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in KINDS}
-_OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in KINDS}
+PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in MODELS}
+_OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in MODELS}
 
 
 def load(
@@ -144,8 +142,8 @@ def load(
         raise ConfigError(f"{config_file} is for model {of_file!r}, but {model!r} was asked for")
     model = model or of_file or "dm-h"
     family = re.sub(r"^tmaze-\d+$", "tmaze", task)
-    if model not in KINDS:
-        raise ConfigError(unknown("model", model, KINDS))
+    if model not in MODELS:
+        raise ConfigError(unknown("model", model, MODELS))
     preset = PRESETS.get((family, model), _OWN_PRESETS[model])
     content = preset.model_copy(update={"task": task}).model_dump(mode="json")
     content = _merged(content, change)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dmh_edge import config, presets
+from dmh_edge import config, names, presets
 from dmh_edge.errors import ConfigError
 
 
@@ -61,7 +61,7 @@ def test_a_settings_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path
 
 
 def test_a_task_that_no_preset_is_for_gets_what_may_do_for_any():
-    for kind in presets.KINDS:
+    for kind in names.MODELS:
         run = presets.load("my-arm", kind)
         assert (run.task, run.model.kind) == ("my-arm", kind)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dmh_edge import cli, presets
+from dmh_edge import cli, names, presets
 from dmh_edge.runtime.sessions.policy import Policy
 
 SMALL = {
@@ -40,7 +40,7 @@ def dmh_edge(*arguments: object) -> None:
     cli.app([str(argument) for argument in arguments], standalone_mode=False)
 
 
-@pytest.mark.parametrize("kind", presets.KINDS)
+@pytest.mark.parametrize("kind", names.MODELS)
 def test_a_system_trains_evaluates_exports_with_parity_and_runs(
     kind: str, data: tuple[str, Path], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dmh_edge.errors import ConfigError, ContractError
-from dmh_edge.presets import KINDS
+from dmh_edge.names import MODELS
 from dmh_edge.schema import Spec
 from dmh_edge.studies.conduct import find
 from dmh_edge.studies.study import FULL, SMOKE, Workshop, by_name, settings
@@ -72,12 +72,12 @@ def test_outcomes_of_all_seeds_come_together(cell, tmp_path):
 
 
 @pytest.mark.parametrize("wanted", [SMOKE, FULL])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MODELS)
 def test_every_wanted_setting_is_one_of_some_model(kind, wanted):
     found = settings("darkroom", kind, wanted)
     assert f"model.width={wanted['model.width']}" in found
     assert ("model.chunk=5" in settings("darkroom", kind, {"model.chunk": 5})) == (kind == "dm-h")
-    every = {setting.partition("=")[0] for one in KINDS for setting in settings("darkroom", one, wanted)}
+    every = {setting.partition("=")[0] for one in MODELS for setting in settings("darkroom", one, wanted)}
     assert every == set(wanted)
 
 
