@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dmh_edge.errors import ArtifactError, ConfigError, DmhEdgeError
 from dmh_edge.files import what_failed
+from dmh_edge.progress import Say, quiet
 from dmh_edge.robots.protocol import Robot, check_members
 from dmh_edge.runtime.guard.guard import Guard
 from dmh_edge.runtime.guard.guard_settings import GuardSettings
@@ -55,7 +55,7 @@ class Run:
     guard: GuardSettings = field(default_factory=GuardSettings)
     noise_seed: int | None = None
     dry_run: bool = False
-    say: Callable[[str], None] = lambda _: None
+    say: Say = quiet
 
 
 def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) -> Summary:

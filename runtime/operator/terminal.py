@@ -16,9 +16,9 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Callable
 from typing import Any, TextIO, final
 
+from dmh_edge.progress import Say
 from dmh_edge.runtime.operator.operator import Operator
 from dmh_edge.runtime.operator.signals import StopSignals
 
@@ -38,7 +38,7 @@ class Terminal:
         say: function that shows a line to the operator.
     """
 
-    def __init__(self, path: str, say: Callable[[str], None]) -> None:
+    def __init__(self, path: str, say: Say) -> None:
         self._path, self._say = path, say
         self._file = -1
         self._attributes: list[Any] = []
@@ -47,7 +47,7 @@ class Terminal:
         self._operator: Operator | None = None
 
     @classmethod
-    def of_stdin(cls, say: Callable[[str], None], stdin: TextIO | None = None) -> Terminal | None:
+    def of_stdin(cls, say: Say, stdin: TextIO | None = None) -> Terminal | None:
         """The terminal behind standard input; None where there is none, or another job uses it."""
         stream = sys.stdin if stdin is None else stdin
         try:
