@@ -26,7 +26,10 @@ def start() -> Callable[..., subprocess.Popen[str]]:
     env = {name: value for name, value in os.environ.items() if name not in limits} | {"PYTHONPATH": path}
 
     def start(name: str, *arguments: object, before: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", f"import {name}\n{before}\n{name}.main()", "--policy", str(POLICY)]
+        # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+        heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+        code = f"{heed}\nimport {name}\n{before}\n{name}.main()"
+        command = [sys.executable, "-c", code, "--policy", str(POLICY)]
         return subprocess.Popen(
             [*command, *map(str, arguments)],
             stdout=subprocess.PIPE,

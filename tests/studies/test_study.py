@@ -96,7 +96,9 @@ def running(child: str) -> bool:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_however_a_study_ends_its_processes_end_too_and_it_can_go_on(tmp_path, end):
-    command = [sys.executable, "-c", "from dmh_edge.cli import main; main()", "study", "ablation-subgoal"]
+    # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from dmh_edge.cli import main; main()", "study", "ablation-subgoal"]
     folders = ["--work", str(tmp_path), "--out", str(tmp_path / "out")]
     with subprocess.Popen([*command, *folders], stderr=subprocess.PIPE) as parent:
         while len(list(tmp_path.glob("*/*/config.json"))) < 2:  # both processes are training
