@@ -99,7 +99,7 @@ def page_chunk(budget: Budget, results: Results) -> Page:
                 ((task, *(str(gains[task, c]) for c in chunks[1:])) for task in tasks),
             ),
             "## The paper",
-            "It finds c from 10 to 20 good. Hopper is in D4RL's normalised score.",
+            "The paper finds that c from 10 to 20 is good. Hopper is in D4RL's normalised score.",
             table(
                 ("task", *map(_named, chunks)),
                 ((task, *(f"{figures[c]:g}" for c in chunks)) for task, figures in paper.CHUNK.items()),
