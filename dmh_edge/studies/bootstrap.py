@@ -52,7 +52,7 @@ def interval(values: Returns, seed: int = 0) -> Interval:
     """Mean and 95% interval of the means over the episodes.
 
     Args:
-        values: ``[seeds, tasks, episodes]``.
+        values: returns or differences, ``[seeds, tasks, episodes]``.
         seed: seed of the bootstrap.
     """
     (found,) = intervals(values.mean(-1, keepdims=True), seed)

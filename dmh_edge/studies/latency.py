@@ -1,4 +1,4 @@
-"""How much delay does a policy tolerate: its return on an arm in real time, against the delay between the two.
+"""How much delay does a policy tolerate? Its return on an arm in real time, by the delay between policy and arm.
 
 This helps to choose a control rate, a bus and a camera: each of them adds delay, and delay lowers the return.
 """

@@ -26,7 +26,7 @@ from dmh_edge.studies.study import Budget
 from dmh_edge.studies.workers import spawning
 
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
-#: Steps of a turn, usually and for dt above the memory length `_LONG`, where each of its steps takes long.
+#: Steps of a turn: many, but few for dt above the memory length `_LONG`, where each of its steps takes long.
 _MANY, _FEW, _LONG = 20, 4, 5_000
 #: Lengths at which one update is measured. dt has two: a power law through them estimates the longer lengths.
 _PROBED: dict[Budget, dict[str, tuple[int, ...]]] = {

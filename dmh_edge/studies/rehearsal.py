@@ -150,7 +150,7 @@ class JudgedArm(MujocoRobot):
 
 
 def rehearse(asked: Rehearsal) -> RehearsedRun:
-    """Make one run; call this from the main thread.
+    """Make a run, again if the machine missed too many slots; call this from the main thread.
 
     Raises:
         DmhEdgeError: the machine is too busy for a run that comes to its end.

@@ -1,4 +1,4 @@
-"""The results of a study: the rows of its CSV file. The page is computed from these rows alone, so both agree."""
+"""The results of a study: the rows of its CSV file. The page is computed from them alone, so both agree."""
 
 from __future__ import annotations
 

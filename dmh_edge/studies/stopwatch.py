@@ -26,7 +26,7 @@ class Times(Spec):
 
 @dataclass(frozen=True)
 class Side:
-    """One of the ways to make a step that are compared.
+    """A way to make a step, which is compared with other ways.
 
     Attributes:
         step: function that makes one step.
