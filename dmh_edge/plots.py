@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Plots of results, as PNG files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmh_edge.intervals import Interval
 _STYLES = {"expert": ("0.35", "--", "."), "random": ("0.6", ":", ".")}
 _MARKS = ".sv^D*"
 _STROKES, _COLORS = ("-", "-."), 10
-#: Lines of a panel from which on the bands around them are fainter: more of them would hide each other.
+#: From this number of lines in a panel, their bands are fainter, so that they do not hide each other.
 _MANY = 7
 _ACROSS = 4
 
@@ -24,9 +24,9 @@ class Line:
     """One side of a comparison.
 
     Attributes:
-        name: the same name has the same colour in all panels of a picture.
-        x: places of the points.
-        y, low, high: value at each point, and the band around it.
+        name: name in the legend; the same name has the same colour in all panels of a picture.
+        x: positions of the points on the x axis.
+        y, low, high: value at each point, and the bounds of the band around it.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Line:
 
     @classmethod
     def of(cls, name: str, x: Sequence[float], points: Sequence[Interval]) -> Line:
-        """Means with their intervals."""
+        """A line of means with their intervals."""
         mean, low, high = ([getattr(point, side) for point in points] for side in ("mean", "low", "high"))
         return cls(name, x, mean, low, high)
 
@@ -47,12 +47,12 @@ class Panel:
     """One pair of axes.
 
     Attributes:
-        title: above it.
-        x_label, y_label: what the axes count, with the unit.
-        lines: what is compared.
+        title: text above the axes.
+        x_label, y_label: quantity on each axis, with its unit.
+        lines: sides of the comparison.
         log: whether both axes are logarithmic.
-        log_x: whether x alone is logarithmic; where neither is, x counts.
-        marks: places on x where a vertical line is drawn, each with its label.
+        log_x: whether only the x axis is logarithmic; if no axis is, the ticks on x are whole numbers.
+        marks: positions of vertical lines on the x axis, each with its label.
     """
 
     title: str
@@ -65,7 +65,7 @@ class Panel:
 
 
 def learning_in_context(evaluation: Evaluation, path: Path) -> None:
-    """Return per episode of every agent, with 95% intervals, as a PNG.
+    """Draw the return per episode of every agent, with 95% intervals, as a PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -77,13 +77,13 @@ def learning_in_context(evaluation: Evaluation, path: Path) -> None:
 
 
 def per_episode(title: str, curves: dict[str, list[Interval]]) -> Panel:
-    """Return by episode of some agents."""
+    """A panel with the return per episode of some agents."""
     lines = [Line.of(name, range(1, len(points) + 1), points) for name, points in curves.items()]
     return Panel(title, "episode on a hidden task, no updates", "return", lines)
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Panels side by side, at most four to a row, with one legend for all, as a PNG.
+    """Draw panels side by side, at most four in a row, with one legend for all, as a PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -142,9 +142,9 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
 
 
 def _styles(panels: Sequence[Panel]) -> dict[str, tuple[str, str, str]]:
-    """Colour, stroke and mark by name: those of the yardsticks are fixed, the others are dealt out in turn.
+    """Colour, stroke and mark by name: fixed for the expert and a random policy, given out in order to the others.
 
-    A colour that comes a second time has another stroke.
+    A colour that is used a second time has another stroke.
     """
     names = dict.fromkeys(line.name for panel in panels for line in panel.lines if line.name not in _STYLES)
     dealt = {

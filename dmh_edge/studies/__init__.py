@@ -1,1 +1,1 @@
-"""Studies: what the paper claims, measured here. Each trains what is missing and writes one page of results."""
+"""Studies that measure the paper's claims. Each trains the policies that are missing and writes one page of results."""

@@ -16,7 +16,7 @@ from dmh_edge.studies.study import Budget, Study, Workshop
 from dmh_edge.studies.study_page import Page, table
 
 _WITH, _WITHOUT = "with sub-goal", "without sub-goal"
-#: What the memory's own sub-goal is, as the paper has it and as the preset of small rooms does.
+#: The memory's own sub-goal: a draw, as in the paper, or the mean of that draw, as in the presets of small rooms.
 _OWN: Mapping[str, Mapping[str, Any]] = {"a draw": grid_cells.DRAWN, "the mean": grid_cells.MEAN}
 _CHUNKS = {"smoke": (1, 5), "cpu": (1, 5, 10, 15, 20), "full": (1, 5, 10, 15, 20)}
 _TASKS = {
@@ -36,7 +36,7 @@ def find_subgoal(budget: Budget, workshop: Workshop) -> Results:
 
 
 def page_subgoal(budget: Budget, results: Results) -> Page:
-    """Put the two side by side."""
+    """Compare DM-H with and without this loss on one page."""
     found = GridReturns(results)
     gains = {
         (task, own): compare.difference(found.returns(task, _arm(_WITH, own)), found.returns(task, _arm(_WITHOUT, own)))
@@ -75,7 +75,7 @@ def find_chunk(budget: Budget, workshop: Workshop) -> Results:
 
 
 def page_chunk(budget: Budget, results: Results) -> Page:
-    """Put the lengths side by side."""
+    """Compare the lengths on one page."""
     found = GridReturns(results)
     tasks, chunks = found.tasks, _CHUNKS[budget]
     shortest = chunks[0]
@@ -99,7 +99,7 @@ def page_chunk(budget: Budget, results: Results) -> Page:
                 ((task, *(str(gains[task, c]) for c in chunks[1:])) for task in tasks),
             ),
             "## The paper",
-            "It finds c from 10 to 20 good. Hopper is in D4RL's normalised score.",
+            "The paper finds that c from 10 to 20 is good. Hopper is in D4RL's normalised score.",
             table(
                 ("task", *map(_named, chunks)),
                 ((task, *(f"{figures[c]:g}" for c in chunks)) for task, figures in paper.CHUNK.items()),

@@ -1,8 +1,8 @@
-"""Two more ways to compute a step of AD with a transformer: without a cache, and with one as fast as PyTorch can.
+"""Two more ways to compute a step of AD with a transformer: without a cache, and with PyTorch's fastest one.
 
-Either stands in for the `Attentive` backbone of a model, which embeds and answers as ever, with the same weights. It
-keeps what it has read itself, so that it serves one robot. At first its window is full of steps that never were: what
-a step costs does not depend on them.
+Each of them replaces the `Attentive` backbone of a model and has the same weights; the rest of the model is unchanged.
+It keeps the context in its own attributes, so it serves one robot only. The window starts full of random numbers,
+because the time of a step does not depend on them.
 
     symbol  name
     G       tokens of a step
@@ -24,12 +24,12 @@ from dmh_edge.models.transformer import rotate
 
 
 class Rereading(Attentive):
-    """The whole context is read anew at every step, as a transformer without a cache must.
+    """A backbone that reads the whole context again at every step, as a transformer without a cache must.
 
-    The last layer answers at the newest token alone, which spares it much of its work.
+    The last layer computes the newest token only, which saves much of its work.
 
     Args:
-        attentive: whose weights and window.
+        attentive: backbone whose weights and window it takes.
     """
 
     def __init__(self, attentive: Attentive) -> None:
@@ -37,7 +37,7 @@ class Rereading(Attentive):
         self.past = torch.randn(1, self.steps * self.tokens, _width(attentive))  # [1, S, d]
 
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:  # noqa: ARG002 (it keeps its state)
-        """``[1, G, d] -> [1, d]``."""
+        """Return the output at the newest token: ``[1, G, d] -> [1, d]``."""
         self.past = torch.cat([self.past[:, self.tokens :], tokens], 1)
         place = torch.arange(self.steps).repeat_interleave(self.tokens)
         rotation = self.cosine[place][None, None], self.sine[place][None, None]  # [1, 1, S, d/H/2]
@@ -46,10 +46,10 @@ class Rereading(Attentive):
 
 
 class InPlace(Attentive):
-    """Keys and values lie in a ring that is written in place, and PyTorch's fused attention reads it.
+    """A backbone that writes keys and values in place into a ring, which PyTorch's fused attention reads.
 
     Args:
-        attentive: whose weights and window.
+        attentive: backbone whose weights and window it takes.
     """
 
     def __init__(self, attentive: Attentive) -> None:
@@ -57,11 +57,11 @@ class InPlace(Attentive):
         layers, heads, slots = len(self.transformer.blocks), self.transformer.heads, self.steps * self.tokens
         self.key, self.value = torch.randn(2, layers, 1, heads, slots, self.transformer.head_width)
         self.hidden = torch.zeros(self.tokens, slots)  # [G, S]: added to the scores of G new tokens
-        self.later = torch.full((self.tokens, self.tokens), -torch.inf).triu(1)  # a token does not see those behind it
+        self.later = torch.full((self.tokens, self.tokens), -torch.inf).triu(1)  # a token does not see later tokens
         self.place = 0
 
     def step(self, tokens: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:  # noqa: ARG002 (it keeps its state)
-        """``[1, G, d] -> [1, d]``."""
+        """Return the output at the newest token: ``[1, G, d] -> [1, d]``."""
         first = self.place % self.steps * self.tokens
         here = slice(first, first + self.tokens)
         rotation = self.cosine[self.place], self.sine[self.place]  # [d/H/2], the same for all tokens of a step
@@ -86,7 +86,7 @@ class InPlace(Attentive):
 
 
 def standing_in(model: SequencePolicy, kind: type[Rereading | InPlace]) -> SequencePolicy:
-    """A model with the same weights whose steps are computed the other way."""
+    """Return a model with the same weights whose steps are computed by a backbone of this kind."""
     assert isinstance(model.backbone, Attentive)
     other = SequencePolicy(model.config, model.task)
     other.load_state_dict(model.state_dict())

@@ -1,4 +1,4 @@
-"""Does DM-H learn faster in context than its rivals, on the same data and with as many updates?"""
+"""Does DM-H learn faster in context than its rivals, with the same data and the same number of updates?"""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _RIVALS = {
     "cpu": ("ad-mamba", "ad-transformer"),
     "full": ("ad-mamba", "ad-transformer", "dm", "dt", "bc"),
 }
-#: DM-H as its preset is, with the mean for its sub-goal; with a draw for its sub-goal, so that its actor must cope
-#: with noise; with a memory that reads every step, as those of its rivals do; and with four times the updates, which
-#: take about as long as those of its slowest rival.
+#: Four variants of DM-H: the preset, whose sub-goal is the mean in small rooms; a sub-goal that is drawn, so that the
+#: actor must cope with noise; a memory that reads every step, as the rivals' memories do; and four times as many
+#: updates, which take about as long as the updates of the slowest rival.
 _OURS: Mapping[str, Mapping[str, Any]] = {
     "dm-h": {},
     "dm-h, drawn sub-goal": grid_cells.DRAWN,
@@ -78,7 +78,7 @@ def find(budget: Budget, workshop: Workshop) -> Results:
 
 
 def page(budget: Budget, results: Results) -> Page:
-    """Put the systems side by side."""
+    """Compare the systems on one page."""
     found = GridReturns(results)
     ours = {task: [name for name in found.policies(task) if name in _OURS] for task in found.tasks}
     rivals = {task: [name for name in found.policies(task) if name not in _OURS] for task in found.tasks}
@@ -163,7 +163,7 @@ def _by_loss(found: GridReturns, task: str) -> str:
 
 
 def _ours(budget: Budget, task: str) -> tuple[str, ...]:
-    """The variants of DM-H that are tried; the drawn sub-goal is left out where the preset of the task draws it."""
+    """The variants of DM-H that are tried on a task; without the drawn sub-goal where the preset draws it already."""
     drawn = load(task, settings=(f"{name}={value}" for name, value in grid_cells.DRAWN.items())).model
     draws = load(task).model == drawn
     return tuple(name for name in _OURS_OF[budget] if not (draws and _OURS[name] == grid_cells.DRAWN))

@@ -1,7 +1,7 @@
-"""Means with their 95% intervals, and what the interval of a difference allows to say.
+"""Means with their 95% intervals, and the verdict that the interval of a difference allows.
 
-The bounds of an interval are those of one bootstrap of 10,000 resamples. Another seed moves them a little. A difference
-counts as a difference only if its interval excludes 0 with every one of several seeds.
+The bounds of an interval come from one bootstrap of 10,000 resamples, and another seed moves them a little. So one
+side counts as above or below the other only if the interval of the difference excludes 0 with each of several seeds.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from dmh_edge.evaluate import Returns
 from dmh_edge.intervals import Interval, intervals
 
-#: Bootstraps with different seeds that must agree. The interval that is printed is that of seed 0.
+#: Number of bootstraps that must agree, each with its own seed. The interval of seed 0 is printed.
 BOOTSTRAPS = 10
-#: Decimals that are kept. A mean of returns of whole numbers is a multiple of a far larger fraction; what lies beyond
-#: is the error of sums of floating-point numbers, and without it a bound of 0 is exactly 0.
+#: Decimals that are kept. The mean of returns that are whole numbers is a multiple of a much larger fraction. The
+#: decimals after these are rounding errors of a sum, and without them a bound of 0 is exactly 0.
 _DECIMALS = 9
-#: Decimals that an interval is printed with. A bound that is printed as 0.00 does not exclude 0.
+#: Decimals of a printed interval. A bound that is printed as 0.00 does not exclude 0.
 _PRINTED = 2
 
 ABOUT_VERDICTS = (
@@ -28,7 +28,7 @@ ABOUT_VERDICTS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """How much one side is above another.
+    """How far one side is above the other.
 
     Attributes:
         interval: mean of the difference and its 95% interval.
@@ -52,7 +52,7 @@ def interval(values: Returns, seed: int = 0) -> Interval:
     """Mean and 95% interval of the means over the episodes.
 
     Args:
-        values: ``[seeds, tasks, episodes]``.
+        values: returns or differences, ``[seeds, tasks, episodes]``.
         seed: seed of the bootstrap.
     """
     (found,) = intervals(values.mean(-1, keepdims=True), seed)
@@ -60,7 +60,7 @@ def interval(values: Returns, seed: int = 0) -> Interval:
 
 
 def verdict(found: Iterable[Interval]) -> str:
-    """What the intervals of one difference allow to say, one interval for each seed of the bootstrap."""
+    """The verdict on a difference from its intervals, one interval for each seed of the bootstrap."""
     found = list(found)
     if all(round(one.low, _PRINTED) > 0 for one in found):
         return "above"
@@ -68,4 +68,4 @@ def verdict(found: Iterable[Interval]) -> str:
 
 
 def _exact(value: float) -> float:
-    return round(value, _DECIMALS) + 0.0  # which makes -0.0 to 0.0
+    return round(value, _DECIMALS) + 0.0  # adding 0.0 turns -0.0 into 0.0

@@ -1,12 +1,12 @@
-"""A cell of a study: one policy, trained and tried. What is done is not done again, whichever study asks.
+"""A cell of a study: one policy, trained and tried. No study repeats what is already done.
 
-WORK/TASK/MODEL-DIGEST/     named by its settings, with others it is another cell; those with a default only where they
-                            are not as by default, so that a setting that is new makes no cell another
+WORK/TASK/MODEL-DIGEST/     the cell's folder. DIGEST is made of the settings that differ from their defaults: other
+                            settings give another folder, and a new setting with a default renames no folder
     config.json, checkpoint.safetensors, log.csv, tensorboard/     the run, as `dmh-edge train` leaves it
-    trial-DIGEST.json       what a trial found: an `Evaluation`
-    spent.json              on which machine, and how long it took
-    messages.txt            what training and export said
-    lock                    held by the process that works here
+    trial-DIGEST.json       result of a trial: an `Evaluation`
+    spent.json              machine, versions and seconds: a `Spent`
+    messages.txt            messages of training and export
+    lock                    locked by the process that works in this folder
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ from dmh_edge.training_log import LOG_NAME
 
 
 class Trial(Spec):
-    """How a trained policy is tried, without any update."""
+    """How a trained policy is tried. Its weights are not updated."""
 
     task: str
-    """Name of the task; its length may differ from that of the task trained on."""
+    """Name of the task; its length can differ from the length of the training task."""
     tasks: int = Field(ge=1)
-    """Number of held-out hidden tasks, at most."""
+    """Largest number of held-out hidden tasks."""
     validation: bool = False
-    """Whether the hidden tasks are those that the run kept from its data to choose settings on."""
+    """Whether the hidden tasks are the ones that the run held out of its data for the choice of settings."""
     episodes: int = Field(ge=1)
     """Episodes in a row on each hidden task."""
     seeds: int = Field(ge=1)
-    """Passes over all of them."""
+    """Passes over all hidden tasks, each with its own seed."""
     deterministic: bool = False
     """Whether actions are chosen without noise."""
     exported: bool = False
-    """Through ONNX Runtime; else stepped by PyTorch."""
+    """Whether the policy runs in ONNX Runtime; if not, it runs in PyTorch."""
     alone: bool = False
-    """Whether the policy is tried without its forgetful twin, the expert and a random policy beside it."""
+    """Whether the trial leaves out the policy with its memory zeroed, the expert and a random policy."""
 
 
 class Cell(Spec):
@@ -67,11 +67,11 @@ class Cell(Spec):
     name: str
     """Name on the study's page, the same for all seeds."""
     task: str
-    """Name of the task that it is trained on."""
+    """Name of the task that the policy is trained on."""
     model: str
     """Kind of model."""
     settings: tuple[str, ...]
-    """Settings that differ from the preset's, as `dmh-edge train --set` takes them."""
+    """Settings that differ from the preset, in the form of `dmh-edge train --set`."""
     seed: int = Field(ge=0)
     """Seed of its training."""
     trials: tuple[Trial, ...] = Field(min_length=1)
@@ -90,39 +90,39 @@ class Cell(Spec):
         return work / self.task / f"{self.model}-{_digest(self.config)}"
 
     def finished(self, work: Path) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the result of every trial exists."""
         return all(_trial_file(self.folder(work), trial).exists() for trial in self.trials)
 
 
 class Spent(Spec):
-    """What something cost."""
+    """What a cell or a measurement took: the machine, the versions and the time."""
 
     machine: str
-    """Machine that did the last part of it."""
+    """Machine that did the last part of the work."""
     versions: str
-    """Versions of what did it."""
+    """Versions of this package, Python and the engines in the last part of the work."""
     seconds: float = Field(ge=0)
-    """Seconds of all parts together."""
+    """Seconds of all parts of the work together."""
 
 
 class Outcome(Spec):
-    """A cell that is done."""
+    """A finished cell and its results."""
 
     cell: Cell
     """The cell."""
     evaluations: tuple[Evaluation, ...]
-    """What its trials found, in their order."""
+    """Results of its trials, in their order."""
     loss: float
-    """Loss in the last tenth of its training; for DM-H the part with the sub-goals of its own memory."""
+    """Loss in the last tenth of its training; for DM-H only the part with the sub-goals of its own memory."""
     spent: Spent
-    """What it cost."""
+    """What the cell took: the machine, the versions and the time."""
 
 
 def finish(cell: Cell, work: Path) -> Outcome:
     """Do what is left of a cell, on one thread; a second process that wants the same cell waits for the first.
 
     Raises:
-        DmhEdgeError: it cannot be trained, or a file cannot be written.
+        DmhEdgeError: the policy cannot be trained, or a file cannot be written.
     """
     folder = cell.folder(work)
     if not cell.finished(work):
@@ -136,15 +136,15 @@ def finish(cell: Cell, work: Path) -> Outcome:
 
 
 def outcome(cell: Cell, work: Path) -> Outcome:
-    """What a finished cell found, from its files.
+    """Read the results of a finished cell from its files.
 
     Raises:
         ContractError: a file is truncated or altered.
-        ConfigError: it was made when other settings were the defaults.
+        ConfigError: the cell was made with other defaults.
     """
     folder = cell.folder(work)
     if changed := differences(load(cell.task, cell.model, folder / CONFIG_NAME), cell.config):
-        raise ConfigError(f"{folder} was made with other defaults: {'; '.join(changed)}. Delete it to make it anew")
+        raise ConfigError(f"{folder} was made with other defaults: {'; '.join(changed)}. Delete it to make it again")
     files = [_trial_file(folder, trial) for trial in cell.trials]
     return Outcome(
         cell=cell,
@@ -155,7 +155,7 @@ def outcome(cell: Cell, work: Path) -> Outcome:
 
 
 def _loss(log: Path, updates: int) -> float:
-    """Mean of the loss that all systems have; where a policy learns two things at once, only that part of the loss."""
+    """Mean loss in the last tenth of the training; for DM-H only the part that the other systems have as well."""
     with named_faults(log), log.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if int(row["update"]) > 0.9 * updates]
     return sum(float(row.get("memory") or row["loss"]) for row in rows) / len(rows)
@@ -199,14 +199,14 @@ def _digest(spec: Spec) -> str:
 
 def _spent(folder: Path) -> Spent:
     file = folder / "spent.json"
-    if not file.exists():  # nothing was done here before
+    if not file.exists():  # no work was done here yet
         return Spent(machine=machine(), versions=versions(), seconds=0)
     return parse(Spent, file.read_text(encoding="utf-8"), str(file))
 
 
 @contextlib.contextmanager
 def _clocked(folder: Path) -> Iterator[None]:
-    """Add to what the cell has cost, also where the work is cut short."""
+    """Add the time of this work to the cell's file, also if the work is interrupted."""
     began = time.monotonic()
     try:
         yield
@@ -218,7 +218,7 @@ def _clocked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system lets go of however the process ends."""
+    """Hold the folder's lock. The operating system releases it when the process ends, even after a crash."""
     with named_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
@@ -229,7 +229,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _messages_to(file: Path) -> Iterator[None]:
-    """Progress of one cell would only hide that of the others."""
+    """Write messages to a file: on the terminal the progress of several cells would be mixed up."""
     with named_faults(file):
         messages = file.open("a", encoding="utf-8")
     with messages, contextlib.redirect_stderr(messages):
@@ -238,7 +238,7 @@ def _messages_to(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for PyTorch: so many cells at once as there are cores are done sooner than one after the other."""
+    """Give PyTorch one thread: one cell on each core is faster than one cell at a time on all cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

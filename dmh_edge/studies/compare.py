@@ -25,7 +25,7 @@ def last(returns: Returns) -> Interval:
 
 
 def difference(ours: Returns, theirs: Returns) -> Difference:
-    """How much ours is above theirs in the last episodes, hidden task by hidden task."""
+    """How far our returns are above theirs in the last episodes, hidden task by hidden task."""
     return Difference.of(ours[..., -LAST:] - theirs[..., -LAST:])
 
 
@@ -35,7 +35,7 @@ def loss(outcomes: Sequence[Outcome]) -> float:
 
 
 def minutes(outcomes: Sequence[Outcome]) -> float:
-    """Minutes that one policy took to be trained and tried, the median over training seeds."""
+    """Minutes to train and try one policy, the median over training seeds."""
     return float(np.median([one.spent.seconds for one in outcomes])) / 60
 
 
@@ -48,12 +48,12 @@ def correlation(outcomes: Sequence[Outcome]) -> float | None:
 
 
 def sentence(task: str, one: str, other: str, found: Difference) -> str:
-    """The verdict on a task, given the difference of one and the other."""
+    """The verdict on a task as a sentence; ``found`` is the return of one side minus the return of the other."""
     if found.verdict == "not told apart":
         return f"{task}: {one} and {other} are not told apart; the difference is {found}."
     return f"{task}: {one} is {found.verdict} {other} beyond the 95% interval of the difference, {found}."
 
 
 def panel(title: str, sides: Mapping[str, Returns]) -> Panel:
-    """Return by episode of some agents."""
+    """A panel with the return per episode of some agents."""
     return per_episode(title, {name: intervals(returns) for name, returns in sides.items()})

@@ -1,4 +1,4 @@
-"""Every study by its name, and the way from there to its page."""
+"""All studies by name, and the function that conducts a study and writes its page."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _BUDGETS = {
 
 
 def find(name: str) -> Study:
-    """The study of that name.
+    """Return the study of this name.
 
     Raises:
-        ConfigError: there is none; the message names the nearest one.
+        ConfigError: no study has this name; the message contains the nearest name.
     """
     if name not in STUDIES:
         raise ConfigError(unknown("study", name, STUDIES))

@@ -1,4 +1,4 @@
-"""What does a step cost as the context grows, and how many times as much as with DM-H does it cost with AD?"""
+"""How long does a step take as the context grows, and how many times as long as with DM-H does it take with AD?"""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _SECONDS, _LOAD = "seconds per step", "load of the machine at the start"
 _ASKED = (
     f"Time per environment step by length of the context, at the paper's sizes: width {DMHConfig().width}; for DM-H "
     f"{DMHConfig().memory_layers} Mamba and {DMHConfig().actor_layers} transformer layers with "
-    f"c = {DMHConfig().chunk}; for either AD {ADTransformerConfig().layers} layers. The weights are untrained, because "
-    "the time does not depend on them. The observations are cells of Darkroom, and the time does not depend on them "
-    f"either. A context is {EPISODES} episodes, and AD reads four tokens per step of it; DM-H and AD with Mamba read "
-    "as many steps before they are timed."
+    f"c = {DMHConfig().chunk}; for both kinds of AD {ADTransformerConfig().layers} layers. The weights are untrained, "
+    "because the time does not depend on them. The observations are cells of Darkroom, and the time does not depend on "
+    f"them either. A context is {EPISODES} episodes, and AD reads four tokens per step of it; DM-H and AD with Mamba "
+    "read as many steps before they are timed."
 )
 _ABOUT_TIMES = (
     "Medians over rounds, with quartiles; in a round all sides take a turn, in one process. A turn of DM-H is a chunk "
@@ -58,7 +58,7 @@ _ABOUT_THE_PAPER = (
 
 
 def find(budget: Budget, workshop: Workshop) -> Results:
-    """Measure, if need be."""
+    """Measure the times, or read them if they were measured before."""
     return results_of(workshop.kept(f"cost-{budget}", ContextCosts, lambda: measure(budget, workshop.say)))
 
 
@@ -76,7 +76,7 @@ def results_of(costs: ContextCosts) -> Results:
 
 
 def page(_budget: Budget, results: Results) -> Page:
-    """Put DM-H beside the ways to run its rivals."""
+    """Compare DM-H with the ways to run its rivals on one page."""
     (load,) = results.records(quantity=_LOAD)
     best = _fastest_threads(results)
 
@@ -122,7 +122,7 @@ def page(_budget: Budget, results: Results) -> Page:
 
 
 def _fastest_threads(results: Results) -> dict[int, dict[str, Times]]:
-    """Times by length and side; of the numbers of threads that a side has, the one with the lowest median."""
+    """Times by length and side; of a side with several numbers of threads, the times with the lowest median."""
     seconds: dict[int, dict[str, list[float]]] = {}
     for row in results.records(quantity=_SECONDS):
         taken = seconds.setdefault(int(row["context_steps"]), {}).setdefault(row["side"], [])
@@ -173,7 +173,7 @@ def _verdicts(best: dict[int, dict[str, Times]]) -> Iterator[str]:
 
 
 def _about_mamba(medians: list[float]) -> str:
-    """How many times as much as with DM-H a step costs, over all lengths: one length alone says too little."""
+    """The sentence on AD with Mamba: its ratio to DM-H over all lengths, because one length says too little."""
     low, high = figure(min(medians)), figure(max(medians))
     times = f"{low} times" if low == high else f"between {low} and {high} times"
     mixed = ": less at some lengths and more at others" if min(medians) < 1 < max(medians) else ""

@@ -1,4 +1,4 @@
-"""Times of a step as the context grows: DM-H and the ways to run its rivals, measured in turns."""
+"""Times of a step as the context grows: DM-H and the ways to run its rivals, timed alternately."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from dmh_edge.studies.stopwatch import Side, Times, endless_episode, in_turns
 from dmh_edge.studies.study import Budget
 from dmh_edge.task import TaskSpec
 
-#: Episodes of a context, as in the paper where its context is 4,000 steps.
+#: Episodes of a context, as in the paper's context of 4,000 steps.
 EPISODES = 4
 _LENGTHS = {"smoke": (8, 16), "cpu": (200, 1_000, 4_000, 16_000), "full": (200, 1_000, 4_000, 16_000, 64_000)}
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
-#: Steps that are re-read in all rounds together: 64,000 tokens take a minute, 800 a few milliseconds.
+#: Steps that are re-read in all rounds together. Long contexts get fewer rounds, because re-reading 64,000 tokens takes
+#: a minute and re-reading 800 tokens a few milliseconds.
 _REREAD = {"smoke": 32, "cpu": 48_000, "full": 320_000}
 
 OURS, MAMBA = "dm-h, exported", "ad-mamba, exported"
@@ -37,21 +38,21 @@ REREADING, EXPORTED, IN_PLACE = (
 
 
 class ContextTimes(Spec):
-    """What was measured with one length of the context."""
+    """Times that were measured with one length of the context."""
 
     steps: int
-    """Length of the context; AD reads four tokens of each step."""
+    """Length of the context in steps; AD reads four tokens of each step."""
     sides: list[Times]
-    """All sides; PyTorch's with each number of threads."""
+    """Times of all sides; a side in PyTorch has one entry for each number of threads."""
 
 
 class ContextCosts(Spec):
-    """What was measured with all lengths of the context."""
+    """Times that were measured with all lengths of the context."""
 
     rows: list[ContextTimes]
     """Times by length."""
     load: float
-    """Load of the machine at the start: processes that want to run, this one among them."""
+    """Load of the machine at the start: number of processes that want to run, including this one."""
 
 
 def measure(budget: Budget, say: Callable[[str], None]) -> ContextCosts:
@@ -77,7 +78,7 @@ def _sizes(budget: Budget) -> dict[str, ModelConfig]:
 
 
 def _sides(budget: Budget, steps: int, constant: dict[str, OrtSession], transformer: ModelConfig) -> dict[str, Side]:
-    """All sides after ``steps`` steps; ``constant`` are those with the same graphs at every length."""
+    """All sides after ``steps`` steps; the sessions in ``constant`` have the same graphs at every length."""
     spec = _task(steps)
     rounds, turn = _ROUNDS[budget], DMHConfig().chunk
     few = max(2, min(rounds, _REREAD[budget] // steps))
@@ -104,17 +105,17 @@ def _sides(budget: Budget, steps: int, constant: dict[str, OrtSession], transfor
 
 
 def _task(steps: int) -> TaskSpec:
-    """Darkroom with episodes so long that a context of theirs has ``steps`` steps."""
+    """Darkroom with episodes of such a length that a context has ``steps`` steps."""
     return tasks.find("darkroom").spec.model_copy(update={"horizon": steps // EPISODES})
 
 
 def _turn(steps: int) -> int:
-    """Steps of a turn where steps grow with the context: enough for the clock, and few where each takes long."""
+    """Steps of a turn of AD with a KV cache: enough for the clock, and fewer where each step takes long."""
     return DMHConfig().chunk if steps <= 1_000 else 4
 
 
 def _fill(session: OrtSession) -> None:
-    """Fill the cache with random numbers in place of steps."""
+    """Fill the cache with random numbers instead of making the steps."""
     random = np.random.default_rng(0)
     state = session.state()
     state |= {name: random.standard_normal(state[name].shape, np.float32) for name in ("key", "value")}
@@ -123,7 +124,7 @@ def _fill(session: OrtSession) -> None:
 
 
 def _step_of(model: SequencePolicy) -> Callable[[], object]:
-    """A step of one robot by PyTorch, to the action."""
+    """A function that makes a step of one robot in PyTorch, up to its action."""
     world = {tensor.name: torch.from_numpy(tensor.zeros(1)) for tensor in model.model_spec().world}
 
     @torch.inference_mode()

@@ -1,6 +1,6 @@
 """Policies in ONNX Runtime without the proof that `dmh-edge export` adds: for trials and for the stop-watch.
 
-The weights of a policy whose state has one size, whatever the length of an episode, are as good for another length.
+If the size of a policy's state does not depend on the length of an episode, its weights also serve other lengths.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dmh_edge.task import TaskSpec
 
 
 def session(checkpoint: Checkpoint, batch: int = 1) -> OrtSession:
-    """The graphs of a policy in ONNX Runtime, for so many robots."""
-    with tempfile.TemporaryDirectory() as scratch:  # a graph that is loaded needs its file no more
+    """Open the graphs of a policy in ONNX Runtime, for ``batch`` robots."""
+    with tempfile.TemporaryDirectory() as scratch:  # a loaded graph does not need its file any more
         return OrtSession(export_unproved(checkpoint, Path(scratch), checkpoint.header.task.name), batch)
 
 
 def moved(checkpoint: Checkpoint, spec: TaskSpec) -> Checkpoint:
-    """The same weights for another task of the same observations and actions.
+    """Return the same weights for another task with the same observations and actions.
 
     Raises:
-        ConfigError: they would not mean the same there.
+        ConfigError: the weights would be another model on that task.
     """
     header = checkpoint.header
     if header.task == spec:

@@ -1,7 +1,7 @@
 """The results of the studies on Grid World: which rows their CSV files have, and how they are read.
 
 A row of returns has one column per episode. It holds the returns of one policy with one training seed on one hidden
-task, each the mean over the passes of the trial. A row of anything else holds one number in the column ``value``.
+task, each the mean over the passes of the trial. A row of any other quantity holds one number in the column ``value``.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from dmh_edge.studies.results import Results
 #: Episodes at the end of a trial that a policy is judged by.
 LAST = 3
 
-#: Quantities. With the memory zeroed only the last episodes are kept.
+#: Names of the quantities. With the memory zeroed, only the returns of the last episodes are kept.
 RETURN, ZEROED = "return", "return, memory zeroed at each episode"
 LOSS, MINUTES, CORRELATION = "loss", "minutes", "correlation of loss and return"
-#: Agents that were not trained: their rows name no training seed, since they do the same beside every policy.
+#: Agents that were not trained. Their rows have no training seed, because they do the same in every trial of a task.
 YARDSTICKS = ("expert", "random")
-_POLICY, _ZEROED, _EXPERT = range(3)  # places of an evaluation's curves
+_POLICY, _ZEROED, _EXPERT = range(3)  # positions in the curves of an evaluation
 
 
 class GridReturns:
-    """What a study on Grid World found, read from its results.
+    """What a study on Grid World found, by task, policy and quantity.
 
     Args:
-        results: with the columns of `results_of`.
+        results: table with the columns of `results_of`.
     """
 
     def __init__(self, results: Results) -> None:
@@ -65,13 +65,13 @@ class GridReturns:
         return self.returns(task, name).repeat(seeds, 0)
 
     def value(self, task: str, policy: str, quantity: str) -> float | None:
-        """A number that belongs to a policy, or to a task where no policy is named; None where there is none."""
+        """The number of a policy, or of a task where ``policy`` is empty; None if its cell is empty."""
         (row,) = self._rows[task, policy, quantity]
         return float(row["value"]) if row["value"] else None
 
 
 def results_of(rows: Iterable[Sequence[object]], episodes: int) -> Results:
-    """A table of rows of returns and of values."""
+    """A table of rows with returns and rows with values."""
     columns = ("task", "policy", "quantity", "training_seed", "hidden", "value")
     width = len(columns) + episodes
     padded = ((*row, *[""] * (width - len(row))) for row in rows)
@@ -79,20 +79,20 @@ def results_of(rows: Iterable[Sequence[object]], episodes: int) -> Results:
 
 
 def return_rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[object, ...]]:
-    """Returns of the policies in every episode."""
+    """Rows with the returns of the policies in every episode."""
     for one in outcomes:
         yield from _rows(one, _POLICY, (one.cell.name, RETURN, one.cell.seed))
 
 
 def zeroed_rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[object, ...]]:
-    """Returns of the same policies in the last episodes, with their memory zeroed at each episode."""
+    """Rows with the returns of the same policies in the last episodes, with their memory zeroed at each episode."""
     for one in outcomes:
         skipped = max(0, episodes_of(one) - LAST)
         yield from _rows(one, _ZEROED, (one.cell.name, ZEROED, one.cell.seed), skipped)
 
 
 def yardstick_rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[object, ...]]:
-    """Returns of the expert and of a random policy, once for each task."""
+    """Rows with the returns of the expert and of a random policy, once for each task."""
     one_of_each: dict[str, Outcome] = {}
     for one in outcomes:
         one_of_each.setdefault(one.cell.task, one)
@@ -102,12 +102,12 @@ def yardstick_rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[object, ...]]:
 
 
 def value_row(task: str, policy: str, quantity: str, value: float | None) -> tuple[object, ...]:
-    """One number that belongs to a policy or to a task; None where there is none."""
+    """A row with one number of a policy or of a task; None leaves the cell empty."""
     return task, policy, quantity, "", "", "" if value is None else value
 
 
 def episodes_of(outcome: Outcome) -> int:
-    """Episodes of its trial."""
+    """Number of episodes of its first trial."""
     return len(outcome.evaluations[0].curves[_POLICY].per_episode)
 
 
@@ -117,8 +117,8 @@ def _rows(
     """One row per hidden task.
 
     Args:
-        outcome: what the trial of one policy found.
-        curve: the place of the agent among the curves of the evaluation.
+        outcome: cell of one policy and its results.
+        curve: position of the agent in the curves of the evaluation.
         labels: policy, quantity and training seed.
         skipped: episodes at the start that are left empty.
     """

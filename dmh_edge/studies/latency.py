@@ -1,6 +1,6 @@
-"""How late may it be: the return of one policy on an arm in real time, against what is added between the two.
+"""How much delay does a policy tolerate? Its return on an arm in real time, by the delay between policy and arm.
 
-A user needs this to choose a rate, a bus and a camera: all of these cost time, and time costs return.
+This helps to choose a control rate, a bus and a camera: each of them adds delay, and delay lowers the return.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dmh_edge.studies.results import Results
 from dmh_edge.studies.study import Budget, Study, Workshop
 from dmh_edge.studies.study_page import Page, table
 
-#: What is added, in words.
+#: Names on the page of what is added.
 WORDS: Mapping[Option, str] = {
     "latency_s": "latency",
     "jitter_s": "jitter, at most",
@@ -33,15 +33,15 @@ _STOPPED = "stopped: "
 
 _ABOUT_RETURNS = (
     "A return is the sum of the rewards by where the arm was at the end of each control period, whatever the policy "
-    "had been shown by then. What the policy was told is as late as all else that it observes; it is in the CSV as "
-    "*return told*. Means and 95% intervals, bootstrapped over hidden targets; differences are taken target by target, "
-    "each with the same start poses and the same noise. The intervals tell a loss where that of the difference lies "
-    f"below 0 with each of {BOOTSTRAPS} seeds of the bootstrap. An observation under jitter is older by a time drawn "
-    "anew at every reading, uniform from 0 to the maximum in the table."
+    "had observed by then. The rewards that the policy observes are as late as its other observations; their sum is in "
+    "the CSV as *return told*. Means and 95% intervals, bootstrapped over hidden targets; differences are taken target "
+    "by target, each with the same start poses and the same noise. The intervals show a loss where the interval of the "
+    f"difference lies below 0 with each of {BOOTSTRAPS} seeds of the bootstrap. Under jitter an observation is older "
+    "by a random time, which is drawn again at every reading, uniform from 0 to the maximum in the table."
 )
 _ABOUT_THE_CONTRACT = (
-    "*As exported* is a run of its own, on one target, with the contract's limit on the age of an observation and the "
-    "guard's defaults. All other runs let the policy act on observations of any age, and give a busy machine a second, "
+    "*As exported* is a separate run, on one target, with the contract's limit on the age of an observation and the "
+    "guard's defaults. All other runs accept old observations and delays of a busy machine, up to one second each, "
     "so that only the policy is measured. A robot that is driven by torques does not support holding the last torque: "
     "where the contract's limit is passed, the guard stops it."
 )
@@ -53,14 +53,14 @@ _ABOUT_MISSES = (
 
 @dataclass(frozen=True)
 class Level:
-    """What came of one thing that was added, as the page states it.
+    """Results with one amount of latency, jitter or actuator delay, as the page states them.
 
     Attributes:
-        added: what, and how much.
-        returns: ``[1, targets, episodes]``.
-        missed: share of all slots.
-        again: runs that were made again.
-        as_exported: how the run with the contract as it is ended.
+        added: what is added, and how much.
+        returns: returns of all runs, ``[1, targets, episodes]``.
+        missed: slots that passed without a turn of the loop, as a share of all slots.
+        again: number of runs that were made again.
+        as_exported: how the run with the unchanged contract ended.
     """
 
     added: Added
@@ -75,13 +75,13 @@ class Level:
 
 
 def find(budget: Budget, workshop: Workshop) -> Results:
-    """Train one policy, and run it with one thing after the other added."""
+    """Train one policy, and run it with each amount of latency, jitter and actuator delay."""
     trained = train(budget, workshop)
     return results_of(measure(budget, workshop, trained), trained.lockstep)
 
 
 def results_of(found: Sequence[Measured], lockstep: Evaluation) -> Results:
-    """Two rows for each run: what it was worth, and what the policy was told; one row for each agent in lockstep."""
+    """Two rows for each run: its returns, and the returns that the policy observed; one row for each lockstep agent."""
     names = (
         *("quantity", "added", "milliseconds", "hidden", "slots", "skipped_slots", "held_slots", "tries"),
         *("as_exported", "mean", "low", "high"),
@@ -107,7 +107,7 @@ def results_of(found: Sequence[Measured], lockstep: Evaluation) -> Results:
 
 
 def page(budget: Budget, results: Results) -> Page:
-    """Put what was added beside nothing added."""
+    """Compare what was added with nothing added on one page."""
     found, lockstep = _levels(results), _lockstep(results)
     nothing, task, updates = found[0], tasks.find(TASK).spec, planned(budget).config.training.updates
     targets, episodes = TRIALS[budget]
@@ -156,7 +156,7 @@ def page(budget: Budget, results: Results) -> Page:
 
 
 def _levels(results: Results) -> list[Level]:
-    """Nothing added first, then what was added in the order of the results."""
+    """Results by what was added, in the order of the rows; the level with nothing added comes first."""
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in results.records(quantity=_RETURN):
         groups.setdefault((row["added"], row["milliseconds"]), []).append(row)
@@ -189,7 +189,7 @@ def _lockstep(results: Results) -> dict[str, Interval]:
 
 
 def _by_option(found: Sequence[Level]) -> dict[Option, list[Level]]:
-    """What was measured of each option, the least first; nothing added is left out."""
+    """Levels by option, the smallest amount first; the level with nothing added is left out."""
     groups: dict[Option, list[Level]] = {}
     for one in found:
         if one.added.seconds:
@@ -208,7 +208,7 @@ def _verdicts(found: Sequence[Level], rate_hz: float, age_s: float, lockstep: In
             f"{WORDS[option]} {ones[0].added.milliseconds:g} ms" for option, ones in _by_option(stopped).items()
         )
         yield (
-            f"The contract as exported takes observations of at most {1000 * age_s:g} ms: the guard stops the run "
+            f"The contract as exported accepts observations of at most {1000 * age_s:g} ms: the guard stops the run "
             f"from {words} on."
         )
     worst = max(found, key=lambda one: one.missed)
@@ -216,15 +216,15 @@ def _verdicts(found: Sequence[Level], rate_hz: float, age_s: float, lockstep: In
 
 
 def _how_far(nothing: Level, levels: Sequence[Level], rate_hz: float) -> str:
-    """Up to where no loss can be told, where the first can, and how much is lost at the end."""
+    """The last amount before the first loss, the first amount with a loss, and the loss at the largest amount."""
     losses = [one.minus(nothing) for one in levels]
     first = next((number for number, loss in enumerate(losses) if loss.verdict == "below"), len(levels))
     parts = []
     if first:
         kept = levels[first - 1].added
         parts.append(
-            f"up to {kept.milliseconds:g} ms ({kept.seconds * rate_hz:g} control periods) no loss that the intervals "
-            f"can tell, the difference there is {losses[first - 1]}"
+            f"up to {kept.milliseconds:g} ms ({kept.seconds * rate_hz:g} control periods) the intervals show no loss, "
+            f"and the difference there is {losses[first - 1]}"
         )
     last = len(levels) - 1
     for number in [first] if first == last else [first, last]:
@@ -239,7 +239,7 @@ def _how_far(nothing: Level, levels: Sequence[Level], rate_hz: float) -> str:
 
 
 def _ending(run: RehearsedRun) -> str:
-    """How a run with the contract as it is ended."""
+    """How a run with the unchanged contract ended, in words."""
     return "runs" if run.is_whole else _STOPPED + run.detail.partition(";")[0]
 
 

@@ -1,4 +1,4 @@
-"""The policy of the study of latency, and its runs in real time with one thing after the other added."""
+"""The policy of the study of latency, and its runs in real time with latency, jitter or actuator delay."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _SETTINGS: Mapping[Budget, Mapping[str, Any]] = {
     "cpu": {"training.updates": 1_600, "training.device": "cpu"},
     "full": FULL,
 }
-#: Runs at once per job: each takes a part of a core, most of it to start its processes.
+#: Runs at the same time per job: each run uses a part of a core only, mostly to start its processes.
 _ARMS = 2
 _NOTHING = Added(option="latency_s", seconds=0)
 
 
 class Measured(Spec):
-    """What came of one thing that was added."""
+    """The runs with one amount of latency, jitter or actuator delay."""
 
     added: Added
     """What was added, and how much."""
     runs: tuple[RehearsedRun, ...]
     """One run per hidden target."""
     as_exported: RehearsedRun
-    """A run on the first target, with the contract as it is."""
+    """A run on the first target with the unchanged contract."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Trained:
     """The policy of the study.
 
     Attributes:
-        checkpoint: its weights.
-        lockstep: its trial in an environment whose time stands still while it computes.
-        place: folder of what is measured of it, below the work folder.
+        checkpoint: weights of the policy.
+        lockstep: trial of the policy in an environment whose time stands still while the policy computes.
+        place: folder of the measurements, relative to the work folder.
     """
 
     checkpoint: Checkpoint
@@ -67,7 +67,7 @@ class Trained:
 
 
 def planned(budget: Budget) -> Cell:
-    """How the policy is trained, and tried in lockstep."""
+    """The cell that trains the policy and tries it in lockstep."""
     targets, episodes = TRIALS[budget]
     trial = Trial(task=TASK, tasks=targets, episodes=episodes, seeds=1, exported=True)
     wanted = settings(TASK, MODEL, _SETTINGS[budget])
@@ -75,7 +75,7 @@ def planned(budget: Budget) -> Cell:
 
 
 def train(budget: Budget, workshop: Workshop) -> Trained:
-    """The policy; at the smallest budget one that has learned nothing, since to make an arm's data takes a minute."""
+    """Train the policy; with the budget `smoke` it stays untrained, because the data of an arm takes a minute."""
     targets, episodes = TRIALS[budget]
     cell = planned(budget)
     place = cell.folder(Path())
@@ -95,7 +95,7 @@ def train(budget: Budget, workshop: Workshop) -> Trained:
 
 
 def measure(budget: Budget, workshop: Workshop, trained: Trained) -> list[Measured]:
-    """Nothing added, then one thing after the other; each is kept as soon as it is measured."""
+    """Measure with nothing added, then with each amount; each result is kept as soon as it is measured."""
     targets, episodes = TRIALS[budget]
     hidden = tasks.find(TASK).test_ids[:targets]
     added = [_NOTHING] + [

@@ -1,4 +1,4 @@
-"""What computed a figure: processor, cores and GPU, and the versions of what ran on them. No names, no paths."""
+"""The machine that computed a figure: processor, cores and GPU, and the software's versions. No names, no paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmh_edge.version import __version__
 
 
 def machine() -> str:
-    """Processor, cores that this process may use, GPU."""
+    """Processor, number of cores that this process can use, and GPU, in words."""
     try:
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -25,7 +25,7 @@ def machine() -> str:
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
+    """Number of cores that this process can use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -1,4 +1,4 @@
-"""How far does a memory reach, and what does it cost: in T-maze, a sign must be remembered for L steps."""
+"""How far does a memory reach, and what does it cost? In T-maze, a sign must be remembered for L steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmh_edge.studies.study_page import Page, table
 _ASKED = (
     "Success rate - the share of episodes that end in the arm which the sign showed, L steps before - and, of the "
     "exported graphs, the size of the state and the time per step. Policies run through the exported graphs, without "
-    "noise: with noise, one bad action among so many steps would make an episode late."
+    "noise: with noise, one bad action among the L steps would make an episode late."
 )
 _ABOUT_SUCCESS = (
     "Means and 95% intervals, bootstrapped over training seeds and signs. Each policy is trained on the corridor of "
@@ -34,8 +34,8 @@ _ABOUT_TRAINING = (
     "part that grows with the square of L weighs more and more."
 )
 _ABOUT_TIMES = (
-    "ONNX Runtime, one thread, all systems in turns; medians over rounds, with quartiles. A turn of DM-H is a chunk or "
-    "more, and its memory is due in it. The weights are untrained."
+    "ONNX Runtime, one thread, the systems take turns; medians over rounds, with quartiles. A turn of DM-H is a chunk "
+    "or more, so it includes a step of the memory. The weights are untrained."
 )
 
 
@@ -46,7 +46,7 @@ def find(budget: Budget, workshop: Workshop) -> Results:
 
 
 def page(budget: Budget, results: Results) -> Page:
-    """Put the systems side by side."""
+    """Compare the systems on one page."""
     found = MemoryLengthResults(results)
 
     def rates() -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What a step and an update cost in T-maze, by memory length: measured through the exported graphs."""
+"""What a step and an update cost in T-maze, by memory length. Steps run through the exported graphs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from dmh_edge.studies.study import Budget
 from dmh_edge.studies.workers import spawning
 
 _ROUNDS = {"smoke": 2, "cpu": 20, "full": 100}
-#: Steps of a turn, and the length from which those of dt are few, as each of them is long.
+#: Steps of a turn: many, but few for dt above the memory length `_LONG`, where each of its steps takes long.
 _MANY, _FEW, _LONG = 20, 4, 5_000
-#: Lengths at which one update is measured. dt has two: a power law through them gives estimates for longer ones.
+#: Lengths at which one update is measured. dt has two: a power law through them estimates the longer lengths.
 _PROBED: dict[Budget, dict[str, tuple[int, ...]]] = {
     "smoke": {"dt": (4, 8)},
     "cpu": {"dm-h": (1_000, 20_000, 100_000), "dm": (1_000, 20_000), "dt": (1_000, 5_000)},
@@ -37,10 +37,10 @@ _PROBED: dict[Budget, dict[str, tuple[int, ...]]] = {
 
 
 class AtLength(Spec):
-    """What a step is like at one memory length."""
+    """Sizes of states and times of steps at one memory length."""
 
     length: int
-    """L."""
+    """Memory length L in steps."""
     state_bytes: dict[str, int]
     """Bytes of the state of one robot, by system."""
     sides: list[Times]
@@ -48,25 +48,25 @@ class AtLength(Spec):
 
 
 class Probe(Spec):
-    """What one update takes, of one context that is one episode in the whole corridor."""
+    """Time and memory of one update with one context, which is one episode in the whole corridor."""
 
     system: str
     """Kind of model."""
     length: int
-    """L."""
+    """Memory length L in steps."""
     seconds: float
     """Seconds of the update, on one thread."""
     gigabytes: float
-    """The most that the process had, with the data set and PyTorch itself."""
+    """Largest memory of the process in GB, including the data set and PyTorch itself."""
 
 
 class Costs(Spec):
-    """What was measured."""
+    """Measured costs of steps and updates."""
 
     steps: list[AtLength]
-    """Times of steps, by length."""
+    """Sizes of states and times of steps, by length."""
     probes: list[Probe]
-    """What updates take."""
+    """Time and memory of updates."""
 
 
 def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
@@ -75,7 +75,7 @@ def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
     for model, lengths in _PROBED[budget].items():
         for length in lengths:
             say(f"timing an update of {model} at a memory length of {length:,}")
-            with ProcessPoolExecutor(1, spawning()) as fresh:  # its memory is its own
+            with ProcessPoolExecutor(1, spawning()) as fresh:  # a new process has only its own memory
                 probes.append(fresh.submit(_probe, budget, model, length).result())
     steps = []
     kept: dict[str, OrtSession] = {}
@@ -85,7 +85,7 @@ def measure(budget: Budget, say: Callable[[str], None]) -> Costs:
         sides, state = {}, {}
         for model in SYSTEMS:
             config = load(spec.name, model, None, wanted_settings(budget, model, length)).model
-            if model not in kept or model not in CONSTANT:  # the others have the same graphs at every length
+            if model not in kept or model not in CONSTANT:  # those in CONSTANT have the same graphs at every length
                 kept[model] = engines.session(Checkpoint.untrained(config, spec))
             state[model] = sum(tensor.zeros(1).nbytes for tensor in build(config, spec).model_spec().state)
             turn = _FEW if model == "dt" and length > _LONG else _MANY
@@ -106,14 +106,14 @@ def _probe(budget: Budget, model: str, length: int) -> Probe:
 
 
 def _most_memory() -> int:
-    """Bytes that this process has had at once. (What `resource` tells begins with those of its parent.)"""
+    """Largest memory of this process in bytes. (The value of `resource` starts with the memory of its parent.)"""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return 1024 * int(kilobytes)
 
 
 def estimate(probes: Sequence[Probe], length: int) -> tuple[float, float]:
-    """Seconds and gigabytes of an update, by the power law through two that were measured."""
+    """Estimate the seconds and gigabytes of an update by the power law through two measured updates."""
     one, two = probes
     stretch = math.log(length / one.length) / math.log(two.length / one.length)
     return (

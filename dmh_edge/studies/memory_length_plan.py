@@ -8,10 +8,10 @@ from dmh_edge.studies.cell import Cell, Trial
 from dmh_edge.studies.study import FULL, SMOKE, Budget, settings
 
 SYSTEMS = ("dm-h", "dm", "dt")
-#: Systems with a state of one size: weights learned at one length are the same policy at another.
+#: Systems whose state has the same size at every length: weights from one length are the same policy at another.
 CONSTANT = ("dm-h", "dm")
 LENGTHS = {"smoke": (4, 8), "cpu": (1_000, 5_000, 20_000, 100_000), "full": (1_000, 5_000, 20_000, 100_000)}
-#: Lengths that each system is trained at, on that corridor and on its halves.
+#: Lengths at which each system is trained, on the corridor of that length and on its halves.
 TRAINED: dict[Budget, dict[str, tuple[int, ...]]] = {
     "smoke": {"dm-h": (4,), "dm": (4,), "dt": (4,)},
     "cpu": {"dm-h": (20_000,), "dm": (1_000,), "dt": (1_000,)},
@@ -19,13 +19,13 @@ TRAINED: dict[Budget, dict[str, tuple[int, ...]]] = {
 }
 SEEDS = {"smoke": 1, "cpu": 3, "full": 3}
 EPISODES = {"smoke": 1, "cpu": 2, "full": 20}
-#: Contexts per update, updates, and the highest learning rate of the budget `cpu`: what one to three trials of each
-#: needed to learn, and half as much again.
+#: Contexts per update, updates, and the highest learning rate of the budget `cpu`. The updates are 1.5 times
+#: what one to three trials of each system needed to learn.
 _CPU = {"dm-h": (2, 1_000, 1e-3), "dm": (16, 700, 2e-3), "dt": (8, 400, 1e-3)}
 
 
 def serves(budget: Budget, model: str, length: int) -> int | None:
-    """The length that the weights were trained at which are tried at ``length``; None where none can be."""
+    """The training length of the weights that are tried at ``length``; None if no weights serve this length."""
     trained = TRAINED[budget][model]
     if length in trained:
         return length
@@ -43,7 +43,7 @@ def cells(budget: Budget, model: str) -> list[Cell]:
                 episodes=EPISODES[budget],
                 seeds=1,
                 deterministic=True,
-                exported=budget != "smoke",  # which has no time for it
+                exported=budget != "smoke",  # `smoke` has no time for an export
                 alone=True,
             )
             for tried in LENGTHS[budget]

@@ -34,7 +34,7 @@ class MemoryLengthResults:
 
     Attributes:
         lengths: memory lengths at which steps were timed.
-        probes: what updates take.
+        probes: time and memory of updates.
     """
 
     lengths: list[int]
@@ -64,7 +64,7 @@ class MemoryLengthResults:
         by_sign = [self._values[system, length, sign] for sign in _SIGNS]
         seeds = len({seed for seed, _ in by_sign[0]})
         returns = [np.array([value for _, value in found]).reshape(seeds, -1) for found in by_sign]
-        succeeded = np.stack(returns, 1) > 0.5  # [seeds, signs, episodes]: all but success pays nothing or less
+        succeeded = np.stack(returns, 1) > 0.5  # [seeds, signs, episodes]: without success the return is 0 or less
         return interval(succeeded.astype(np.float64))
 
     def state_bytes(self, system: str, length: int) -> float:

@@ -1,8 +1,8 @@
 """The paper's figures: Huang et al., "Decision Mamba: Reinforcement Learning via Hybrid Selective Sequence Modeling",
 NeurIPS 2024, arXiv 2406.00079.
 
-Those marked "read" were read by eye off its plots, to a few percent; the others are printed in it. It gives no
-intervals for those that were read.
+Figures marked "read" were read by eye from the paper's plots, to a few percent; the other figures are printed in the
+paper. It gives no intervals for the figures that were read.
 """
 
 from __future__ import annotations
@@ -45,5 +45,5 @@ CHUNK = {
 
 #: Minutes of testing in ten episodes of HalfCheetah, on a GPU, with a context of 4,000 steps; printed.
 TEST_MINUTES = {"dm-h": 6.21, "ad-mamba": 6.16, "ad-transformer": 173.11}
-#: Steps of that context, and how many times as fast as AD with a transformer DM-H is said to be there.
+#: Steps of that context, and how many times as fast as AD with a transformer DM-H is there, according to the paper.
 TEST_CONTEXT, TEST_RATIO = 4_000, 28

@@ -1,7 +1,7 @@
-"""Runs of a policy on an arm in real time, with something added between the two; several at a time.
+"""Runs of a policy on an arm in real time, with delay added between policy and arm; several at a time.
 
-Every run is `operate` on ``mujoco:<id>`` in a process of its own, in real time. What a busy machine does to a run says
-nothing of the policy: a run in which it missed too many slots is made again, and what it missed all the same is told.
+Every run is `operate` on ``mujoco:<id>`` in a process of its own, in real time. Slots that a busy machine misses say
+nothing about the policy: a run that misses too many slots is made again, and the result counts those that were missed.
 Needs no torch.
 """
 
@@ -31,12 +31,13 @@ from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 Option: TypeAlias = Literal["latency_s", "jitter_s", "actuator_delay_s"]
 OPTIONS: tuple[Option, ...] = get_args(Option)
 
-#: With the guard put off, an observation may be so old, an action held and the robot left alone for so long.
+#: Limit in runs with a patient guard: for the age of an observation, and for the time that an action is held and that
+#: the robot gets no command.
 _PATIENCE_S = 1.0
 _PATIENT = GuardSettings(budget_s=_PATIENCE_S, late_slots=50, late_window=50, frozen_s=None)
-#: A run that misses more of its slots than this is made again, ...
+#: Largest share of missed slots: a run that misses more is made again.
 _MISSES = 0.02
-#: ... but not for ever.
+#: Largest number of runs that are made until one is good.
 _TRIES = 5
 
 
@@ -44,9 +45,9 @@ class Added(Spec):
     """What is added between policy and arm."""
 
     option: Option
-    """Option of the robot."""
+    """Name of the robot's option that adds it."""
     seconds: float
-    """Amount in seconds; 0 for nothing."""
+    """Amount in seconds; 0 adds nothing."""
 
     @property
     def milliseconds(self) -> float:
@@ -55,28 +56,28 @@ class Added(Spec):
 
 
 class RehearsedRun(Spec):
-    """What came of one run."""
+    """Result of one run."""
 
     hidden: int
-    """Its hidden target."""
+    """Number of the hidden target."""
     returns: tuple[float, ...]
     """Return of each episode, by where the arm was."""
     seen: tuple[float, ...]
-    """Return of each episode, by what the policy was told: rewards are as late as the observations."""
+    """Return of each episode, by what the policy observed: its rewards are as late as its observations."""
     stopped_by: str
-    """``episodes``, where it came to its end."""
+    """What stopped the run: ``episodes`` if every episode came to its end."""
     detail: str
-    """The same in words."""
+    """What stopped the run, in words."""
     stale: int
     """Observations that were older than the contract allows."""
     slots: int
-    """Turns that the loop took."""
+    """Turns of the loop."""
     held_slots: int
     """Turns without a step of the policy."""
     skipped_slots: int
     """Slots that passed without a turn."""
     tries: int
-    """Runs that were made until one was good."""
+    """Number of runs that were made for this result."""
 
     @property
     def is_whole(self) -> bool:
@@ -85,23 +86,23 @@ class RehearsedRun(Spec):
 
     @property
     def missed(self) -> float:
-        """Share of the slots."""
+        """Skipped slots as a share of all slots."""
         return self.skipped_slots / max(1, self.slots + self.skipped_slots)
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What is to be run.
+    """A run to be made.
 
     Attributes:
-        policy: checked.
+        policy: policy that is run, already checked.
         environment: id of the arm.
-        added: between the two.
-        hidden: number of the target; also the seed of everything that is drawn, so that one target has the same poses
-            and the same noise whatever is added.
-        episodes: in a row, without any update.
-        as_exported: with the contract's age limit and the guard's defaults; else both let everything pass that is not
-            the policy's doing, since it is the policy that is judged.
+        added: latency, jitter or actuator delay between policy and arm.
+        hidden: number of the target; also the seed of all random numbers, so that a target has the same poses and the
+            same noise with each amount that is added.
+        episodes: number of episodes in a row, without any update.
+        as_exported: whether the contract's limits and the guard's defaults are kept; if not, both are patient with
+            delays, so that only the policy is judged.
     """
 
     policy: Policy
@@ -113,10 +114,10 @@ class Rehearsal:
 
 
 class JudgedArm(MujocoRobot):
-    """An arm whose returns are summed by where it is, whatever its driver is shown.
+    """An arm that sums its rewards by where it really is, whatever its driver observes.
 
     Attributes:
-        returns: of each episode, the last one so far; a reward counts with the first reading after each action.
+        returns: return of each episode, so far for the last one; the first reading after each action adds a reward.
     """
 
     returns: list[float]
@@ -134,7 +135,7 @@ class JudgedArm(MujocoRobot):
         self._due = False
 
     def read(self) -> Reading:
-        """What the driver is shown."""
+        """Read what the driver observes; add the reward if this is the first reading after an action."""
         reading = super().read()
         if self._due:
             self.returns[-1] += self.reward_now
@@ -149,17 +150,17 @@ class JudgedArm(MujocoRobot):
 
 
 def rehearse(asked: Rehearsal) -> RehearsedRun:
-    """One run; call it from the main thread.
+    """Make a run, again if the machine missed too many slots; call this from the main thread.
 
     Raises:
-        DmhEdgeError: the machine is too busy for one that comes to its end.
-        KeyboardInterrupt: it was told to end.
+        DmhEdgeError: the machine is too busy for a run that comes to its end.
+        KeyboardInterrupt: the process got a signal to end.
     """
     best: RehearsedRun | None = None
     for tries in range(1, _TRIES + 1):
         try:
             run = _once(asked, tries)
-        except RobotError as error:  # the physics was held up for too long
+        except RobotError as error:  # the physics was delayed for too long
             reason = str(error)
             continue
         reason = f"the {run.stopped_by} ended it: {run.detail}"
@@ -169,7 +170,7 @@ def rehearse(asked: Rehearsal) -> RehearsedRun:
             return run
     if best is None or not (best.is_whole or asked.as_exported):
         raise DmhEdgeError(
-            f"{asked.environment} with {asked.added.option} of {asked.added.seconds:g} came to no end in {_TRIES} "
+            f"{asked.environment} with {asked.added.option} of {asked.added.seconds:g} s did not finish in {_TRIES} "
             f"runs ({reason}): the machine is too busy for real time; try again when it is idle, or with fewer --jobs"
         )
     return best.model_copy(update={"tries": _TRIES})
@@ -177,7 +178,7 @@ def rehearse(asked: Rehearsal) -> RehearsedRun:
 
 @contextmanager
 def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[RehearsedRun]]]:
-    """Something that makes runs, so many at once, in processes that stay for all of them."""
+    """Provide a function that makes runs, ``at_once`` at a time, in processes that stay for all runs."""
     pool = ProcessPoolExecutor(at_once, spawning(), live_and_die_with_the_parent)
     before = set(multiprocessing.active_children())
     try:
@@ -193,7 +194,7 @@ def stage(at_once: int) -> Iterator[Callable[[Sequence[Rehearsal]], list[Rehears
 def _in_its_process(asked: Rehearsal) -> RehearsedRun:
     try:
         return rehearse(asked)
-    except (KeyboardInterrupt, SystemExit):  # SIGTERM, in a run or between two: the pool would begin the next one
+    except (KeyboardInterrupt, SystemExit):  # SIGTERM, in a run or between two: the pool would start the next run
         os._exit(1)
 
 
@@ -230,7 +231,7 @@ def _once(asked: Rehearsal, tries: int) -> RehearsedRun:
 
 
 def _patient(policy: Policy) -> Policy:
-    """The same policy with a contract that permits whatever is added."""
+    """Return the same policy with a contract that permits every delay that is added."""
     limits = {"max_hold_s": _PATIENCE_S, "max_observation_age_s": _PATIENCE_S}
     task = policy.contract.task.model_copy(update=limits)
     return Policy(policy.folder, policy.contract.model_copy(update={"task": task}), policy.sha256)

@@ -1,4 +1,4 @@
-"""The results of a study: the rows of its CSV file. Its page is computed from them alone, so the two cannot differ."""
+"""The results of a study: the rows of its CSV file. The page is computed from them alone, so both agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Results:
 
     Attributes:
         columns: names of the columns.
-        rows: one cell per column.
+        rows: rows of the table, each with one cell per column.
     """
 
     columns: tuple[str, ...]
@@ -22,17 +22,17 @@ class Results:
 
     @classmethod
     def of(cls, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Results:
-        """Rows of texts and numbers; a number is written so that reading it gives exactly the same number."""
+        """Make a table of texts and numbers; a number is written so that reading it gives exactly the same number."""
         return cls(tuple(columns), tuple(tuple(_text(cell) for cell in row) for row in rows))
 
     @classmethod
     def parse(cls, text: str) -> Results:
-        """The content of a CSV file."""
+        """Read the table from the text of a CSV file."""
         columns, *rows = csv.reader(text.splitlines())
         return cls(tuple(columns), tuple(map(tuple, rows)))
 
     def csv(self) -> str:
-        """The content of the CSV file."""
+        """Return the text of the CSV file."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)

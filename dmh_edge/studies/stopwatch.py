@@ -1,4 +1,4 @@
-"""Sides that are timed in turns, so that a busy machine slows all of them alike; what counts are the ratios."""
+"""Sides that are timed alternately, so that a busy machine slows all of them alike; only their ratios count."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Times(Spec):
 
 @dataclass(frozen=True)
 class Side:
-    """What is timed.
+    """A way to make a step, which is compared with other ways.
 
     Attributes:
-        step: one step.
-        steps: steps of a turn.
-        turns: rounds that it takes part in, from the first on.
-        threads: threads of PyTorch while it runs.
+        step: function that makes one step.
+        steps: number of steps in a turn.
+        turns: number of rounds that the side takes part in, from the first round on.
+        threads: number of PyTorch's threads while the side runs.
     """
 
     step: Callable[[], object]
@@ -60,7 +60,7 @@ class Spread:
 
 
 def in_turns(sides: Mapping[str, Side]) -> list[Times]:
-    """Time each side, turn by turn."""
+    """Time all sides alternately, one turn of each side per round."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     before = torch.get_num_threads()
     try:
@@ -78,21 +78,21 @@ def in_turns(sides: Mapping[str, Side]) -> list[Times]:
 
 
 def figure(value: float) -> str:
-    """Three digits that count, without an exponent."""
+    """A number with three significant digits, without an exponent."""
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
 
 def ratio(one: Times, other: Times) -> Spread:
-    """How many times as long one takes as the other, round by round."""
+    """How many times as long one side takes as the other, round by round."""
     return Spread.of([a / b for a, b in zip(one.seconds, other.seconds, strict=False)])
 
 
 def endless_episode(session: Session) -> Callable[[], object]:
-    """A step of an episode that does not end, on random inputs, copied in and committed as in a control loop.
+    """A function that makes a step of an endless episode: random inputs, copied in and committed as in a control loop.
 
     Args:
-        session: of one robot; its first step is made here.
+        session: session of one robot; the first step of the episode is made here.
     """
     contract, count = session.contract, 200
     world = random_world(contract.task, contract.model, count, count, 1)

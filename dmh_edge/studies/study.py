@@ -1,7 +1,7 @@
 """A study: for a budget, it trains and measures what is missing; its page is computed from the results.
 
-smoke   seconds: every step of the way, at sizes that prove nothing; the tests run it
-cpu     what two cores do in well under three hours
+smoke   seconds: all parts of the study, at sizes that prove nothing; the tests use it
+cpu     what two cores do in at most three hours
 full    the paper's sizes and updates, for a GPU
 """
 
@@ -36,8 +36,8 @@ class Study:
     """A claim of the paper, and how it is tested.
 
     Attributes:
-        name: what the command line calls it.
-        find: does in a workshop what the budget says; what it returns is the CSV file.
+        name: name of the study on the command line.
+        find: trains and measures in a workshop what the budget says; returns the rows of the CSV file.
         page: computes the page of a budget from these results alone.
     """
 
@@ -52,9 +52,9 @@ class Workshop:
 
     Attributes:
         work: folder of all cells.
-        jobs: cells at once, each in a process of its own where that is more than one.
-        say: told what is done.
-        spent: what everything that the study used has cost, now or at an earlier time.
+        jobs: number of cells at the same time; with more than one, each cell has a process of its own.
+        say: function that receives the messages about progress.
+        spent: machine, versions and time of everything that the study uses, whether it was made now or earlier.
     """
 
     work: Path
@@ -63,16 +63,16 @@ class Workshop:
     spent: list[Spent] = field(default_factory=list)
 
     def finish(self, cells: Sequence[Cell]) -> list[Outcome]:
-        """Do what is left of the cells, as many at once as there are jobs.
+        """Finish the cells that are not finished yet, ``jobs`` of them at the same time.
 
-        Whatever ends this early, Ctrl-C too, leaves finished cells as they are and the others to be gone on with.
+        If this is interrupted, by Ctrl-C for example, finished cells are kept and the next call continues the others.
 
         Raises:
             DmhEdgeError: a cell cannot be finished.
         """
         left = [cell for cell in cells if not cell.finished(self.work)]
         if done := len(cells) - len(left):
-            self.say(f"{done} of {len(cells)} policies are there")
+            self.say(f"{done} of {len(cells)} policies are already finished")
         began = time.monotonic()
         for number, (cell, seconds) in enumerate(self._each(left), 1):
             rest = (time.monotonic() - began) / number * (len(left) - number)
@@ -85,10 +85,10 @@ class Workshop:
         return outcomes
 
     def kept(self, name: str, kind: type[S], measure: Callable[[], S]) -> S:
-        """What was measured under that name before; else measure it now, and keep it.
+        """Return what was measured under this name before, or measure it now and keep it.
 
         Raises:
-            ContractError: what was kept is truncated or altered.
+            ContractError: a file that was kept is truncated or altered.
         """
         file, note = self.work / f"{name}.json", self.work / f"{name}.spent.json"
         if not (file.exists() and note.exists()):
@@ -98,12 +98,12 @@ class Workshop:
             write_text(file, found.model_dump_json(indent=1) + "\n")
             write_text(note, spent.model_dump_json(indent=1) + "\n")
         else:
-            self.say(f"{file} is there: delete it to measure again")
+            self.say(f"{file} exists: delete it to measure again")
         self.spent.append(parse(Spent, note.read_text(encoding="utf-8"), str(note)))
         return parse(kind, file.read_text(encoding="utf-8"), str(file))
 
     def _each(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, float]]:
-        """Cells as they are finished, and how long each took."""
+        """Finish the cells, and yield each finished cell with the seconds that it took."""
         if self.jobs == 1:
             for cell in cells:
                 yield cell, _timed(cell, self.work)
@@ -112,7 +112,7 @@ class Workshop:
         waiting, running = list(reversed(cells)), dict[Future[float], Cell]()
         try:
             while waiting or running:
-                while waiting and len(running) < self.jobs:  # no more: what is handed over cannot be called back
+                while waiting and len(running) < self.jobs:  # no more: a cell that the pool has cannot be taken back
                     cell = waiting.pop()
                     running[pool.submit(_timed_in_its_process, cell, self.work)] = cell
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -121,8 +121,8 @@ class Workshop:
                         seconds = future.result()
                     except BrokenProcessPool as error:
                         raise DmhEdgeError(
-                            f"a worker was killed, perhaps for want of memory, while these were made: {cell}"
-                            f"{''.join(f', {other}' for other in running.values())}; what is finished is kept: try "
+                            f"a process was killed, perhaps because memory ran out, while these cells were made: {cell}"
+                            f"{''.join(f', {other}' for other in running.values())}; finished cells are kept: try "
                             "again with --jobs 1"
                         ) from error
                     yield cell, seconds
@@ -133,14 +133,14 @@ class Workshop:
 
 
 def settings(task: str, model: str, wanted: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of the wanted settings that the model has, in the form of ``--set``."""
+    """Return the wanted settings that the model has, in the form of ``--set``."""
     known = load(task, model).model_dump()
     return tuple(
         f"{name}={value}" for name, value in wanted.items() if (parts := name.split("."))[1] in known[parts[0]]
     )
 
 
-#: The smallest models, and updates that teach them nothing.
+#: The smallest models, and too few updates to learn anything.
 SMOKE = {
     "model.width": 8,
     "model.heads": 2,
@@ -157,7 +157,7 @@ SMOKE = {
     "training.checkpoint_every": 1,
     "training.device": "cpu",
 }
-#: The paper's: its table of hyperparameters, and the most updates that its released code makes.
+#: Settings of the paper: its table of hyperparameters, and the largest number of updates in its released code.
 FULL = {
     "model.width": 128,
     "model.layers": 3,
@@ -177,7 +177,7 @@ FULL = {
 
 
 def by_name(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
-    """Outcomes by task and name, those of all seeds together, in the order in which they came."""
+    """Group outcomes by task and name, all seeds together, in the order in which they are given."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for one in outcomes:
         groups.setdefault((one.cell.task, one.cell.name), []).append(one)
@@ -193,5 +193,5 @@ def _timed(cell: Cell, work: Path) -> float:
 def _timed_in_its_process(cell: Cell, work: Path) -> float:
     try:
         return _timed(cell, work)
-    except SystemExit:  # SIGTERM: the pool would wait for another cell
+    except SystemExit:  # SIGTERM: this process would wait for another cell
         os._exit(1)

@@ -14,14 +14,14 @@ from dmh_edge.studies.results import Results
 
 @dataclass(frozen=True)
 class Page:
-    """What a study says.
+    """The content of a study's page.
 
     Attributes:
-        title: of the page.
-        asked: what was asked, and of what.
+        title: title of the page.
+        asked: what was measured, and how.
         verdicts: the answers, one sentence each.
         body: tables and what they mean, as blocks of Markdown.
-        pictures: panels by the name of the picture, beside what it shows.
+        pictures: what each picture shows, in words, and its panels, by the name of its file.
     """
 
     title: str
@@ -33,11 +33,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Colophon:
-    """How a page came about.
+    """How a page was made.
 
     Attributes:
         command: command that makes the page.
-        budget: in words.
+        budget: budget in words.
         machines, versions: machines and versions of everything that is on the page.
         seconds: sum of the times of everything that is on the page.
     """
@@ -67,7 +67,7 @@ def write(name: str, page: Page, results: Results, colophon: Colophon, out: Path
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first to the right."""
+    """A Markdown table; all columns except the first are aligned to the right."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

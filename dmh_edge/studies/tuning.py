@@ -1,6 +1,7 @@
-"""Which settings are good: each is changed alone, on hidden tasks kept for that; each system has as many changes.
+"""Which settings are good? Each is changed alone and tried on hidden tasks that are kept for this.
 
-One training seed tells little. What came out best is therefore tried again with a second seed, alone and together.
+All systems have the same number of changes. One training seed shows little. Therefore the best changes are tried again
+with a second seed, alone and together.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from dmh_edge.studies.study_page import Page, table
 
 _SYSTEMS = ("dm-h", "ad-mamba", "ad-transformer")
 _TASK = "darkroom"
-#: The settings that the changes are made to. The preset of DM-H is what was found best from there.
+#: Name of the settings that each change starts from. The preset of DM-H is the best that was found from there.
 _START = "the start"
-#: Changes that are tried again, and together.
+#: Number of changes that are tried again, alone and together.
 _BEST = 2
 _FOR_ALL: Mapping[str, Mapping[str, Any]] = {
     "labels: the behaviour's own actions": {"data.label": "behaviour"},
@@ -33,7 +34,7 @@ _FOR_ALL: Mapping[str, Mapping[str, Any]] = {
     "contexts of 20 episodes": {"data.episodes_per_context": 20, "model.window_episodes": 20},
 }
 _RECURRENT = {"state of 16": {"model.state_size": 16}}
-#: Beside those for all: what only that system has, and as many for each.
+#: Changes of what only one system has, beside the changes for all; the same number for each system.
 _OF_ONE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "dm-h": {
         "return-to-go read by the memory": {"model.return_conditioned": True},
@@ -42,8 +43,9 @@ _OF_ONE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "ad-mamba": {**_RECURRENT, "3 layers": {"model.layers": 3}},
     "ad-transformer": {"8 heads": {"model.heads": 8}, "3 layers": {"model.layers": 3}},
 }
-#: Kept from the data, episodes, and passes of a trial; training seeds of the first and of the second round.
+#: Hidden tasks that are kept from the data, episodes and passes of a trial.
 _TRIALS = {"smoke": (2, 3, 1), "cpu": (10, 20, 3), "full": (10, 20, 3)}
+#: Numbers of training seeds in the first and in the second round.
 _SEEDS = {"smoke": (1, 2), "cpu": (1, 2), "full": (1, 3)}
 _CPU = {"data.batch": 8, "training.updates": 600, "training.device": "cpu"}
 _BASE: Mapping[Budget, Mapping[str, Any]] = {"smoke": SMOKE, "cpu": _CPU, "full": {"training.device": "auto"}}
@@ -54,12 +56,12 @@ _ABOUT = (
     "seeds (see gridworld) says nothing."
 )
 
-_CHOSEN = "The first training seed is the one that the changes were chosen by, so it speaks in their favour."
+_CHOSEN = "The changes were chosen by their results with the first training seed, so this seed favours them."
 _HEADINGS = ("change", f"last {LAST}", "minus the start", "it is")
 
 
 def find(budget: Budget, workshop: Workshop) -> Results:
-    """Train each system with each change, and try what was best again."""
+    """Train each system with each change, and try the best changes again."""
     first_seeds, seeds = _SEEDS[budget]
     changes = _all_changes(budget)
     outcomes = workshop.finish(_cells(budget, changes, first_seeds))
@@ -70,7 +72,7 @@ def find(budget: Budget, workshop: Workshop) -> Results:
 
 
 def page(budget: Budget, results: Results) -> Page:
-    """Put each change beside the start, in the first round and in the second."""
+    """Compare each change with the start on one page, in the first round and in the second."""
     first_seeds, seeds = _SEEDS[budget]
     found, changes = GridReturns(results), _all_changes(budget)
     again = {model: _again(changes[model], _ranked(found, model, changes[model], first_seeds)) for model in _SYSTEMS}
@@ -138,14 +140,14 @@ def _named(model: str, name: str) -> str:
 
 
 def _ranked(found: GridReturns, model: str, names: Iterable[str], seeds: int | None = None) -> list[str]:
-    """The changes, that of the highest return first; of the first ``seeds`` training seeds, or of all."""
+    """The changes, the highest return first; it is the mean over the first ``seeds`` training seeds, or over all."""
     return sorted(names, key=lambda name: -compare.last(found.returns(_TASK, _named(model, name))[:seeds]).mean)
 
 
 def _again(changes: Mapping[str, Mapping[str, Any]], ranked: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """What is tried in the second round."""
+    """What is tried in the second round: the start, the best changes, and these together."""
     best: list[str] = []
-    for name in ranked:  # two values of one setting cannot be had together
+    for name in ranked:  # two values of one setting cannot be combined
         if name != _START and not any(changes[name].keys() & changes[one].keys() for one in best):
             best.append(name)
     best = best[:_BEST]

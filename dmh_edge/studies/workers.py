@@ -1,6 +1,6 @@
-"""The processes of a study: they start with the parent's modules, and end with the parent and in good order.
+"""The processes of a study: they import the same modules as the parent, and end cleanly when the parent ends.
 
-Light: a new process imports this file before all else.
+This file imports little, because a new process imports it first.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 from dmh_edge import processes
 
-#: Seconds that such a process has to leave in good order.
+#: Seconds that such a process has to end cleanly.
 _LAST_S = 10
 
 
 class _Process(SpawnProcess):
-    """A process that multiprocessing starts: it imports some modules before it has its parent's path."""
+    """A process that imports nothing from the current folder, also before it has its parent's import path."""
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:
@@ -32,7 +32,7 @@ class _Context(SpawnContext):
 
 
 def spawning() -> SpawnContext:
-    """For a `ProcessPoolExecutor`: every process is a new interpreter, which imports what this one can import."""
+    """Context of a `ProcessPoolExecutor`: each process is a new interpreter that imports what this one can import."""
     with processes.without_current_folder():
         resource_tracker.ensure_running()  # which multiprocessing would start when the first lock is made
     return _Context()
@@ -41,7 +41,7 @@ def spawning() -> SpawnContext:
 def live_and_die_with_the_parent() -> None:
     """Make this process end with its parent, and leave Ctrl-C, which reaches both, to the parent.
 
-    However the parent ends, Linux sends SIGTERM then, and this process writes down what it has spent.
+    Linux sends SIGTERM when the parent ends, even if it is killed. This process then records the time that it spent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
@@ -49,5 +49,5 @@ def live_and_die_with_the_parent() -> None:
 
 
 def _leave(*_: object) -> None:
-    signal.alarm(_LAST_S)  # which ends the process even where the exception is swallowed
+    signal.alarm(_LAST_S)  # ends the process even if the exception is swallowed
     sys.exit(1)

@@ -123,7 +123,7 @@ def test_a_setting_that_is_new_makes_no_cell_another_and_another_default_is_told
     assert finish(made, tmp_path).evaluations
     used["data"]["workers"] = 3
     file.write_text(json.dumps(used))
-    with pytest.raises(ConfigError, match=r"made with other defaults: .*workers.*Delete it to make it anew"):
+    with pytest.raises(ConfigError, match=r"made with other defaults: .*workers.*Delete it to make it again"):
         finish(made, tmp_path)
 
 

@@ -161,7 +161,7 @@ def test_the_page_of_gridworld_sets_every_system_beside_the_paper_s(conduct, mon
     monkeypatch.setattr(cells, "train", None)
     monkeypatch.setattr(cells, "evaluate", None)
     again = conduct("gridworld")
-    assert again.said == ["8 of 8 policies are there"]
+    assert again.said == ["8 of 8 policies are already finished"]
     assert (again.text("gridworld.md"), again.text("gridworld.csv")) == (text, data)
 
 
@@ -169,7 +169,7 @@ def test_the_ablation_of_the_sub_goal_changes_it_alone_and_shares_the_rest(condu
     conduct("gridworld")
     done = conduct("ablation-subgoal")
     assert done.page_comes_from_its_csv_file()
-    assert done.said[0] == "4 of 8 policies are there"  # with the sub-goal they are gridworld's
+    assert done.said[0] == "4 of 8 policies are already finished"  # with the sub-goal they are gridworld's
     text = done.text("ablation-subgoal.md")
     for own, suffix in (("a draw", ""), ("the mean", ", not drawn")):
         (row,) = (line for line in text.splitlines() if line.startswith(f"| darkroom | {own} | "))

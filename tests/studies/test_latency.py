@@ -123,7 +123,7 @@ def test_a_run_that_the_machine_spoilt_is_made_again(policy, monkeypatch):
     assert rehearse(asked).skipped_slots == 7  # the best of all, where none is good
 
     came = iter([run(stopped_by="watchdog")] * 5)
-    with pytest.raises(DmhEdgeError, match=r"came to no end in 5 runs \(the watchdog ended it.*too busy for real time"):
+    with pytest.raises(DmhEdgeError, match=r"did not finish in 5 runs \(the watchdog ended it.*too busy for real time"):
         rehearse(asked)
 
 
@@ -147,7 +147,7 @@ def test_the_verdict_says_up_to_where_nothing_is_lost_and_what_is_lost_then():
     )
     first, latency_s, contract, machine = latency._verdicts(found, 50, 0.1, interval(found[0].returns))
     assert first.startswith("With nothing added the return in real time is -3.50 [")
-    assert "Latency: up to 10 ms (0.5 control periods) no loss that the intervals can tell" in latency_s
+    assert "Latency: up to 10 ms (0.5 control periods) the intervals show no loss" in latency_s
     assert "at 40 ms (2 periods) the return falls from -3.50 [-4.00, -3.00] to -4.03 [" in latency_s
     assert "at 120 ms (6 periods) the return falls from -3.50 [-4.00, -3.00] to -7.50 [" in latency_s
     assert "at most 100 ms: the guard stops the run from latency 120 ms on" in contract
@@ -157,7 +157,7 @@ def test_the_verdict_says_up_to_where_nothing_is_lost_and_what_is_lost_then():
 def test_where_nothing_is_lost_at_all_nothing_falls():
     found = levels([measured(0, [-4.0, -3.0]), measured(10, [-3.9, -3.1]), measured(20, [-4.1, -2.9])])
     said = latency._how_far(found[0], found[1:], 50)
-    assert said.startswith("up to 20 ms (1 control periods) no loss")
+    assert said.startswith("up to 20 ms (1 control periods) the intervals show no loss")
     assert "falls" not in said
 
 

@@ -43,7 +43,7 @@ def test_each_cell_is_told_of_when_it_is_done(cell, tmp_path):
     Workshop(tmp_path, 1, said.append).finish([cell(seed=0), cell(seed=1)])
     assert [line.split(" took ")[0] for line in said] == [
         "1 of 1: tmaze-4, dm, seed 0",
-        "1 of 2 policies are there",
+        "1 of 2 policies are already finished",
         "2 of 2: tmaze-4, dm, seed 1",
     ]
 
