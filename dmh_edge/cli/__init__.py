@@ -1,8 +1,8 @@
 """The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | replay | bench | study``.
 
-Commands parse, compose and print. Work that a Python program can start as well is done by `dmh_edge.api`. A command
-imports heavy modules inside itself, so that ``--help`` is quick and a robot without torch can run everything that a
-robot needs.
+Commands parse, compose and print. Work that a Python program can start as well is done by `dmh_edge.api`. Heavy
+modules are imported inside the commands that need them, so that ``--help`` is quick and a robot without torch can run
+everything that a robot needs.
 
 Exit codes: 0 for success, 1 for an error that dmh-edge reports (`DmhEdgeError`), 2 for a command line that cannot be
 parsed, 3 for a run that the guard ended, 4 for a run that missed more of its slots than --max-miss-rate allows, 130 for

@@ -161,7 +161,7 @@ def run(
     pace: Annotated[
         PacedBy,
         typer.Option(
-            help="What starts a slot: the clock, or the robot, whose read() blocks until it has measured again.",
+            help="What begins a slot: the clock, or the robot, whose read() blocks until it has measured again.",
             rich_help_panel=_TIME,
         ),
     ] = "clock",
