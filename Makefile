@@ -1,6 +1,6 @@
 # make test        the whole suite: format, lint, types, tests (Python 3.11 or 3.12)
-# make test-quick  the same without the tests that train, export or run in real time: most of its time
-# make test-light  what a robot's machine needs, from a built wheel, without torch: make test-light PYTHON=python3.10
+# make test-quick  the same without the tests that take most of the time: those that train, export or run in real time
+# make test-light  tests of what runs on a robot, from a built wheel, without torch: make test-light PYTHON=python3.10
 # make demo        Darkroom, from data to a control loop; prints each command it runs
 # The first call makes .venv and installs; later calls install only when pyproject.toml or constraints.txt changed.
 
@@ -32,19 +32,19 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 
-# One thread for each of the two workers: more would only wait for each other. Tests that need what this machine lacks (a
-# GPU, Chromium, real-time priority) are not run, and the summary says so.
+# One thread for each of the two workers: more threads would only wait for each other. Tests that need what this machine
+# lacks (a GPU, Chromium, real-time priority) are not run, and the summary says so.
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2
 
-# Folders and files that take most of the time of the whole suite: they train, export or run in real time.
+# Tests that take most of the time of the whole suite: they train, export or run in real time.
 SLOW_TESTS := tests/bench tests/benchmarks tests/export tests/realtime tests/studies tests/runtime/loop/test_steady_loop.py \
     tests/runtime/records tests/api tests/cli tests/examples tests/test_systems.py tests/test_train.py
 
 test-quick: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n 2 $(addprefix --ignore=,$(wildcard $(SLOW_TESTS)))
 
-# Tests of what runs on a robot. They import no torch, and nothing from the rooms that need it.
+# Tests of what runs on a robot. They import neither torch nor the parts of the package that need it.
 LIGHT_TESTS := tests/test_schema.py tests/test_settings.py tests/test_task.py tests/test_contract.py tests/test_clock.py \
     tests/test_trace.py tests/test_files.py tests/test_processes.py tests/test_shared_memory.py tests/test_user_modules.py \
     tests/runtime tests/robots tests/faults \
@@ -61,8 +61,8 @@ test-light:
 	! $(LIGHT_VENV)/bin/python -c "import torch" 2>/dev/null
 	$(LIGHT_VENV)/bin/pytest -n 2 $(wildcard $(LIGHT_TESTS))
 
-# --resume: a demo that was interrupted goes on, and one that has ended does not train again.
-# One thread: a second one helps these small models little, and where a core is busy the two wait for each other.
+# --resume: an interrupted demo continues, and a finished one does not train again.
+# One thread: a second one helps these small models little, and if a core is busy, the two wait for each other.
 demo: export OMP_NUM_THREADS := 1
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(INSTALLED)
@@ -73,7 +73,7 @@ demo: $(INSTALLED)
 	dmh-edge inspect deploy/darkroom/model.plan
 	dmh-edge run --engine deploy/darkroom/model.onnx --robot gym:darkroom --rate 50 --episodes 20
 
-# Leaves the environments and what the commands wrote (data, runs, deploy).
+# Keeps the environments and what the commands wrote (data, runs, deploy).
 clean:
 	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +

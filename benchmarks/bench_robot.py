@@ -1,6 +1,6 @@
-"""The fake robot as benchmarks need it: it tells when its first action came, and another process can stop it.
+"""The fake robot for benchmarks: it writes down when its first action came, and another process can stop it.
 
-`dmh-edge run --robot bench_robot:BenchRobot`, started in this folder, and without torch.
+`dmh-edge run --robot bench_robot:BenchRobot` uses it when started in this folder. No torch is needed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class BenchRobot(FakeRobot):
     """A simulated robot in real time.
 
     Args:
-        task: the policy's, as in its ``model.json``.
-        first_action: file that appears with the first action, and holds its time, in ns of ``CLOCK_MONOTONIC``.
-        command_timeout_s: silence after which it stops by itself.
-        stoppable: whether it has a stop path, so that a watchdog is started for it.
+        task: the policy's task, as in its ``model.json``.
+        first_action: path of a file that is written at the first action; it contains the time, in ns of
+            ``CLOCK_MONOTONIC``.
+        command_timeout_s: time without an action after which the robot stops by itself, in seconds.
+        stoppable: whether the robot has a stop path, so that a watchdog is started for it.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class BenchRobot(FakeRobot):
 
     @property
     def stop_path(self) -> Callable[[], None] | None:
-        """Lets no action through any more; the command timeout does the rest."""
+        """Let no further action through, so that the command timeout stops the robot; None without a stop path."""
         return self._stopped and partial(_stop, self._stopped)
 
     def write(self, action: Action) -> Action:

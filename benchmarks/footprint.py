@@ -1,13 +1,14 @@
-"""What a robot's install takes: room on the disk, memory while it runs, time from the command to the first action.
+"""What an install on a robot needs: disk space, memory during a run, and time from the command to the first action.
 
     python benchmarks/footprint.py --python python3.13
 
-Makes a fresh environment of that Python, builds the wheel and installs dmh-edge[ort], and in it runs an untrained
-policy of the paper's sizes, or that of --policy, on the fake robot: `dmh-edge run` as an operator starts it, without a
-limit, so that its trace has all the room that it may ever have. Exit code 1 when one of `LIMITS` is missed.
+Makes a new environment of that Python, builds the wheel and installs dmh-edge[ort]. In this environment it runs an
+untrained policy of the paper's sizes, or the policy that --policy names, on the fake robot: with `dmh-edge run` as an
+operator starts it, and without a limit of ticks, so that the trace reserves the most memory. Exit code 1 if a value of
+`LIMITS` is exceeded.
 
-Sizes are those of the files, without pip, which the environment brings along; a megabyte is a million bytes. Bytecode
-is what Python may make again at any time.
+Sizes are the sizes of the files, without pip, which every environment contains. A megabyte is a million bytes. The
+total is printed without and with bytecode, which Python can make again at any time.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from dmh_edge.errors import DmhEdgeError
 from dmh_edge.runtime.sessions.policy import Policy
 
 ROOT = Path(__file__).parents[1]
-#: What the project promises: megabytes, megabytes and seconds.
+#: Largest values that the project promises: in MB, in MB and in seconds.
 LIMITS = {"site-packages": 180.0, "resident": 200.0, "first action": 1.5}
-#: The packages that are listed, from the largest.
+#: Number of packages that are listed, the largest ones first.
 _LISTED = 8
 _MB = 1e6
 _PATIENCE_S = 1.0
@@ -45,18 +46,23 @@ def install(python: str, folder: Path) -> Path:
     """Make an environment with what a robot needs.
 
     Args:
-        python: which interpreter.
-        folder: for the environment; must not exist.
+        python: interpreter of which the environment is made.
+        folder: folder of the environment; it must not exist.
 
     Returns:
-        its interpreter.
+        path of the interpreter of the environment.
     """
     console.say(f"installing dmh-edge[ort] for {python}")
     source, wheels = folder.with_name("source"), folder.with_name("wheels")
     source.mkdir()
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
-    for package in ("dmh_edge", "export", "runtime", "robots"):  # a copy: an earlier build's leftovers would be shipped
+    for package in (
+        "dmh_edge",
+        "export",
+        "runtime",
+        "robots",
+    ):  # a copy: files left from an earlier build would get into the wheel
         left_out = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, source / package, symlinks=True, ignore=left_out)
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -75,7 +81,7 @@ def _call(*command: str) -> None:
 
 
 def sizes(site_packages: Path) -> tuple[Counter[str], int]:
-    """Bytes of every package, bytecode left out, and of all bytecode; nothing of pip."""
+    """Return the size of each package without bytecode, and the size of all bytecode, in bytes; pip is left out."""
     packages: Counter[str] = Counter()
     bytecode = 0
     for path in site_packages.rglob("*"):
@@ -90,23 +96,25 @@ def sizes(site_packages: Path) -> tuple[Counter[str], int]:
 
 
 def site_packages(python: Path) -> Path:
-    """Where an interpreter's packages lie."""
+    """Return the folder that contains the packages of an interpreter."""
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     return Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
 
 
 def command_line(python: Path) -> tuple[str, ...]:
-    """What an operator types, in an environment that sees nothing of ours."""
+    """Return the command that an operator types, without the PYTHONPATH of this process."""
     return "env", "-u", "PYTHONPATH", str(python.with_name("dmh-edge"))
 
 
 def main() -> None:
-    """Install, run, judge."""
+    """Install, run, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default="python3.13", help="interpreter of the robot")
-    parser.add_argument("--starts", type=int, default=5, help="starts of which the median counts, after one more")
-    parser.add_argument("--seconds", type=float, default=20, help="that a run goes on, to see its memory")
-    parser.add_argument("--policy", type=Path, help="folder of a policy")
+    parser.add_argument("--python", default="python3.13", help="Python interpreter of the robot")
+    parser.add_argument(
+        "--starts", type=int, default=5, help="number of starts whose median is taken; one more runs before them"
+    )
+    parser.add_argument("--seconds", type=float, default=20, help="duration of the runs whose memory is measured")
+    parser.add_argument("--policy", type=Path, help="folder of an exported policy")
     arguments = parser.parse_args()
 
     found: dict[str, float] = {}
@@ -125,7 +133,7 @@ def main() -> None:
             for number in range(arguments.starts + 1):
                 with LiveRun(policy, folder / f"start{number}", (), _ROBOT, program) as run:
                     starts_s.append(run.first_action_s())
-            found["first action"] = statistics.median(starts_s[1:])  # the first one fetched the files
+            found["first action"] = statistics.median(starts_s[1:])  # the first start read the files from the disk
             listed = ", ".join(f"{seconds:.2f}" for seconds in starts_s)
             print(f"from the command to the first action: {listed} s; the median leaves out the first")
             for realtime in ("off", "try"):
@@ -144,7 +152,7 @@ def main() -> None:
 
 
 def memory(policy: Policy, folder: Path, realtime: str, seconds: float, program: Sequence[str]) -> Sample:
-    """What the loop's process has after running for a while."""
+    """Return what the loop's process uses after it has run for ``seconds``."""
     with LiveRun(policy, folder, ("--realtime", realtime, *PATIENT), _ROBOT, program) as run:
         run.first_action_s()
         time.sleep(seconds)
@@ -160,7 +168,7 @@ def _print_sizes(packages: Counter[str], bytecode: int) -> None:
         table.add_row(name, f"{size / _MB:.1f}")
     table.add_row("others", f"{sum(size for _, size in packages.most_common()[_LISTED:]) / _MB:.1f}", end_section=True)
     table.add_row("without bytecode", f"{packages.total() / _MB:.1f}")
-    table.add_row("with", f"{(packages.total() + bytecode) / _MB:.1f}")
+    table.add_row("with bytecode", f"{(packages.total() + bytecode) / _MB:.1f}")
     console.out.print(table)
 
 

@@ -1,11 +1,11 @@
-"""Inject faults into the real loop in real time, and let the monitor in the robot judge what reached it.
+"""Inject faults into the real loop in real time, and let the monitor in the robot check the actions that arrive.
 
     python benchmarks/inject_faults.py --count 200
 
-Injects every fault in every control mode, in turn: once in the middle of an episode, once at its first tick, or for as
-long as it takes. A signal is sent from another process, at a moment that has nothing to do with the loop's slots. The
-exit code is 1 when the monitor found a violation. A silence can also come from the machine, when it does not let the
-process run for longer than the robot waits (0.1 s): judge a silence on a quiet machine.
+Injects every fault in every control mode, in three ways: once in the middle of an episode, once at the first tick of an
+episode, and without an end. A signal is sent from another process, at a moment that does not depend on the slots of the
+loop. The exit code is 1 if the monitor found a violation. One violation can also come from the machine: no action for
+longer than the robot waits (0.1 s), because the machine did not let the process run. Judge it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.table import Table
 from dmh_edge.faults.injection import MODES, Injected, faults_of, inject
 from dmh_edge.faults.when import When
 
-#: When a fault shows, and in a run of how many steps and of what horizon.
+#: When a fault is injected, and the number of ticks and the horizon of the run.
 WAYS = (
     (When(at=7, lasts=1), {"ticks": 20}),
     (When(at=9, lasts=1), {"ticks": 20, "horizon": 8}),
@@ -33,10 +33,12 @@ WAYS = (
 
 
 def main() -> None:
-    """Inject, print, judge."""
+    """Inject the faults, and print what the monitor found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=200, help="injections in all")
-    parser.add_argument("--seed", type=int, default=0, help="seed of their order and of the policy's noise")
+    parser.add_argument("--count", type=int, default=200, help="total number of injections")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order of the injections and of the policy's noise"
+    )
     arguments = parser.parse_args()
 
     cases = [(fault, mode, *way) for way in WAYS for mode in MODES for fault in faults_of(mode)]

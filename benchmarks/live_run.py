@@ -1,4 +1,4 @@
-"""The real `dmh-edge run` in a process of its own, on the robot of `bench_robot`, and what /proc tells of processes."""
+"""The real `dmh-edge run` in a process of its own, on the robot of `bench_robot`, and what /proc says of a process."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from dmh_edge.runtime.report.summary import SUMMARY_NAME, Summary
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import parse
 
-#: The command line of the environment that this runs in.
+#: The command `dmh-edge` of the environment that this process runs in.
 HERE = (sys.executable, "-c", "from dmh_edge.cli import main; main()")
 ROBOT = "bench_robot:BenchRobot"
-#: Options under which no number of late slots ends a run: the machine's punctuality is not what is measured.
+#: Options with which no number of late slots ends a run: lateness is not measured here.
 PATIENT = ("--set", "late_window=100000", "--set", "late_slots=100000")
-#: Longest wait for the first action, and for the end after Ctrl-C: for a very busy machine.
+#: Longest wait for the first action, and for the end after Ctrl-C, in seconds: enough for a very busy machine.
 _START_S, _END_S = 120, 60
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process has now.
+    """What a process uses now.
 
     Attributes:
-        resident: bytes in memory.
-        peak: the most that ever were.
-        threads: how many.
-        descriptors: open files.
+        resident: resident memory in bytes.
+        peak: largest resident memory since the process began, in bytes.
+        threads: number of threads.
+        descriptors: number of open files.
     """
 
     resident: int
@@ -46,10 +46,13 @@ class Sample:
 
     @classmethod
     def of(cls, process: int) -> Sample:
-        """Look at a process.
+        """Read what a process uses.
+
+        Args:
+            process: number of the process.
 
         Raises:
-            OSError: it has ended.
+            OSError: the process has ended.
         """
         folder = Path("/proc", str(process))
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
@@ -60,17 +63,17 @@ class Sample:
 
 
 class LiveRun:
-    """One run, as a context; leaving it ends the process, however it stands.
+    """One run, as a context manager; the process is ended on leaving, in every case.
 
     Args:
-        policy: checked.
-        folder: for the records and whatever else is left behind.
-        options: more of the command line.
-        robot_options: more of the robot.
-        program: what starts the command line.
+        policy: the policy, checked.
+        folder: folder for the records and the other files of the run; it must not exist.
+        options: further options of `dmh-edge run`.
+        robot_options: further options of the robot, as NAME=JSON.
+        program: command that starts `dmh-edge`.
 
     Attributes:
-        process: the loop's.
+        process: process of the loop.
     """
 
     def __init__(
@@ -90,28 +93,28 @@ class LiveRun:
             self._started_ns = time.monotonic_ns()
             self.process = subprocess.Popen(
                 [*command, "--out", str(self._out), *options],
-                cwd=Path(__file__).parent,  # where the robot lies
+                cwd=Path(__file__).parent,  # where bench_robot.py is
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the benchmark, which passes it on
+                start_new_session=True,  # Ctrl-C reaches the benchmark only, which passes it on
             )
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """End the process."""
         self._end()
 
     def first_action_s(self) -> float:
-        """Wait for the first action: seconds from the start of the process.
+        """Wait for the first action, and return its time since the start of the process, in seconds.
 
         Raises:
-            DmhEdgeError: there was none.
+            DmhEdgeError: the run ended before, or there was no action in time.
         """
         while not self._told.exists():
             self.check()
@@ -121,16 +124,16 @@ class LiveRun:
         return (int(self._told.read_text()) - self._started_ns) / 1e9
 
     def check(self) -> None:
-        """Is it still running?
+        """Check that the run goes on.
 
         Raises:
-            DmhEdgeError: it has ended.
+            DmhEdgeError: the run has ended.
         """
         if (code := self.process.poll()) is not None:
             raise DmhEdgeError(f"the run ended early with exit code {code}; it printed: {self._printed.read_text()}")
 
     def processes(self) -> dict[str, int]:
-        """The loop's process and its helpers, by the names of their modules."""
+        """Return the process numbers of the loop and of its helpers; a helper has the name of its module."""
         found = {"loop": self.process.pid}
         for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
             for child in map(int, listed.read_text().split()):
@@ -140,10 +143,10 @@ class LiveRun:
         return found
 
     def stop(self) -> Summary:
-        """Stop it as an operator does.
+        """Stop the run as an operator does, and return its summary.
 
         Raises:
-            DmhEdgeError: it did not end well.
+            DmhEdgeError: the run failed, or something else stopped it.
         """
         self.check()
         self._end()

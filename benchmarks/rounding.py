@@ -1,18 +1,22 @@
-"""What float32 does to trained policies: PyTorch beside its own float64, and ONNX Runtime beside PyTorch.
+"""What float32 does to trained policies: PyTorch compared with its own float64, and ONNX Runtime with PyTorch.
 
     python benchmarks/rounding.py runs/darkroom runs/studies/*/*
 
-Each run is exported as `dmh-edge export` does it, and its contract read. `rounding`: the worst that PyTorch's float32
-was from its float64; `apart`: the worst that ONNX Runtime was from PyTorch, in the tensor that came nearest to what is
-allowed, and `times` how often that is the rounding of this tensor; all over the rollouts of the export and in the unit
-of the parity figures. What the export refuses is counted apart, and why is said.
+Exports each run as `dmh-edge export` does, and reads these figures from its contract:
+
+    rounding    largest difference between float32 and float64 in PyTorch
+    apart       largest difference between ONNX Runtime and PyTorch, in the tensor that comes nearest to its tolerance
+    times       `apart` divided by the rounding of the same tensor
+
+Both differences are taken over the rollouts of the export, and have the unit of the parity figures. Runs that the
+export refuses are counted in a column of their own, and the reason is printed.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; start several where there are more cores
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; to use more cores, start several processes
 
 import argparse
 import tempfile
@@ -32,7 +36,7 @@ _TABLE = TOLERANCES["float32"]
 
 
 class Measured(NamedTuple):
-    """Figures of one policy; the head of this file says what they are."""
+    """Figures of one policy; the docstring of this file explains them."""
 
     rounding: float
     apart: float
@@ -43,9 +47,9 @@ class Measured(NamedTuple):
 
 
 def main() -> None:
-    """The command."""
+    """Export the runs, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="Folder of a run.")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="Folder of a training run.")
     found: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     refused: Counter[tuple[str, str]] = Counter()
     for run in parser.parse_args().runs:

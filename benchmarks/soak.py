@@ -1,15 +1,17 @@
-"""Does a run take more and more? The real loop for an hour, and its recorder, as /proc sees them.
+"""Check that a long run does not grow: memory, threads and open files of the real loop and its recorder, from /proc.
 
     python benchmarks/soak.py --seconds 3600 --rate 200
 
-An untrained policy of the paper's sizes drives the fake robot, or the policy of --policy at its own rate. The loop asks
-for real time, the records are kept as MCAP, and an untrained policy's episode ends every 20 ticks. Exit code 1 when,
-from the warm-up to the end, a process has grown by more than 1% or has more threads or open files than before, or when
-the run did not last; the recorder may grow by the index of its file. Ctrl-C prints what was seen so far.
+An untrained policy of the paper's sizes drives the fake robot, or the policy that --policy names, at its own rate. The
+loop requests real time, the records are written as MCAP, and an episode of the untrained policy has 20 ticks.
 
-How late the machine lets the loop be is measured elsewhere (`dmh-edge bench loop`): here the guard bears a pause of ten
-seconds. --watchdog gives the robot a stop path, so that a watchdog is there to be looked at too; it bears only three
-periods and 30 ms, and rightly ends the run on a machine that pauses for longer.
+Exit code 1 if, after the warm-up, the memory of a process grew by more than 1%, or a process got more threads or open
+files, or if the run ended early. The recorder is allowed to grow by 10% and by the index of its file. Ctrl-C prints the
+results so far.
+
+Lateness is not measured here but by `dmh-edge bench loop`: the guard tolerates a pause of ten seconds. --watchdog gives
+the robot a stop path, so that a watchdog runs and is measured as well. The watchdog tolerates only three periods and
+30 ms, and rightly stops the robot on a machine that pauses for longer.
 """
 
 from __future__ import annotations
@@ -34,28 +36,28 @@ from some_policy import policy_for
 from dmh_edge import console
 from dmh_edge.errors import DmhEdgeError
 
-#: More than this share of the memory after the warm-up is growth.
+#: Largest growth that is allowed, as a share of the memory after the warm-up.
 GROWTH = 0.01
-#: Longest wait for the end of a run whose helpers have ended.
+#: Longest wait for the end of a run whose helpers have ended, in seconds.
 _END_S = 10
-#: Module of the recorder's process.
+#: Name of the recorder's process, which is the name of its module.
 RECORDER = "mcap_process"
-#: The recorder lets garbage gather before it is collected.
-#: Until the file ends it keeps the index of its chunks: four a second, of 0.7 kB.
+#: Larger growth that the recorder is allowed: garbage gathers before it is collected. Until the end of the file, the
+#: recorder also keeps the index of the chunks: four per second, 0.7 kB each.
 RECORDER_GROWTH, INDEX_BYTES_PER_S = 0.1, 4096
-#: So long the robot and the guard bear a machine that does not let the loop run.
+#: Longest pause of the machine that the robot and the guard tolerate, in seconds.
 PATIENCE_S = 10.0
 _MB = 1e6
 
 
 @dataclass(frozen=True)
 class Look:
-    """All processes at one moment.
+    """All processes of the run at one moment.
 
     Attributes:
-        at_s: since the first action.
-        processes: by name.
-        shared: bytes of /dev/shm in use, by whomever.
+        at_s: time since the first action, in seconds.
+        processes: what each process uses, by name.
+        shared: use of /dev/shm by all programs of the machine, in bytes.
     """
 
     at_s: float
@@ -66,10 +68,18 @@ class Look:
 def watch(
     run: LiveRun, seconds: float, warm_up_s: float, every_s: float, looks: list[Look], told: Callable[[float], None]
 ) -> None:
-    """Look at a run until the time is up.
+    """Look at the processes of a run until the time is over.
+
+    Args:
+        run: the run; it has just been started.
+        seconds: duration from the first action on, in seconds.
+        warm_up_s: time from the first action to the first look, in seconds.
+        every_s: time between two looks, in seconds.
+        looks: list to which each look is added.
+        told: called with the time since the first action, in seconds.
 
     Raises:
-        DmhEdgeError: it ended before.
+        DmhEdgeError: the run ended before.
     """
     run.first_action_s()
     began_s, names = time.monotonic(), run.processes()
@@ -87,15 +97,15 @@ def watch(
 
 
 def samples(run: LiveRun, names: dict[str, int]) -> dict[str, Sample]:
-    """What the processes of a run have now.
+    """Return what the processes of a run use now, by name.
 
     Raises:
         DmhEdgeError: the run has ended.
-        OSError: one of its processes has ended alone.
+        OSError: one of the processes has ended, but the run goes on.
     """
     try:
         return {name: Sample.of(process) for name, process in names.items()}
-    except OSError:  # helpers end a moment before the loop, which says more
+    except OSError:  # helpers end a moment before the loop, whose error says more
         with suppress(subprocess.TimeoutExpired):
             run.process.wait(_END_S)
         run.check()
@@ -103,7 +113,7 @@ def samples(run: LiveRun, names: dict[str, int]) -> dict[str, Sample]:
 
 
 def complaints(looks: Sequence[Look]) -> list[str]:
-    """What has grown, in words."""
+    """Return a sentence for everything that has grown."""
     found = []
     for name, before in looks[0].processes.items():
         later = [look.processes[name] for look in looks]
@@ -122,13 +132,13 @@ def complaints(looks: Sequence[Look]) -> list[str]:
         for what in ("threads", "descriptors"):
             had, most = (getattr(sample, what) for sample in (before, max(later, key=attrgetter(what))))
             if most > had:
-                found += [f"{name}: got {most} {what}, expected the {had} of the beginning"]
+                found += [f"{name}: got {most} {what}, expected the {had} of the first look"]
     return found
 
 
 def table(looks: Sequence[Look]) -> Table:
-    """The beginning, every quarter of an hour, and the end."""
-    title = f"{looks[-1].at_s:.0f} s, {len(looks)} looks; the most in each quarter of an hour stands below its end"
+    """Return a table of the first look, every quarter of an hour, and the end."""
+    title = f"{looks[-1].at_s:.0f} s, {len(looks)} looks; each row shows the most since the row before"
     drawn = Table(title=title, title_justify="left")
     drawn.add_column("process")
     for heading in ("at, s", "resident, MB", "to the start", "threads", "open files", "/dev/shm, MB"):
@@ -155,14 +165,14 @@ def table(looks: Sequence[Look]) -> Table:
 
 
 def main() -> None:
-    """Run, look, judge."""
+    """Run, look at the processes, and report what has grown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3600, help="from the first action on")
-    parser.add_argument("--rate", type=float, default=200, help="in Hz")
+    parser.add_argument("--seconds", type=float, default=3600, help="duration of the run from the first action on")
+    parser.add_argument("--rate", type=float, default=200, help="control rate of the untrained policy in Hz")
     parser.add_argument("--warm-up", type=float, default=60, help="seconds before the first look")
     parser.add_argument("--every", type=float, default=5, help="seconds between two looks")
-    parser.add_argument("--watchdog", action="store_true", help="have one")
-    parser.add_argument("--policy", type=Path, help="folder of a policy; it runs at its own rate")
+    parser.add_argument("--watchdog", action="store_true", help="give the robot a stop path, and so a watchdog")
+    parser.add_argument("--policy", type=Path, help="folder of an exported policy; it runs at its own rate")
     arguments = parser.parse_args()
     if not 0 <= arguments.warm_up < arguments.seconds:
         parser.error(
@@ -199,7 +209,7 @@ def main() -> None:
         )
         print("\n".join(grant.partition("; ")[0] for grant in summary.realtime))
     found = [failure] if failure else []
-    found += complaints(looks) if looks else ["nothing was seen: it ended before the warm-up was over"]
+    found += complaints(looks) if looks else ["nothing was measured: the run ended before the warm-up was over"]
     print("\n".join(found) or ("nothing has grown" + " so far" * interrupted))
     sys.exit(130 if interrupted else bool(found))
 

@@ -9,13 +9,13 @@ from dmh_edge.runtime.sessions.policy import Policy
 
 
 def policy_for(given: Path | None, folder: Path, rate_hz: float, patience_s: float) -> Policy:
-    """A policy that `dmh-edge run` takes.
+    """Return a policy that `dmh-edge run` accepts.
 
     Args:
-        given: a policy's folder; None to make one, which takes torch and half a minute.
-        folder: where a policy is made.
-        rate_hz: control rate of a policy that is made.
-        patience_s: longest hold and greatest age of an observation of a policy that is made.
+        given: folder of the user's policy; None to make one, which needs torch and half a minute.
+        folder: folder in which a policy is made.
+        rate_hz: control rate of a policy that is made, in Hz.
+        patience_s: longest hold and greatest age of an observation of a policy that is made, in seconds.
     """
     if given:
         return Policy.load(given)

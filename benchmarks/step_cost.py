@@ -1,10 +1,11 @@
-"""What a tick costs at paper sizes: ONNX Runtime with bound buffers beside torch eager and the bare matrix products.
+"""Time of a tick at the paper's sizes: ONNX Runtime with bound buffers, torch eager, and the matrix products alone.
 
     python benchmarks/step_cost.py
 
-Everything runs on one CPU thread, in one process, in turns of one chunk, so that the machine's mood is shared; what
-counts are the ratios. `hot` runs ticks back to back, `paced` one per 20 ms, as a 50 Hz loop does. The last table holds
-a session that has run a million ticks against a fresh one, in the same turns.
+Everything runs on one CPU thread in one process. The sides run alternately, one chunk of ticks each, so that a slow
+moment of the machine affects all of them; the ratios are the result, not the absolute times. `hot` runs ticks back to
+back, `paced` runs one tick per 20 ms, as a 50 Hz loop does. The last table compares a session that has run a million
+ticks with a new one, also alternately.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ Step = Callable[[int], Any]  # runs one tick
 
 
 def long_episode(policy: Policy, ticks: int) -> World:
-    """Random inputs in which nothing but the first tick starts an episode, so that memory is due every chunk."""
+    """Return random inputs in which only the first tick begins an episode, so that memory is due once per chunk."""
     world = random_world(policy.contract.task, policy.contract.model, ticks, ticks, 1)
     world["episode_start"][1:] = False
     return world
 
 
 def torch_eager(model: DMH, policy: Policy, world: World) -> Step:
-    """The model stepped by PyTorch: state stays in tensors, memory runs only when it is due."""
+    """Return a step of the model in PyTorch: state stays in tensors, and memory runs only when it is due."""
     spec = policy.contract.model
     tensors = {name: torch.from_numpy(array) for name, array in world.items()}
     state = {tensor.name: torch.from_numpy(tensor.zeros(1)) for tensor in spec.state}
@@ -68,7 +69,7 @@ def torch_eager(model: DMH, policy: Policy, world: World) -> Step:
 
 
 def onnx_runtime(session: OrtSession, world: World) -> Step:
-    """The session as the loop uses it: inputs copied in, finite or not checked, committed."""
+    """Return a step of the session as the loop uses it: copy the inputs, run, check for finite values, commit."""
 
     def step(tick: int) -> Any:
         action = session.step({name: column[tick] for name, column in world.items()})["action"][0]
@@ -80,7 +81,7 @@ def onnx_runtime(session: OrtSession, world: World) -> Step:
 
 
 def bare_products(policy: Policy) -> Step:
-    """Nothing but the matrix products of the graphs, in numpy."""
+    """Return a step that computes only the matrix products of the graphs, in numpy."""
     products: dict[str, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     random = np.random.default_rng(0)
     for graph in policy.contract.model.graphs:
@@ -104,7 +105,7 @@ def bare_products(policy: Policy) -> Step:
 
 
 def measure(sides: dict[str, Step], chunks: int, paced: bool) -> dict[str, NDArray[np.float64]]:
-    """Seconds ``[chunks, CHUNK]`` of each side's ticks, in turns of one chunk."""
+    """Return the times of each side's ticks, ``[chunks, CHUNK]`` in seconds; the sides alternate after each chunk."""
     seconds = {name: np.zeros((chunks, CHUNK)) for name in sides}
     for chunk in track(
         range(chunks), "paced at 50 Hz" if paced else "hot", console=Console(stderr=True), transient=True
@@ -122,7 +123,7 @@ def measure(sides: dict[str, Step], chunks: int, paced: bool) -> dict[str, NDArr
 
 
 def report(title: str, seconds: dict[str, NDArray[np.float64]], base: str) -> Table:
-    """Medians in microseconds, and ratios to ``base``; the mean over a chunk is what a robot pays per tick."""
+    """Return a table of medians in microseconds, and ratios to ``base``; the mean over a chunk is the cost per tick."""
     table = Table(title=title, title_justify="left")
     table.add_column("side")
     for heading in ("boundary tick, us", "actor tick, us", "mean over a chunk, us", f"ratio to {base}"):
@@ -138,9 +139,11 @@ def report(title: str, seconds: dict[str, NDArray[np.float64]], base: str) -> Ta
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chunks", type=int, default=200, help="chunks of 20 ticks per side, hot")
-    parser.add_argument("--paced-chunks", type=int, default=20, help="chunks of 20 ticks per side, paced at 50 Hz")
-    parser.add_argument("--age", type=int, default=1_000_000, help="ticks that the old session has run")
+    parser.add_argument("--chunks", type=int, default=200, help="number of chunks of 20 ticks per side, hot")
+    parser.add_argument(
+        "--paced-chunks", type=int, default=20, help="number of chunks of 20 ticks per side, paced at 50 Hz"
+    )
+    parser.add_argument("--age", type=int, default=1_000_000, help="number of ticks that the old session has run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     console = Console(width=120)

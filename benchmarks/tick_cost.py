@@ -1,15 +1,15 @@
-"""What recording, the live view and the guard cost per tick, in one run: the real loop, paced, in turns.
+"""Time per tick that recording, the live view and the guard take: the real loop, paced.
 
     python benchmarks/tick_cost.py
 
-An untrained policy of the paper's sizes, or that of --policy, drives the fake robot in runs of some seconds, by turns
-with no records, with trace.npz, with run.mcap, and with the live view, so that the machine's mood is shared by all. The
-time of a tick is all that the loop does between waking up and going to sleep again. Differences are those within a
-round, with 95% intervals, bootstrapped over the rounds.
+An untrained policy of the paper's sizes, or the policy that --policy names, drives the fake robot in runs of a few
+seconds. In each round there is one run without records, one with trace.npz, one with run.mcap and one with the live
+view, so that a slow moment of the machine affects all of them. The time of a tick is the time between waking up and
+going to sleep again. Differences are taken within a round; their 95% intervals are bootstrapped over the rounds.
 
-The guard cannot be switched off. In runs of their own, which count for nothing else, its calls are timed from outside,
-what it costs to look at the clock taken off, and so is the question whether all that the policy proposes is finite.
-What the live view draws goes nowhere: no terminal is measured. Exit code 1 when a run did not come to its end.
+The guard cannot be switched off. Its calls are therefore timed from outside, in extra runs that are used for nothing
+else, and so is the check that all values of a proposal are finite; the time for reading the clock is subtracted. The
+output of the live view is discarded: no terminal is measured. Exit code 1 if a run ended early.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.ort import OrtSession
 from dmh_edge.runtime.sessions.policy import Policy
 
-#: What is told of a tick: fields of `Keeping`, and whether a folder for the records is given.
+#: How ticks are recorded: fields of `Keeping`, and whether a folder for the records is given.
 WAYS: dict[str, tuple[dict[str, bool], bool]] = {
     "neither records nor view": ({}, False),
     "trace.npz": ({}, True),
     "run.mcap": ({"mcap": True}, True),
     "live view": ({"live": True}, False),
 }
-#: As in `dmh-edge bench loop`: the machine is judged neither by the robot nor by the guard.
+#: As in `dmh-edge bench loop`: neither the robot nor the guard ends a run because the machine is late.
 _PATIENCE_S = 1.0
 _PATIENT = GuardSettings(late_window=1000, late_slots=1000)
 _ENDLESS = 10**9
@@ -70,14 +70,14 @@ class Stopwatch:
     """Adds up the time that is spent in some functions.
 
     Attributes:
-        spent_ns: since somebody set it to 0.
+        spent_ns: time spent since it was last set to 0, in ns.
     """
 
     def __init__(self) -> None:
         self.spent_ns = 0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function; what it costs to look at the clock is measured at every call, and taken off."""
+        """Return the function with a timer; the time for reading the clock is measured at each call, and subtracted."""
 
         def call(*arguments: Any, **named: Any) -> Any:
             before_ns = monotonic_ns()
@@ -91,13 +91,13 @@ class Stopwatch:
 
 
 class Timed:
-    """Stands before an object, and times the calls of its methods. Those that it makes itself are part of the first."""
+    """Wraps an object, and times the calls of its methods. A call that a method makes itself counts for this method."""
 
     def __init__(self, behind: Any, stopwatch: Stopwatch) -> None:
         self._behind, self._stopwatch = behind, stopwatch
 
     def __getattr__(self, name: str) -> Any:
-        """A timed method, made once; any other attribute as it is."""
+        """Return a timed method, which is made once, or any other attribute unchanged."""
         found = getattr(self._behind, name)
         if not callable(found):
             return found
@@ -107,17 +107,19 @@ class Timed:
 
 
 class TickClock(MonotonicClock):
-    """The machine's clock, which knows how long the loop was awake.
+    """The machine's clock, which also measures how long the loop is awake in each tick.
 
     Args:
-        most: so many ticks at most.
-        stopwatches: read and set to 0 at the end of each.
+        most: largest number of ticks that are measured.
+        stopwatches: stopwatches that are read and set to 0 at the end of each tick.
     """
 
     def __init__(self, most: int, stopwatches: Sequence[Stopwatch]) -> None:
         super().__init__()
         self._stopwatches = stopwatches
-        self._times_ns = np.full((most, 1 + len(stopwatches)), 0)  # np.zeros would be mapped while the loop runs
+        self._times_ns = np.full(
+            (most, 1 + len(stopwatches)), 0
+        )  # np.zeros would get its memory only while the loop runs
         self._count, self._woke_ns = 0, 0
 
     def sleep_until_ns(self, deadline_ns: int) -> None:
@@ -132,7 +134,7 @@ class TickClock(MonotonicClock):
         self._woke_ns = monotonic_ns()
 
     def times_us(self) -> NDArray[np.float64]:
-        """``[ticks, 1 + stopwatches]``: awake, and what each stopwatch said; without the warm-up."""
+        """Return the time awake and the time of each stopwatch, ``[ticks, 1 + stopwatches]``, without the warm-up."""
         return self._times_ns[_WARM_UP : self._count] / 1000
 
 
@@ -140,9 +142,9 @@ class Bench:
     """One policy on one robot, run again and again.
 
     Args:
-        policy: checked.
-        ticks: per run.
-        realtime: what the loop asks of the kernel.
+        policy: the policy, checked.
+        ticks: number of ticks in each run.
+        realtime: whether the loop requests real time from the kernel.
     """
 
     def __init__(self, policy: Policy, ticks: int, realtime: Any) -> None:
@@ -153,14 +155,14 @@ class Bench:
         self._ticks, self._realtime = ticks, realtime
 
     def run(self, out: Path | None, stopwatches: Sequence[Stopwatch] = (), **more: bool) -> NDArray[np.float64]:
-        """One run.
+        """Run once.
 
         Returns:
-            see `TickClock.times_us`.
+            times of the ticks in microseconds; see `TickClock.times_us`.
 
         Raises:
-            DmhEdgeError: it ended early.
-            KeyboardInterrupt: so did somebody wish.
+            DmhEdgeError: the run ended early.
+            KeyboardInterrupt: Ctrl-C was pressed during the run.
         """
         task = self._policy.contract.task
         clock = TickClock(self._ticks + 1, stopwatches)
@@ -181,7 +183,7 @@ class Bench:
         return clock.times_us()
 
     def run_guard(self) -> NDArray[np.float64]:
-        """The time per tick that is spent in the guard, and in asking whether all is finite: ``[ticks, 2]``."""
+        """Return the time per tick in the guard and in the check for finite values, ``[ticks, 2]`` in microseconds."""
         guard, finite = Stopwatch(), Stopwatch()
         asked = finite.timed(self._session.proposal_is_finite)
         with (
@@ -193,7 +195,7 @@ class Bench:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """What is written to standard error is lost, by this process and by those that it starts."""
+    """Discard what this process, and the processes that it starts, write to standard error."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -206,13 +208,13 @@ def _silenced() -> Iterator[None]:
 
 
 def difference(ones: Sequence[float], others: Sequence[float]) -> str:
-    """Mean of others minus ones, round by round, with its interval."""
+    """Return the mean difference, others minus ones, over the rounds, with its interval."""
     (found,) = intervals(np.subtract(others, ones)[None, :, None])
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 
 
 def tables(found: dict[str, list[NDArray[np.float64]]], guard: Sequence[NDArray[np.float64]]) -> Iterator[Table]:
-    """The ways beside each other, and what the guard takes of any of them."""
+    """Yield a table that compares the ways of recording, and a table of the time in the guard."""
     medians = {way: [float(np.median(times)) for times in runs] for way, runs in found.items()}
     slow = {way: [float(np.quantile(times, 0.99)) for times in runs] for way, runs in found.items()}
     beside = Table(title="a tick, from waking up to going to sleep, us", title_justify="left")
@@ -236,20 +238,22 @@ def tables(found: dict[str, list[NDArray[np.float64]]], guard: Sequence[NDArray[
 
 
 def main() -> None:
-    """Run in turns, print."""
+    """Run all rounds, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ticks", type=int, default=1000, help="per run")
-    parser.add_argument("--rounds", type=int, default=12, help="runs of each kind")
-    parser.add_argument("--rate", type=float, default=200, help="in Hz")
-    parser.add_argument("--realtime", choices=("off", "try", "require"), default="try", help="as in run")
-    parser.add_argument("--policy", type=Path, help="folder of a policy; it runs at its own rate")
+    parser.add_argument("--ticks", type=int, default=1000, help="number of ticks in each run")
+    parser.add_argument("--rounds", type=int, default=12, help="number of rounds, each with one run of each kind")
+    parser.add_argument("--rate", type=float, default=200, help="control rate of the untrained policy in Hz")
+    parser.add_argument(
+        "--realtime", choices=("off", "try", "require"), default="try", help="real time, as in dmh-edge run"
+    )
+    parser.add_argument("--policy", type=Path, help="folder of an exported policy; it runs at its own rate")
     arguments = parser.parse_args()
     if arguments.ticks <= _WARM_UP:
         parser.error(f"--ticks: got {arguments.ticks}, expected more than the {_WARM_UP} that warm up")
 
     found: dict[str, list[NDArray[np.float64]]] = {way: [] for way in WAYS}
     guard = []
-    # Drawn between two runs, by nobody but this thread: one that draws would stand beside the loop.
+    # Drawn between two runs, by this thread: a thread that draws by itself would disturb the loop.
     columns = (TextColumn("rounds"), MofNCompleteColumn())
     try:
         with (

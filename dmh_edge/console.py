@@ -1,4 +1,4 @@
-"""What the commands show: progress on standard error, results on standard output."""
+"""What the commands print: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dmh_edge.progress import Progress
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness
 
-if TYPE_CHECKING:  # it imports gymnasium, which a robot need not have
+if TYPE_CHECKING:  # it imports gymnasium, which need not be installed on a robot
     from dmh_edge.evaluate import Evaluation
 
-#: Columns of a table where there is no terminal, so that no SHA-256 and no tensor name is cut.
+#: Width of tables in characters if there is no terminal: no SHA-256 and no tensor name is cut.
 _WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else _WIDTH)
@@ -27,13 +27,13 @@ err = Console(stderr=True, soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """Print one line about what is being done."""
+    """Print one line that says what is being done."""
     err.print(message, style="dim", highlight=False, markup=False)
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Show progress bars, one per name that is told; none where stderr is no terminal."""
+    """Show one progress bar per piece of work; show none if standard error is not a terminal."""
     columns = (
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
@@ -52,7 +52,7 @@ def bars() -> Iterator[Progress]:
 
 
 def parity_table(figures: Sequence[ParityFigure]) -> Table:
-    """Make a table of parity figures, one row per link."""
+    """Make a table of parity figures, one row per comparison."""
     table = Table(title="parity: |reference - candidate| / max(1, max|reference|)", title_justify="left")
     for heading in ("reference", "candidate"):
         table.add_column(heading)

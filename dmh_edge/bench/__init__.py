@@ -1,1 +1,1 @@
-"""What things cost on this machine: a control loop (without torch), a training step, a Mamba block beside others."""
+"""Measurements on this machine: the control loop (without torch), a training step, our Mamba block beside others."""

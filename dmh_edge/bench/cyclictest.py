@@ -1,4 +1,4 @@
-"""cyclictest (package rt-tests) beside the loop: a C program that only sleeps. What it sees is the machine's share."""
+"""cyclictest (package rt-tests) beside the loop: a C program that only sleeps, so its lateness is the machine's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dmh_edge.runtime.report.summary import Percentiles
 from dmh_edge.schema import Spec
 
 NAME = "cyclictest"
-#: Longest latency that has a bucket of its own, in microseconds; the longest of all is told in any case.
+#: Longest latency that has a bucket of its own, in microseconds; the longest of all is printed in any case.
 _BUCKETS = 100_000
 _BUCKET = re.compile(r"^(\d+)\s+(\d+)\s*$", re.MULTILINE)
 _FIGURE = r"^# {}:\s*(\d+)"
@@ -25,20 +25,20 @@ _NS_PER_US = 1_000
 
 
 class Latencies(Spec):
-    """What one run of cyclictest saw."""
+    """Result of one run of cyclictest."""
 
     priority: int
-    """Its SCHED_FIFO priority; 0 for ordinary."""
+    """SCHED_FIFO priority of cyclictest; 0 for the ordinary scheduling policy."""
     count: int = Field(ge=0)
-    """Times that it woke up."""
+    """Number of wake-ups."""
     latency: Percentiles
-    """From the time it asked for to the time it woke up."""
+    """Time from the requested wake-up to the real one."""
     later_than_a_period: int
-    """How often it woke up after the next time that it would have asked for."""
+    """Number of wake-ups that were late by more than a period."""
 
 
 def is_installed() -> bool:
-    """Whether there is one."""
+    """Return whether cyclictest is installed."""
     return shutil.which(NAME) is not None
 
 
@@ -47,16 +47,16 @@ def beside(period_us: int, seconds: float, core: int | None, priority: int) -> I
     """Run cyclictest while the block runs.
 
     Args:
-        period_us: between two times that it wakes up.
-        seconds: how long.
-        core: to be tied to; None for any.
-        priority: SCHED_FIFO priority; 0 for ordinary.
+        period_us: time between two wake-ups, in microseconds.
+        seconds: duration of the run, in seconds.
+        core: core that cyclictest is tied to; None for any core.
+        priority: SCHED_FIFO priority of cyclictest; 0 for the ordinary scheduling policy.
 
     Yields:
-        a list that holds the result once the block has been left; it stays empty where cyclictest is not installed.
+        a list that contains the result after the block has ended; it stays empty if cyclictest is not installed.
 
     Raises:
-        BackendError: it failed.
+        BackendError: cyclictest failed.
     """
     found: list[Latencies] = []
     if not is_installed():
@@ -78,10 +78,15 @@ def beside(period_us: int, seconds: float, core: int | None, priority: int) -> I
 
 
 def read(text: str, period_us: int, priority: int) -> Latencies:
-    """Make sense of what cyclictest prints.
+    """Parse the output of cyclictest.
+
+    Args:
+        text: output of cyclictest.
+        period_us: time between two wake-ups, in microseconds.
+        priority: SCHED_FIFO priority of cyclictest; 0 for the ordinary scheduling policy.
 
     Raises:
-        BackendError: it printed something else.
+        BackendError: the output contains no histogram.
     """
     histogram = Histogram()
     late = 0
@@ -93,7 +98,7 @@ def read(text: str, period_us: int, priority: int) -> Latencies:
     over = re.search(_FIGURE.format("Histogram Overflows"), text, re.MULTILINE)
     if longest is None or over is None:
         raise BackendError(f"cyclictest printed no histogram that can be read; it ended with {text[-200:]!r}")
-    for _ in range(int(over[1])):  # longer than any bucket: taken for the longest
+    for _ in range(int(over[1])):  # longer than any bucket: each counts as the longest of all
         histogram.add(int(longest[1]) * _NS_PER_US)
         late += int(longest[1]) > period_us
     return Latencies(

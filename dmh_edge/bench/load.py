@@ -1,4 +1,4 @@
-"""Other cores kept busy: by stress-ng where it is installed, else by processes of our own that compute and copy."""
+"""Load on the other cores: stress-ng if it is installed, else processes of our own that compute and copy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Arithmetic, and 32 MiB moved back and forth, which no core's own cache holds.
+#: A program that computes, and copies 32 MiB, which does not fit into a core's own cache.
 _BUSY = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -24,10 +24,10 @@ def busy(cores: set[int]) -> Iterator[str]:
     """Keep cores busy while the block runs.
 
     Args:
-        cores: which; at least one.
+        cores: numbers of the cores; at least one.
 
     Yields:
-        what keeps them busy.
+        name of what keeps them busy.
     """
     numbers = sorted(cores)
     if shutil.which("stress-ng"):

@@ -4,8 +4,8 @@
     mambapy         MambaBlock with its parallel scan (Blelloch) over padded powers of two
     transformers    MambaMixer's path without kernels: a loop over time, unrolled by autograd
 
-A turn is a forward and a backward pass of each; turns are shared, so that the machine's mood is too. Before anything is
-timed, outputs and gradients must agree.
+In each turn every block runs one forward and one backward pass, one block after the other, so that a slow moment of the
+machine affects all of them. Before anything is timed, outputs and gradients must agree.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from dmh_edge.schema import Spec
 OURS = "dmh-edge"
 RIVALS = ("mambapy", "transformers")
 
-#: Largest difference of an output or a gradient that rounding explains, as part of the largest number in it.
+#: Largest difference of an output or a gradient that rounding explains, relative to the largest number in it.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """A block, and what it reads."""
+    """Sizes of a block and of its input."""
 
     name: str
     batch: int
@@ -51,12 +51,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class MambaTimes:
-    """Seconds of each side at some sizes.
+    """Times of each side, ours and the rivals, at some sizes.
 
     Attributes:
         sizes: sizes of block and input.
-        threads: threads of PyTorch.
-        seconds: forward and backward pass of every turn, by side.
+        threads: number of threads of PyTorch.
+        seconds: times of the forward and the backward pass in every turn, in seconds, by side.
     """
 
     sizes: Sizes
@@ -64,12 +64,12 @@ class MambaTimes:
     seconds: dict[str, list[tuple[float, float]]]
 
     def ratio(self, side: str, of: Callable[[Sequence[float]], float]) -> float:
-        """How many times as long as ours a side takes, forward and backward."""
+        """Return how many times as long as ours a side takes, forward and backward pass together."""
         theirs, ours = (of([forward + backward for forward, backward in self.seconds[name]]) for name in (side, OURS))
         return theirs / ours
 
     def table(self) -> Table:
-        """A table for people."""
+        """Return the times as a table."""
         turns = len(self.seconds[OURS])
         title = f"one Mamba block, {self.sizes}, threads: {self.threads}, turns: {turns}"
         table = Table(title=title, title_justify="left")
@@ -86,11 +86,11 @@ _OF: tuple[Callable[[Sequence[float]], float], ...] = (statistics.median, min)
 
 
 def installed(wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the rivals that are here, or those wanted.
+    """Return the names of the wanted rivals, or of all that are installed if none is named.
 
     Raises:
-        ConfigError: there is no such rival.
-        MissingExtraError: one that is wanted is not here.
+        ConfigError: a wanted name is not in `RIVALS`.
+        MissingExtraError: a wanted rival is not installed.
     """
     for name in wanted:
         if name not in RIVALS:
@@ -101,7 +101,7 @@ def installed(wanted: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def sizes(model: Spec, batch: int, tokens: int) -> tuple[Sizes, ...]:
-    """A model's sizes, if it has a Mamba, and, where they differ, the paper's, at the same batch and length."""
+    """Return the model's sizes, if it has a Mamba, and the paper's, if they differ, with the same batch and length."""
     of: dict[str, MambaSizes] = {"the paper's sizes": MambaSizes()}
     if isinstance(model, MambaSizes):
         of["the model's sizes"] = model
@@ -111,16 +111,16 @@ def sizes(model: Spec, batch: int, tokens: int) -> tuple[Sizes, ...]:
 
 
 def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress) -> MambaTimes:
-    """Time ours and the rivals at some sizes.
+    """Time our block and the rivals at some sizes.
 
     Args:
         sizes: sizes of block and input.
         rivals: names from `RIVALS`.
-        turns: forward and backward passes of each side.
-        progress: called with what runs, and how far it is.
+        turns: number of forward and backward passes of each side.
+        progress: called after each turn.
 
     Raises:
-        DmhEdgeError: a rival with our weights computes something else.
+        DmhEdgeError: a rival that has our weights computes something else.
     """
     torch.manual_seed(0)
     ours = MambaBlock(sizes.block)
@@ -130,7 +130,7 @@ def compare(sizes: Sizes, rivals: Sequence[str], turns: int, progress: Progress)
     u = torch.randn(sizes.batch, sizes.tokens, sizes.block.width, requires_grad=True)
     weight = torch.randn(u.shape)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for turn in range(1 + turns):  # the first one warms up and checks
+    for turn in range(1 + turns):  # the first turn warms up and checks
         expected: list[Tensor] = []
         for name, side in sides.items():
             began = time.perf_counter()
@@ -155,7 +155,7 @@ def _require_equal(name: str, sizes: Sizes, theirs: list[Tensor], ours: list[Ten
     if not worst <= TOLERANCE:
         raise DmhEdgeError(
             f"{name} with our weights differs by {worst:.1e} of the largest number, expected at most {TOLERANCE:.0e} "
-            f"({sizes}); its times would mean nothing"
+            f"({sizes}); its times cannot be compared"
         )
 
 
@@ -178,7 +178,7 @@ def _transformers(sizes: MambaSizes) -> nn.Module:
     import transformers
     from transformers.models.mamba.modeling_mamba import MambaMixer
 
-    transformers.logging.set_verbosity_error()  # it says at every call that its CUDA kernels are missing
+    transformers.logging.set_verbosity_error()  # it warns at every call that its CUDA kernels are missing
     config = transformers.MambaConfig(
         hidden_size=sizes.width,
         num_hidden_layers=1,

@@ -1,8 +1,8 @@
-"""How late the control loop is on this machine: the real loop, on a simulated robot, beside a cyclictest.
+"""How late the control loop is on this machine: the real loop, on a simulated robot, beside cyclictest.
 
-Every setting is a run of `operate` on the fake robot, in real time and without records. cyclictest sleeps at the same
-time for the same period on the same core; where the loop has SCHED_FIFO it has a higher priority, so that the loop
-cannot disturb it. Needs no torch.
+Every setting is a run of `operate` on the fake robot, in real time and without records. At the same time, cyclictest
+sleeps with the same period on the same core. If the loop has SCHED_FIFO, cyclictest has a higher priority, so that the
+loop cannot disturb it. No torch is needed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from dmh_edge.runtime.sessions.fake_session import FakePolicy
 from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.schema import Spec
 
-#: The simulated robot waits so long for an action, and so long may one be held: the machine is judged, not the guard.
+#: How long the simulated robot waits for an action, an action can be held, and an observation can be old, in seconds.
+#: It is so long that a late machine is measured, instead of being stopped by the guard.
 _PATIENCE_S = 1.0
 _PATIENT = GuardSettings(late_window=1000, late_slots=1000)
-#: One episode for all: its end would lay the loop's grid anew.
+#: Ticks in an episode: a run is one episode, because the end of an episode starts a new grid of slots.
 _ENDLESS = 10**9
-#: What else the machine does: nothing, or work on all cores but the loop's.
+#: What else the machine does: nothing, or work on all cores except the loop's.
 Load = Literal["idle", "busy"]
 LOADS: tuple[Load, ...] = ("idle", "busy")
 _COLUMNS = ("turns", "p50", "p99", "p99.9", "max")
@@ -48,10 +49,10 @@ class Case:
     """A policy at a rate.
 
     Attributes:
-        name: what to call the policy.
-        policy: checked.
-        backend: what computes it.
-        rate_hz: in place of the contract's.
+        name: name of the policy in the results.
+        policy: the policy, checked.
+        backend: backend that computes the policy.
+        rate_hz: control rate in Hz, in place of the contract's.
     """
 
     name: str
@@ -61,35 +62,35 @@ class Case:
 
 
 class Setting(Spec):
-    """What was measured of one policy at one rate under one load."""
+    """Results of one policy at one rate under one load."""
 
     policy: str
     """Name of the policy."""
     backend: str
-    """What computed it."""
+    """Backend that computed the policy."""
     rate_hz: float
-    """Control rate."""
+    """Control rate in Hz."""
     load: str
-    """What else the machine was given to do."""
+    """Load of the other cores: ``idle``, or busy with the name of the program that keeps them busy."""
     seconds: float
-    """How long it ran."""
+    """Duration that was asked for, in seconds."""
     stopped_by: str
-    """``duration``, where it came to its end."""
+    """What ended the run: ``duration`` if it ran to its end."""
     slots: int
-    """Turns that the loop took."""
+    """Number of slots in which the loop ran."""
     skipped_slots: int
-    """Slots that passed without one."""
+    """Number of slots that were skipped."""
     actor: SlotTiming
-    """Ticks that ran only what runs on every tick."""
+    """Timing of the ticks that ran only the graphs that are due every tick."""
     boundary: SlotTiming
-    """Ticks that also ran a graph that is due now and then."""
+    """Timing of the ticks that also ran a graph that is due less often."""
     cyclictest: cyclictest.Latencies | None
-    """The machine's share at the same time; None where cyclictest is not installed."""
+    """Lateness of cyclictest at the same time, which is the machine's own; None if cyclictest is not installed."""
     realtime: tuple[str, ...]
-    """What the loop was granted."""
+    """What the loop requested from the kernel, and the answers."""
 
     def rows(self) -> Iterator[tuple[str, str, int, Percentiles]]:
-        """What, of which turns, how many, and how they are distributed."""
+        """Yield what was measured, of which wake-ups or ticks, their number, and the distribution."""
         if self.cyclictest:
             who = (
                 f"cyclictest, {'priority ' + str(self.cyclictest.priority) if self.cyclictest.priority else 'ordinary'}"
@@ -102,7 +103,7 @@ class Setting(Spec):
                     yield what, f"{kind} ticks", timing.count, getattr(timing, what)
 
     def headline(self) -> str:
-        """What was run, and how often it was too late."""
+        """Return one line: what was run, and what share of the slots was missed."""
         missed = self.skipped_slots / max(1, self.slots + self.skipped_slots)
         line = f"{self.policy} on {self.backend} at {self.rate_hz:g} Hz, {self.load}: {missed:.3%} of the slots missed"
         if self.cyclictest:
@@ -113,7 +114,7 @@ class Setting(Spec):
         return line
 
     def table(self) -> Table:
-        """The distributions, for people."""
+        """Return the distributions as a table."""
         table = Table()
         for heading in ("us", ""):
             table.add_column(heading)
@@ -126,19 +127,19 @@ class Setting(Spec):
 
 
 class LoopBench(Spec):
-    """All that one call measured."""
+    """Results of one call of `measure`."""
 
     format_version: Literal[1] = 1
     """Version of this format."""
     machine: str
     """Architecture, kernel and number of cores."""
     load_average: float
-    """Processes that wanted a core in the minute before: above 0 the machine had other work of its own."""
+    """Mean number of processes that wanted a core in the minute before: above 0, the machine had other work."""
     settings: tuple[Setting, ...]
-    """In the order in which they were measured."""
+    """Results, in the order in which they were measured."""
 
     def csv(self) -> str:
-        """One line per distribution."""
+        """Return the distributions as CSV, one line for each."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
@@ -165,31 +166,34 @@ def measure(
     """Measure every case under every load.
 
     Args:
-        cases: what to run.
-        seconds: per case and load.
-        realtime: what the loop asks of the kernel.
+        cases: policies to run, each at a rate.
+        seconds: duration per case and load, in seconds.
+        realtime: whether the loop requests real time from the kernel.
         spin_ns: see `MonotonicClock`.
         loads: what else the machine does, one after the other.
-        found: told of each setting as soon as it is measured.
-        say: told what there is to know beforehand.
+        found: called with the results of each setting as soon as it is measured.
+        say: called with what is to be known before the results are read.
 
     Raises:
-        ConfigError: ``realtime`` is ``require``, and something was refused.
+        ConfigError: ``realtime`` is ``require``, and the kernel refused something.
         BackendError: an engine or cyclictest failed.
     """
     average = os.getloadavg()[0]
     machine = f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} cores"
-    say(f"{machine}; load average {average:.2f}: where it is not near 0, idle is not idle")
+    say(f"{machine}; load average {average:.2f}: if it is not near 0, an idle setting is not really idle")
     with real_time(realtime) as grants:
         for grant in grants:
             say(str(grant))
         first = any(grant.what.startswith("SCHED_FIFO") and not grant.refusal for grant in grants)
         core = chosen_core() if first else None
     if not cyclictest.is_installed():
-        say("cyclictest is missing, so nothing tells the loop's share from the machine's: apt-get install rt-tests")
+        say(
+            "cyclictest is not installed, so it cannot be seen how much of the lateness is the machine's; "
+            "install it with: apt-get install rt-tests"
+        )
     others = os.sched_getaffinity(0) - {chosen_core()}
     if "busy" in loads and not others:
-        say("there is one core only: none is left to keep busy")
+        say("only one core can be used, the loop's, so no other core can be kept busy: busy is left out")
     settings = []
     for case in cases:
         for wanted in loads:
@@ -204,7 +208,7 @@ def measure(
 
 
 def _measure(case: Case, seconds: float, realtime: RealTime, spin_ns: int, words: str, core: int | None) -> Setting:
-    """One run. ``core`` is where a loop of real-time priority runs."""
+    """Measure one case under one load. ``core`` is the core of a loop with real-time priority; None without."""
     contract = case.policy.contract
     task = contract.task.model_copy(
         update={
@@ -228,7 +232,7 @@ def _measure(case: Case, seconds: float, realtime: RealTime, spin_ns: int, words
             robot = FakeRobot(task, command_timeout_s=_PATIENCE_S)
             summary = operate(FakePolicy(policy.sha256), session, robot, run)
             if summary.stopped_by == "operator":
-                raise KeyboardInterrupt  # in here, where it ends the cyclictest too
+                raise KeyboardInterrupt  # raised inside the block, so that cyclictest is ended too
     finally:
         session.close()
     return Setting(

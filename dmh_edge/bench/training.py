@@ -1,10 +1,10 @@
 """Where the time of a training step goes: a real `Learner`, on a small data set of its task, on the CPU.
 
-One clock runs through an update and is switched from part to part, so the parts are the whole: modules switch it as
-they begin and end their forward pass, and so does every node of the autograd graph as it begins its backward pass, to
-the part whose forward pass made it. Nothing inside the scan's loops is touched; a profiler of operators would charge
-each of its thousands of short calls for being watched, and it alone. What the clock costs is measured as well: updates
-with it and without it take turns.
+One clock runs through an update and is switched from part to part, so that the parts add up to the whole. A module
+switches it when its forward pass begins and ends. A node of the autograd graph switches it when its backward pass
+begins, to the part whose forward pass made the node. Nothing inside the loops of the scan is measured by itself: a
+profiler of operators would slow down each of their thousands of short calls, and would make the scan alone look slower.
+The cost of the clock is measured as well: updates with the clock and without it alternate.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = tuple[str, str]
 
 
 def parts(model: PolicyModel) -> tuple[tuple[str, nn.Module], ...]:
-    """The modules that are charged, and to which part; the scan is charged wherever it is called."""
+    """Return the measured modules, each with the part it is charged to; the scan is charged wherever it is called."""
     if isinstance(model, DMH):
         return (MEMORY, model.memory), (ACTOR, model.actor), (LOSS, model.memory.head), (LOSS, model.actor.head)
     assert isinstance(model, SequencePolicy)
@@ -47,7 +47,7 @@ def parts(model: PolicyModel) -> tuple[tuple[str, nn.Module], ...]:
 
 
 def rows(model: PolicyModel) -> tuple[Row, ...]:
-    """Rows of the table: a part, and which pass of it; some have no backward pass."""
+    """Return the rows of the table: a part, and its forward or backward pass; some parts are not divided."""
     charged = dict.fromkeys((SCAN, *(part for part, _ in parts(model))))
     return (
         *((part, way) for part in charged for way in ("forward", "backward")),
@@ -57,14 +57,15 @@ def rows(model: PolicyModel) -> tuple[Row, ...]:
 
 @dataclass(frozen=True)
 class StepProfile:
-    """What an update consists of.
+    """The time of an update, by part.
 
     Attributes:
-        updates: how many were measured.
-        threads: threads of PyTorch.
-        batch, tokens: contexts in an update, and tokens of the longest scan in each.
-        seconds: by row, the median over updates.
-        slowdown: median time of an update with the clock over that of one without it.
+        updates: number of measured updates.
+        threads: number of threads of PyTorch.
+        batch: number of contexts in an update.
+        tokens: number of tokens in the longest scan; 0 if the model has none.
+        seconds: median over the updates, in seconds, by row.
+        slowdown: median time of an update with the clock, divided by the median time of an update without it.
     """
 
     updates: int
@@ -75,12 +76,12 @@ class StepProfile:
     slowdown: float
 
     def shares(self) -> dict[Row, float]:
-        """Part of the whole of each row."""
+        """Return the share of each row in the whole."""
         whole = sum(self.seconds.values())
         return {row: seconds / whole for row, seconds in self.seconds.items()}
 
     def table(self) -> Table:
-        """A table for people."""
+        """Return the times as a table."""
         title = (
             f"a training step, {sum(self.seconds.values()) * 1e3:.1f} ms: batch {self.batch}, {self.tokens:,} tokens, "
             f"threads: {self.threads}, updates: {self.updates}"
@@ -100,13 +101,13 @@ def profile(config: RunConfig, task: Task, updates: int, progress: Progress) -> 
     """Measure updates.
 
     Args:
-        config: the run's settings; the device is the CPU whatever they say.
-        task: what is learned.
-        updates: how many to measure; as many again run without the clock, in turns.
-        progress: called with what runs, and how far it is.
+        config: settings of the training run; the device is always the CPU.
+        task: task to learn.
+        updates: number of updates to measure; the same number runs without the clock, alternating with them.
+        progress: called after the data is made, and after each update.
 
     Raises:
-        ConfigError, DataError, MissingExtraError: as from making data and training.
+        ConfigError, DataError, MissingExtraError: the data cannot be made, or the model cannot be trained.
     """
     progress("making data", 0, 1)
     episodes = generated(task, 1, max(2, config.data.episodes_per_context), config.training.seed)
@@ -114,7 +115,7 @@ def profile(config: RunConfig, task: Task, updates: int, progress: Progress) -> 
     learner = Learner(config, episodes, task.train_ids, torch.device("cpu"))
     watched: list[_Clock] = []
     plain: list[float] = []
-    learner.update(learner.draw(0))  # the first one meets cold caches
+    learner.update(learner.draw(0))  # not measured: caches are cold
     for done in range(updates):
         began = time.perf_counter()
         learner.update(learner.draw(learner.step))
@@ -137,8 +138,8 @@ class _Clock:
     """Charges every moment to one row.
 
     Attributes:
-        seconds: by row.
-        tokens: tokens of the longest sequence that the scan has seen.
+        seconds: time of each row, in seconds.
+        tokens: number of tokens in the longest sequence that the scan has seen.
     """
 
     def __init__(self) -> None:
@@ -149,25 +150,25 @@ class _Clock:
         self._since = time.perf_counter()
 
     def switch(self, row: Row) -> None:
-        """From now on it is this row's time."""
+        """Charge the time from now on to a row."""
         now = time.perf_counter()
         self.seconds[self._stack[-1]] += now - self._since
         self._since, self._stack[-1] = now, row
 
     def begin(self, row: Row) -> None:
-        """It is this row's time, until `end` gives it back to the row before."""
+        """Charge the time to a row until `end` goes back to the row before."""
         self.switch(self._stack[-1])
         self._stack.append(row)
 
     def end(self) -> None:
-        """The counterpart of `begin`."""
+        """Go back to the row before the last `begin`."""
         self.switch(self._stack[-1])
         self._stack.pop()
 
     def claim(self, part: str, inputs: Iterable[Tensor], output: Tensor) -> None:
-        """The nodes between inputs and output, if no part within has claimed them, are this part's backward pass.
+        """Charge the backward pass between inputs and output to a part, except nodes that an inner part has claimed.
 
-        The search is charged to no part. Nodes that add up a parameter's gradient go with the node before them.
+        The search is charged to no part. A node that adds up a parameter's gradient counts with the node before it.
         """
         began = time.perf_counter()
         row, visited = (part, "backward"), {tensor.grad_fn for tensor in inputs}
@@ -186,7 +187,7 @@ class _Clock:
 
 @contextmanager
 def _watched(learner: Learner) -> Iterator[_Clock]:
-    """A clock that runs through one update."""
+    """Run a clock through one update."""
     clock, model = _Clock(), learner.model
 
     def scan(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -230,7 +231,7 @@ def _watched(learner: Learner) -> Iterator[_Clock]:
 
 
 def _hooks(clock: _Clock, part: str, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
-    """Let a module's forward pass, and the backward pass of what it made, be charged to ``part``."""
+    """Charge a module's forward pass, and the backward pass of its output, to ``part``."""
 
     def begin(*_: Any) -> None:
         clock.begin((part, "forward"))
@@ -244,7 +245,7 @@ def _hooks(clock: _Clock, part: str, module: nn.Module) -> tuple[RemovableHandle
 
 @contextmanager
 def _wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
-    """``owner.name`` is ``wrap`` of itself for a while."""
+    """Replace ``owner.name`` by ``wrap(owner.name)`` while the block runs."""
     original, own = getattr(owner, name), name in vars(owner)
     setattr(owner, name, wrap(original))
     try:
@@ -252,5 +253,5 @@ def _wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None
     finally:
         if own:
             setattr(owner, name, original)
-        else:  # a method, which the object finds in its class again
+        else:  # a method: the object finds it in its class again
             delattr(owner, name)

@@ -1,4 +1,4 @@
-"""Untrained policies of given sizes, for measuring what does not depend on the weights."""
+"""Untrained policies of given sizes, for measurements that do not depend on the weights."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dmh_edge.tasks import find
 
 #: The paper's sizes.
 PAPER = DMHConfig(chunk=20)
-#: What is left when a robot needs a kilohertz.
+#: Sizes that are small enough for a control rate of 1 kHz.
 SMALL = DMHConfig(width=32, chunk=10, subgoal_size=8, memory_layers=1, state_size=8, actor_layers=1, heads=2)
 
 
 def untrained(name: str, sizes: DMHConfig, folder: Path) -> tuple[DMH, Policy]:
-    """A DM-H on Darkroom, as a model and as ONNX files; there is neither a golden trace nor a hash.
+    """Make a DM-H for Darkroom, as a model and as ONNX files, without a golden trace and without hashes.
 
     Args:
         name: name of the policy.
         sizes: sizes of the model.
-        folder: for the files; made if need be.
+        folder: folder for the files; created if it does not exist.
     """
     checkpoint = Checkpoint.untrained(sizes, find("darkroom").spec)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,13 +32,13 @@ def untrained(name: str, sizes: DMHConfig, folder: Path) -> tuple[DMH, Policy]:
 
 
 def exported(sizes: DMHConfig, folder: Path, rate_hz: float, patience_s: float) -> Policy:
-    """A DM-H on Darkroom as `dmh-edge export` makes it, proof of parity and golden trace included: `run` takes it.
+    """Export a DM-H for Darkroom as `dmh-edge export` does, with parity figures and golden trace: `run` accepts it.
 
     Args:
         sizes: sizes of the model.
-        folder: for the policy; its checkpoint comes to lie beside it.
-        rate_hz: control rate, in place of Darkroom's.
-        patience_s: longest hold and greatest age of an observation, in place of Darkroom's.
+        folder: folder for the policy; the checkpoint is written beside it.
+        rate_hz: control rate in Hz, in place of Darkroom's.
+        patience_s: longest hold and greatest age of an observation, in seconds, in place of Darkroom's.
     """
     limits = {"rate_hz": rate_hz, "max_hold_s": patience_s, "max_observation_age_s": patience_s}
     run = folder.with_name(f"{folder.name}-checkpoint")

@@ -1,11 +1,12 @@
 """The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | replay | bench | study``.
 
-Commands parse, compose and print; what a Python program can do as well, they do by `dmh_edge.api`. Whatever is heavy is
-imported inside the command that needs it, so that ``--help`` is quick and a robot without torch can run everything that
-a robot needs.
+Commands parse, compose and print. Work that a Python program can start as well is done by `dmh_edge.api`. Heavy
+modules are imported inside the commands that need them, so that ``--help`` is quick and a robot without torch can run
+everything that a robot needs.
 
-Exit codes: 0 for success, 1 for an error that was foreseen, 2 for a command line that cannot be parsed, 3 for a run
-that the guard ended, 4 for a run that missed more of its slots than --max-miss-rate allows.
+Exit codes: 0 for success, 1 for an error that dmh-edge reports (`DmhEdgeError`), 2 for a command line that cannot be
+parsed, 3 for a run that the guard ended, 4 for a run that missed more of its slots than --max-miss-rate allows, 130 for
+a command that Ctrl-C interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dmh_edge.errors import DmhEdgeError
 
 
 def main() -> None:
-    """Run the command line; errors that were foreseen become one sentence and exit code 1."""
+    """Run the command line; a `DmhEdgeError` becomes one sentence on standard error and exit code 1."""
     try:
         app()
     except DmhEdgeError as error:

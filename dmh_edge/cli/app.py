@@ -1,7 +1,8 @@
-"""What all commands share: the application that they register with, and the arguments and options that several take.
+"""What all commands share: the application that they register with, and arguments and options of several commands.
 
-A help text is one or more whole sentences. A default that is not a plain value is its last sentence; typer adds plain
-ones by itself. A command with more than eight options names a section of its help for each: ``rich_help_panel``.
+A help text is one or more whole sentences. If the default is not a plain value, the last sentence says what it is;
+typer adds plain defaults by itself. A command with more than eight options puts each option in a section of its help:
+``rich_help_panel`` names the section.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _UNBROKEN_HYPHEN = "\u2011"
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose help shows its options under the headings that they name as ``rich_help_panel``, as plain text.
+    """A command whose help is plain text, with a section for each ``rich_help_panel`` of its options.
 
-    typer itself has sections only where it draws boxes: those take three times as long, and square brackets in a help
-    text would be markup.
+    typer itself shows sections only as drawn boxes. Drawing them takes three times as long, and square brackets in a
+    help text would be read as markup.
     """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, sections and the options of no section. No name is broken at a hyphen."""
+        """Write the arguments, the sections and the options without a section. No name is broken at a hyphen."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -64,13 +65,13 @@ app = Application(
 
 
 def choices(known: Iterable[str]) -> str:
-    """Names as a sentence lists them: ``a, b or c``."""
+    """Join names as a sentence lists them: ``a, b or c``."""
     *others, last = known
     return f"{', '.join(others)} or {last}"
 
 
 SIMULATED_TASKS = (
-    f"{choices(names.TASKS)}. A T-maze of another memory length than 1000 is called tmaze-LENGTH, e.g. tmaze-200."
+    f"{choices(names.TASKS)}. A T-maze whose memory length is not 1000 is called tmaze-LENGTH, e.g. tmaze-200."
 )
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help=f"Name of the task: {SIMULATED_TASKS}")]
@@ -94,18 +95,18 @@ PolicyFiles = Annotated[
 
 
 def backend_option(section: str | None = None) -> Any:
-    """``--backend``, which `runtime.sessions.engine.locate` checks."""
+    """The option ``--backend``; `runtime.sessions.engine.locate` checks its value."""
     return typer.Option(
         metavar="BACKEND",
         rich_help_panel=section,
         help=f"Run the policy on this backend: {choices(names.BACKENDS)}. "
-        "Default: tensorrt for a .plan file, and ort-cpu for everything else.",
+        "Default: tensorrt for a .plan file, else ort-cpu.",
     )
 
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"dmh-edge {__version__}")

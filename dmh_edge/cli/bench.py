@@ -1,4 +1,4 @@
-"""Commands that measure what things cost on this machine: ``bench train``, ``bench loop``."""
+"""Commands that measure training and the control loop on this machine: ``bench train``, ``bench loop``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmh_edge.cli.app import (
 from dmh_edge.extras import require
 from dmh_edge.runtime.realtime import RealTime
 
-bench = Application(help="Measure what things cost on this machine.", no_args_is_help=True)
+bench = Application(help="Measure training and the control loop on this machine.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 _RATES = [50.0, 100.0, 200.0, 500.0]
@@ -40,28 +40,31 @@ def bench_train(
             help="Change one setting of the preset, e.g. model.width=64. May be given several times.",
         ),
     ] = None,
-    updates: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Measure so many updates.")] = 20,
+    updates: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of updates to measure.")] = 20,
     turns: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Measure so many forward and backward passes of each Mamba.")
+        int,
+        typer.Option(min=1, metavar="NUMBER", help="Number of forward and backward passes to measure of each Mamba."),
     ] = 5,
     against: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PACKAGE",
             help=f"Compare with the Mamba of this package: {choices(names.RIVAL_MAMBAS)}. "
-            "May be given several times. Default: those that are installed.",
+            "May be given several times. Default: all of these that are installed.",
         ),
     ] = None,
     tokens: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="TOKENS", help="Compare the Mambas at this length. Default: the length of the updates."
+            min=1,
+            metavar="TOKENS",
+            help="Compare the Mambas at this sequence length. Default: the length in the updates.",
         ),
     ] = None,
 ) -> None:
     """Measure where the time of a training step goes on the CPU.
 
-    Compares our Mamba with other plain-PyTorch ones as well.
+    Also compares the Mamba of dmh-edge with others in plain PyTorch.
     """
     require("training", "train", "torch", "safetensors", "minari", "tensorboard")
     from dmh_edge import console, presets, tasks
@@ -74,11 +77,13 @@ def bench_train(
         profile = training.profile(used, found, updates, told)
     console.out.print(profile.table())
     if not rivals:
-        console.say('no other Mamba to compare with: pip install ".[bench]" in the source of dmh-edge brings some')
+        console.say(
+            'no other Mamba is installed to compare with: run pip install ".[bench]" in the source folder of dmh-edge'
+        )
         return
     if profile.tokens == 0 and tokens is None:
         console.say(
-            f"{used.model.kind} has no Mamba to compare; say with --tokens at which length to compare one all the same"
+            f"{used.model.kind} has no Mamba to compare; to compare Mambas of the paper's sizes, give --tokens a length"
         )
         return
     for sizes in mambas.sizes(used.model, profile.batch, tokens or profile.tokens):
@@ -100,7 +105,7 @@ def bench_loop(
     sizes: Annotated[
         Literal["paper", "small", "both"],
         typer.Option(
-            rich_help_panel=_MEASURED, help="Measure untrained policies of these sizes, where no POLICY is given."
+            rich_help_panel=_MEASURED, help="Measure untrained policies of these sizes if no POLICY is given."
         ),
     ] = "both",
     rate: Annotated[
@@ -119,22 +124,22 @@ def bench_loop(
             min=1,
             metavar="SECONDS",
             rich_help_panel=_MEASURED,
-            help="Measure for so many seconds at each rate and load.",
+            help="Measure for this many seconds at each rate and load.",
         ),
     ] = 10,
     load: Annotated[
         Literal["idle", "busy", "both"],
         typer.Option(
             rich_help_panel=_MEASURED,
-            help="Keep the other cores idle or busy meanwhile, or measure one after the other.",
+            help="Keep the other cores idle or busy during the measurement, or measure both, one after the other.",
         ),
     ] = "both",
     realtime: Annotated[
         RealTime,
         typer.Option(
             rich_help_panel=_LOOP,
-            help="What to ask of the kernel for the loop (priority, a core, locked memory): nothing, what can be had, "
-            "or all of it, or else do not start.",
+            help="Request priority, a core and locked memory for the loop from the kernel: off requests nothing, "
+            "try goes on without what is refused, and require does not start unless everything is granted.",
         ),
     ] = "try",
     spin_us: Annotated[
@@ -144,16 +149,16 @@ def bench_loop(
             max=500,
             metavar="MICROSECONDS",
             rich_help_panel=_LOOP,
-            help="Watch the clock for this long before each slot, instead of sleeping; 500 at most.",
+            help="Poll the clock for this long before each slot instead of sleeping; 500 at most.",
         ),
     ] = 0,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", rich_help_panel=_KEPT, help="Write loop.json and loop.csv to this folder.")
     ] = Path("runs", "bench"),
 ) -> None:
-    """Measure how late the loop is on this machine.
+    """Measure how late the control loop is on this machine.
 
-    The machine is idle and then loaded, and a cyclictest runs at the same time. With a POLICY this needs no torch.
+    The other cores are idle and then busy, and cyclictest runs at the same time. With a POLICY no torch is needed.
     """
     from dmh_edge import console
     from dmh_edge.bench import steadiness
@@ -167,7 +172,7 @@ def bench_loop(
             policy = Policy.load(where)
             cases = [steadiness.Case(policy.contract.name, policy, chosen, hz) for hz in rate or _RATES]
         else:
-            require("measuring without a policy of yours", "export", "torch", "safetensors", "onnx", "onnxscript")
+            require("measuring untrained policies", "export", "torch", "safetensors", "onnx", "onnxscript")
             from dmh_edge.bench.untrained import PAPER, SMALL, untrained
 
             known = {"paper": ("paper sizes", PAPER, _RATES), "small": ("small", SMALL, [1000.0])}

@@ -24,26 +24,27 @@ from dmh_edge.extras import require
 def data(
     task: TaskName,
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Write the data set to this folder, in place of an older one.")
+        Path, typer.Option(metavar="FOLDER", help="Write the data set to this folder; it replaces an older one.")
     ],
     histories: Annotated[
         int | None,
         typer.Option(
-            metavar="NUMBER", help="Record so many learning histories per hidden task. Default: enough for this task."
+            metavar="NUMBER",
+            help="Number of learning histories to record per hidden task. Default: enough for this task.",
         ),
     ] = None,
     episodes: Annotated[
         int | None,
         typer.Option(
             metavar="NUMBER",
-            help="Record so many episodes per history, from random to expert. Default: enough for this task.",
+            help="Number of episodes per history, from random to expert behaviour. Default: enough for this task.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Seed of every random generator.")] = 0,
 ) -> None:
     """Record learning histories of a scripted expert.
 
-    They become a Minari data set, which `dmh-edge train --data` reads.
+    Writes a Minari data set, which `dmh-edge train --data` reads.
     """
     from dmh_edge import console, tasks
     from dmh_edge.data.generate import generate
@@ -61,7 +62,7 @@ def train(
         typer.Argument(
             metavar="TASK",
             help=f"Name of the task: {SIMULATED_TASKS} "
-            "A task of your own has the name that its data set gives it; name that with --data.",
+            "A task of your own has the name that is stored in its data set; give the data set with --data.",
         ),
     ],
     out: Annotated[
@@ -72,22 +73,25 @@ def train(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Learn from this Minari data set, of `dmh-edge data` or your own. "
-            "Default: make in memory what `dmh-edge data` would write.",
+            help="Learn from this Minari data set, made by `dmh-edge data` or by you. "
+            "Default: record in memory the data that `dmh-edge data` would write.",
         ),
     ] = None,
     model: ModelName = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Change settings of the preset by those in this JSON file.")
+        Path | None, typer.Option(metavar="FILE", help="Replace settings of the preset by those in this JSON file.")
     ] = None,
     set: Settings = None,  # noqa: A002
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in --out, or start where there is none.")
+        bool,
+        typer.Option(
+            "--resume", help="Continue from the checkpoint in --out; if there is none, start from the beginning."
+        ),
     ] = False,
 ) -> None:
     """Train a policy from data.
 
-    Settings come from a preset of the task and the model, then from --config, then from --set.
+    Settings come from the preset of the task and the model, then from --config, then from --set; the last one counts.
     """
     from dmh_edge.api import train_policy
 
@@ -100,21 +104,23 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="TRAINING_RUN|POLICY",
-            help="Folder of a training run, folder of an exported policy, or an .onnx or .plan file in that one.",
+            help="Folder of a training run or of an exported policy, or an .onnx or .plan file of an exported policy.",
         ),
     ],
     episodes: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Play so many episodes in a row on each hidden task.")
+        int, typer.Option(min=1, metavar="NUMBER", help="Number of episodes to play in a row on each hidden task.")
     ] = 20,
     seeds: Annotated[
         int,
-        typer.Option(min=1, metavar="NUMBER", help="Pass so many times over all hidden tasks, with seeds from 0 on."),
+        typer.Option(
+            min=1, metavar="NUMBER", help="Number of passes over all hidden tasks, each with its own seed: 0, 1, 2 ..."
+        ),
     ] = 3,
     tasks: Annotated[
         Literal["held-out", "validation", "training"],
         typer.Option(
-            help="Play these hidden tasks: those that no data set holds, those that the setting data.hold_out kept "
-            "from training, or those that were learned from."
+            help="Play these hidden tasks: held-out are in no data set, validation were kept from training by the "
+            "setting data.hold_out, and training are those that the policy learned from."
         ),
     ] = "held-out",
     backend: Annotated[str | None, backend_option()] = None,
@@ -125,13 +131,14 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write evaluation.json and evaluation.png to this folder. Default: the folder of what is evaluated.",
+            help="Write evaluation.json and evaluation.png to this folder. Default: the folder of the run or policy.",
         ),
     ] = None,
 ) -> None:
     """Measure what a policy learns in context.
 
-    Prints the return per episode on hidden tasks, without any update, beside an expert and a random policy.
+    Prints its returns on hidden tasks in the first and the last episodes, and those of an expert and a random policy.
+    The weights are not updated.
     """
     require("evaluating", "train", "gymnasium", "matplotlib")
     from dmh_edge import console, plots
@@ -153,14 +160,14 @@ def study(
     budget: Annotated[
         Literal["smoke", "cpu", "full"],
         typer.Option(
-            help="Spend so much: smoke takes seconds and proves nothing, cpu takes one to three hours of two cores, "
-            "and full takes the paper's sizes, which need a GPU."
+            help="Amount of training: smoke takes seconds and proves nothing, cpu takes one to three hours on two "
+            "cores, and full uses the paper's sizes, which need a GPU."
         ),
     ] = "cpu",
     work: Annotated[
         Path,
         typer.Option(
-            metavar="FOLDER", help="Keep training runs in this folder; what is there already is not done again."
+            metavar="FOLDER", help="Keep training runs in this folder; work that is finished there is not repeated."
         ),
     ] = Path("runs", "studies"),
     out: Annotated[
@@ -168,23 +175,24 @@ def study(
         typer.Option(
             metavar="FOLDER",
             help="Write the page, its plots and its CSV file to this folder. "
-            "Default: docs/results, or the folder smoke in --work where --budget is smoke.",
+            "Default: docs/results, or with --budget smoke the folder smoke in --work.",
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Train so many policies at once, on one thread each.")
+        int, typer.Option(min=1, metavar="NUMBER", help="Number of policies to train at once, each on one thread.")
     ] = 2,
 ) -> None:
     """Measure a claim of the paper and write a page.
 
-    Trains what is missing, measures, and puts our figures beside the paper's. The same command goes on after a break.
+    Trains what is missing, measures, and shows our figures beside the paper's. After an interruption, the same command
+    continues the study.
     """
     require("a study", "train", "torch", "safetensors", "minari", "tensorboard", "matplotlib")
     require("a study", "export", "onnx", "onnxscript", "onnxruntime")
     from dmh_edge import console
     from dmh_edge.studies.conduct import conduct, find
 
-    if out is None:  # a page that proves nothing takes no other's place
+    if out is None:  # a page that proves nothing must not replace a real one
         out = work / "smoke" if budget == "smoke" else Path("docs", "results")
     page, written = conduct(find(name), budget, work, out, jobs, console.say)
     for verdict in page.verdicts:

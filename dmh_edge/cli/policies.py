@@ -1,4 +1,4 @@
-"""Commands that make a policy's folder and look at it: ``export``, ``inspect``, ``parity``."""
+"""Commands that write a policy's folder and check it: ``export``, ``inspect``, ``parity``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ def export(
         Path,
         typer.Argument(
             metavar="TRAINING_RUN|POLICY",
-            help="Folder of a training run; with --trt also the folder of a policy, whose plans are built in place.",
+            help="Folder of a training run. With --trt also the folder of a policy: its plans are built in place.",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the policy to this folder, in place of an older one. Required."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the policy to this folder; it replaces an older one. Required for a training run.",
+        ),
     ] = None,
     trt: Annotated[bool, typer.Option("--trt", help="Build TensorRT plans beside the ONNX files.")] = False,
     trt_target: Annotated[
@@ -41,27 +44,29 @@ def export(
 ) -> None:
     """Turn a training run into a policy for a robot.
 
-    Every exported file is proved to compute what the trained model computes.
+    Checks that every exported file computes what the trained model computes.
     """
     from dmh_edge import console
     from dmh_edge.contract import CONTRACT_NAME
 
     targets = tuple(trt_target or ())
     if targets and not trt:
-        raise ConfigError("--trt-target without --trt: say --trt to build plans")
+        raise ConfigError("--trt-target without --trt: add --trt to build plans")
     if (source / CONTRACT_NAME).exists():
         from dmh_edge.export.plans import build_plans
         from dmh_edge.runtime.sessions.policy import Policy
 
         if not trt:
-            raise ConfigError(f"{source} is exported already; add --trt to build its plans in place")
+            raise ConfigError(f"{source} is already an exported policy; add --trt to build its plans in place")
         if out is not None or precision is not None:
-            raise ConfigError(f"{source} is exported already, and plans are built in place: drop --out and --precision")
+            raise ConfigError(
+                f"{source} is already an exported policy, and plans are built in place: drop --out and --precision"
+            )
         note = build_plans(Policy.load(source), targets, console.say)
         console.say(f"wrote {', '.join(note.plans)} in {source}, in place of any that were there")
         return
     if out is None:
-        raise ConfigError("say with --out to which folder the policy is written")
+        raise ConfigError("--out is missing: give it the folder to write the policy to")
     from dmh_edge.api import export_policy
 
     with console.bars() as told:
@@ -74,7 +79,7 @@ def export(
 def inspect(engine: PolicyFiles) -> None:
     """Check a policy's files and show its contract.
 
-    The tables hold what an operator needs to know: the task, tensors, hashes, provenance and parity figures.
+    Shows what an operator needs to know: the task, tensors, hashes, provenance and parity figures.
     """
     from dmh_edge import console
     from dmh_edge.runtime.sessions.engine import locate
@@ -89,19 +94,19 @@ def inspect(engine: PolicyFiles) -> None:
 def parity(
     engine: PolicyFiles,
     ticks: Annotated[
-        int, typer.Option(min=1, metavar="TICKS", help="Compare over so many ticks per rollout.")
+        int, typer.Option(min=1, metavar="TICKS", help="Number of ticks to compare per rollout.")
     ] = 10_000,
     run: Annotated[
         Path | None,
         typer.Option(
             metavar="TRAINING_RUN",
-            help="Find the trained model in this training run. Default: where it was when the policy was exported.",
+            help="Read the trained model from this training run. Default: the one that the policy was exported from.",
         ),
     ] = None,
 ) -> None:
-    """Prove again that a policy computes what its trained model does.
+    """Check again that a policy computes what its trained model computes.
 
-    Each link is compared with the one before it: the trained model, its step form, ONNX Runtime and TensorRT.
+    Compares each of these with the one before it: the trained model, its step form, ONNX Runtime and TensorRT.
     """
     require("parity against the trained model", "export", "torch", "safetensors", "onnx", "onnxruntime")
     from dmh_edge import console

@@ -1,4 +1,4 @@
-"""Commands of whoever operates a robot: ``run``, ``replay``."""
+"""Commands for the operator of a robot: ``run``, ``replay``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dmh_edge.cli.app import app
+from dmh_edge.cli.app import app, backend_option
 from dmh_edge.clock import PacedBy
 from dmh_edge.errors import ConfigError
 from dmh_edge.extras import is_installed, require
@@ -20,26 +20,18 @@ from dmh_edge.runtime.realtime import RealTime
 GUARD_STOPPED = 3
 BUDGET_MISSED = 4
 
+_POLICY, _ROBOT, _END = "Policy", "Robot", "When the run ends"
+_SAFETY, _TIME, _RECORDS = "Arming and guard", "Time", "What is kept"
+
 Engine = Annotated[
     Path,
     typer.Option(
         metavar="POLICY",
-        help="The policy to run: its folder (ONNX files), an .onnx file or a .plan file in it.",
-        rich_help_panel="Policy",
+        help="The policy to run: its folder, or an .onnx or .plan file in it. The folder means the ONNX files.",
+        rich_help_panel=_POLICY,
     ),
 ]
-Backend = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BACKEND",
-        help="What computes the policy: ort-cpu, ort-cuda or tensorrt; without it, the engine's suffix decides.",
-        rich_help_panel="Policy",
-    ),
-]
-
-
-_POLICY, _ROBOT, _END = "Policy", "Robot", "When the run ends"
-_SAFETY, _TIME, _RECORDS = "Arming and guard", "Time", "What is kept"
+Backend = Annotated[str | None, backend_option(_POLICY)]
 
 
 @app.command()
@@ -75,14 +67,14 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Begin with what the policy learned in context, where the file exists, and write the file at the end.",
+            help="Begin with the in-context memory in this file, if it exists, and write the memory to it at the end.",
             rich_help_panel=_POLICY,
         ),
     ] = None,
     forget: Annotated[
         bool,
         typer.Option(
-            "--forget", help="Begin with an empty memory although the --state file exists.", rich_help_panel=_POLICY
+            "--forget", help="Begin with an empty memory even if the --state file exists.", rich_help_panel=_POLICY
         ),
     ] = False,
     seed: Annotated[
@@ -90,7 +82,7 @@ def run(
         typer.Option(
             min=0,
             metavar="NUMBER",
-            help="Seed of the noise that explores and of what the robot draws.",
+            help="Seed of the exploration noise and of the random draws of a simulated robot.",
             rich_help_panel=_POLICY,
         ),
     ] = 0,
@@ -116,7 +108,7 @@ def run(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Exit with code 4 where a larger share of the slots, 0 to 1, was missed.",
+            help="Exit with code 4 if a larger share of the slots than this, from 0 to 1, was missed.",
             rich_help_panel=_END,
         ),
     ] = None,
@@ -124,7 +116,7 @@ def run(
         bool,
         typer.Option(
             "--arm",
-            help="Arm without asking. Without it, a robot that is not simulated waits for the key a.",
+            help="Arm without asking. Without this option, a robot that is not simulated waits for the key a.",
             rich_help_panel=_SAFETY,
         ),
     ] = False,
@@ -132,7 +124,7 @@ def run(
         bool,
         typer.Option(
             "--attended",
-            help="You stand by to stop a robot that nothing else would stop.",
+            help="Confirm that you stand by to stop a robot that nothing else would stop.",
             rich_help_panel=_SAFETY,
         ),
     ] = False,
@@ -146,8 +138,9 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Set one guard setting over the file's, e.g. late_slots=5, ramp_s=2 (seconds of ramp-in after arming) "
-            "or deadman_s=10 (stop when Enter is not hit for 10 seconds). May be given several times.",
+            help="Set one guard setting, in place of the one in --guard, e.g. late_slots=5, ramp_s=2 (seconds of "
+            "ramp-in after arming) or deadman_s=10 (stop if Enter is not pressed for 10 seconds). May be given several "
+            "times.",
             rich_help_panel=_SAFETY,
         ),
     ] = None,
@@ -155,28 +148,28 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Do everything but write actions; a real robot is never armed.",
+            help="Do everything except write actions; a real robot is never armed.",
             rich_help_panel=_SAFETY,
         ),
     ] = False,
     rate: Annotated[
         float | None,
         typer.Option(
-            metavar="HZ", help="Control rate; without it, the rate in the policy's contract.", rich_help_panel=_TIME
+            metavar="HZ", help="Control rate in Hz. Default: the rate in the policy's contract.", rich_help_panel=_TIME
         ),
     ] = None,
     pace: Annotated[
         PacedBy,
         typer.Option(
-            help="What begins a slot: the clock, or the robot, whose read blocks until it has measured again.",
+            help="What begins a slot: the clock, or the robot, whose read() blocks until it has measured again.",
             rich_help_panel=_TIME,
         ),
     ] = "clock",
     realtime: Annotated[
         RealTime,
         typer.Option(
-            help="What to ask of the kernel for the loop (priority, a core, locked memory): nothing, what can be had, "
-            "or all of it, or else do not start.",
+            help="Request priority, a core and locked memory for the loop from the kernel: off requests nothing, "
+            "try goes on without what is refused, and require does not start unless everything is granted.",
             rich_help_panel=_TIME,
         ),
     ] = "off",
@@ -186,7 +179,7 @@ def run(
             min=0,
             max=500,
             metavar="MICROSECONDS",
-            help="Watch the clock for this long before each slot, instead of sleeping; 500 at most.",
+            help="Poll the clock for this long before each slot instead of sleeping; 500 at most.",
             rich_help_panel=_TIME,
         ),
     ] = 0,
@@ -194,19 +187,19 @@ def run(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write the run's records and page there; without it, to runs/robot/TIME-PROCESS.",
+            help="Write the run's records and page to this folder. Default: runs/robot/TIME-PROCESS.",
             rich_help_panel=_RECORDS,
         ),
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Show on the terminal how the run goes.", rich_help_panel=_RECORDS)
+        bool, typer.Option("--live", help="Show the state of the run on the terminal.", rich_help_panel=_RECORDS)
     ] = False,
 ) -> None:
-    """Run a policy on a robot at a fixed rate. Ctrl-C, or any key but e and Enter, stops it and keeps the records.
+    """Run a policy on a robot at a fixed rate. Ctrl-C, or any key except e and Enter, stops it and keeps the records.
 
-    With the extra `records` the ticks are kept as run.mcap while the run lasts; without it as trace.npz at its end.
+    With the extra `records`, the ticks are written to run.mcap during the run; without it, to trace.npz at its end.
     """
-    # Before numpy is imported: its BLAS takes 40 MB for every core. A loop needs none of it, and may lock its memory.
+    # Set before numpy is imported: its BLAS takes 40 MB per core, which the loop does not need and may lock in memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dmh_edge import console
     from dmh_edge.clock import MonotonicClock
@@ -226,7 +219,7 @@ def run(
     if live and not sys.stderr.isatty():
         raise ConfigError("--live needs a terminal on standard error; page.html shows the run when it is over")
     options = dict(parse_setting(text, "--robot-option", "hidden=3") for text in robot_option or ())
-    # With the process's number: two that are started in one second are two runs.
+    # The process number is part of the name, so that two runs that start in the same second have two folders.
     folder = out or Path("runs", "robot", time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid()}" + "-dry-run" * dry_run)
     about = {
         "robot": robot,
@@ -257,7 +250,7 @@ def run(
         console.out.print(summary.table())
     finally:
         session.close()
-        if not held_before and (folder / SUMMARY_NAME).exists():  # nothing is kept of a robot that was never armed
+        if not held_before and (folder / SUMMARY_NAME).exists():  # no records are kept if the robot was never armed
             console.say(f"wrote {folder}")
     if summary.stopped_by in ("guard", "watchdog"):
         raise typer.Exit(GUARD_STOPPED)
@@ -278,7 +271,10 @@ def replay(
     engine: Engine,
     backend: Backend = None,
 ) -> None:
-    """Feed a backend what a run fed its own, and compare what comes out: every stretch of the record without a gap."""
+    """Feed the recorded inputs of a run to a backend again, and compare its outputs with the recorded ones.
+
+    Every stretch of the record without a gap is compared.
+    """
     from dmh_edge.runtime.records.record import record_in
 
     record = record_in(record)
