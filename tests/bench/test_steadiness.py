@@ -93,7 +93,7 @@ def test_every_rate_is_measured_idle_and_loaded_beside_cyclictest(made_up):
 def test_a_loop_of_real_time_priority_stands_below_a_cyclictest_on_its_own_core(made_up):
     """In a process of its own, which cannot leave the test's at real-time priority."""
     code = (
-        "import sys, os\nfrom pathlib import Path\nfrom dmh_edge.bench import loop\n"
+        "import sys, os\nfrom pathlib import Path\nfrom dmh_edge.bench import steadiness\n"
         "from dmh_edge.runtime.sessions.policy import Policy\nfrom dmh_edge.runtime.realtime import chosen_core\n"
         f"case = steadiness.Case('tiny', Policy.load(Path({str(POLICY)!r})), 'ort-cpu', 100)\n"
         "found = steadiness.measure([case], 1, 'try', 0, ['idle'], lambda _: None, lambda _: None)\n"

@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_refused(run: Path, tmp_path: Path) -
 
 
 def test_a_folder_that_holds_no_policy_is_not_replaced(run: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"holds no model.json"):
+    with pytest.raises(ArtifactError, match=r"has no model.json"):
         export_policy(run, run)
     assert (run / CHECKPOINT_NAME).exists()
 
