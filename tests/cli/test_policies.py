@@ -51,8 +51,8 @@ def test_settings_of_an_export_that_do_not_fit_are_refused(dmh_edge, refused, ru
     assert "--trt-target without --trt" in refused("export", run, "--trt-target", "sm89", "--out", out)
     assert "'sm1'" in refused("export", policy, "--trt", "--trt-target", "sm1")
     assert "--out" in refused("export", run)
-    assert "exported already" in refused("export", policy)
-    assert "exported already" in refused("export", policy, "--trt", "--out", out)
+    assert "already an exported policy" in refused("export", policy)
+    assert "already an exported policy" in refused("export", policy, "--trt", "--out", out)
     done = dmh_edge("export", run, "--out", out, "--precision", "int8")
     assert done.code == 2
     assert "'float32', 'float16'" in done.err
