@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A skipped test is a failed one, unless a mark says what the machine lacks: nobody reads a list of skips."""
+    """A skipped test is a failed one, unless a mark says what the machine lacks: lists of skips are not read."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         needs = {mark.name for mark in item.iter_markers()} & set(NEEDS)

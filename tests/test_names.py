@@ -1,4 +1,4 @@
-"""The names that the help lists are those of the things themselves."""
+"""The names in the help are the names of the things themselves."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_record_that_is_half_written_is_not_given_out(ring):
     spoil(ring, 1)
     assert taken(cursor) == [0]
     assert len(cursor.take()) == cursor.lost == 0  # it may still become whole
-    assert taken(cursor, ended=True) == [2]  # nobody is left who could complete it
+    assert taken(cursor, ended=True) == [2]  # no writer is left to complete it
     assert cursor.lost == 1
 
 

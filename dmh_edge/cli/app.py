@@ -104,6 +104,26 @@ def backend_option(section: str | None = None) -> Any:
     )
 
 
+def realtime_option(section: str) -> Any:
+    """``--realtime``, one of `runtime.realtime.RealTime`."""
+    return typer.Option(
+        rich_help_panel=section,
+        help="Request priority, a core and locked memory for the loop from the kernel: off requests nothing, "
+        "try goes on without what is refused, and require does not start unless everything is granted.",
+    )
+
+
+def spin_option(section: str) -> Any:
+    """``--spin-us``; see `clock.MonotonicClock`."""
+    return typer.Option(
+        min=0,
+        max=500,
+        metavar="MICROSECONDS",
+        rich_help_panel=section,
+        help="Poll the clock for this long before each slot instead of sleeping; 500 at most.",
+    )
+
+
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,

@@ -15,6 +15,8 @@ from dmh_edge.cli.app import (
     app,
     backend_option,
     choices,
+    realtime_option,
+    spin_option,
 )
 from dmh_edge.extras import require
 from dmh_edge.runtime.realtime import RealTime
@@ -134,24 +136,8 @@ def bench_loop(
             help="Keep the other cores idle or busy during the measurement, or measure both, one after the other.",
         ),
     ] = "both",
-    realtime: Annotated[
-        RealTime,
-        typer.Option(
-            rich_help_panel=_LOOP,
-            help="Request priority, a core and locked memory for the loop from the kernel: off requests nothing, "
-            "try goes on without what is refused, and require does not start unless everything is granted.",
-        ),
-    ] = "try",
-    spin_us: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=500,
-            metavar="MICROSECONDS",
-            rich_help_panel=_LOOP,
-            help="Poll the clock for this long before each slot instead of sleeping; 500 at most.",
-        ),
-    ] = 0,
+    realtime: Annotated[RealTime, realtime_option(_LOOP)] = "try",
+    spin_us: Annotated[float, spin_option(_LOOP)] = 0,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", rich_help_panel=_KEPT, help="Write loop.json and loop.csv to this folder.")
     ] = Path("runs", "bench"),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dmh_edge.cli.app import app, backend_option
+from dmh_edge.cli.app import app, backend_option, realtime_option, spin_option
 from dmh_edge.clock import PacedBy
 from dmh_edge.errors import ConfigError
 from dmh_edge.extras import is_installed, require
@@ -165,24 +165,8 @@ def run(
             rich_help_panel=_TIME,
         ),
     ] = "clock",
-    realtime: Annotated[
-        RealTime,
-        typer.Option(
-            help="Request priority, a core and locked memory for the loop from the kernel: off requests nothing, "
-            "try goes on without what is refused, and require does not start unless everything is granted.",
-            rich_help_panel=_TIME,
-        ),
-    ] = "off",
-    spin_us: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=500,
-            metavar="MICROSECONDS",
-            help="Poll the clock for this long before each slot instead of sleeping; 500 at most.",
-            rich_help_panel=_TIME,
-        ),
-    ] = 0,
+    realtime: Annotated[RealTime, realtime_option(_TIME)] = "off",
+    spin_us: Annotated[float, spin_option(_TIME)] = 0,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from dmh_edge.errors import DmhEdgeError, RobotError
 from dmh_edge.robots.mujoco import MujocoRobot
@@ -29,7 +29,6 @@ from dmh_edge.schema import Spec
 from dmh_edge.studies.workers import live_and_die_with_the_parent, spawning
 
 Option: TypeAlias = Literal["latency_s", "jitter_s", "actuator_delay_s"]
-OPTIONS: tuple[Option, ...] = get_args(Option)
 
 #: Limit in runs with a patient guard: for the age of an observation, and for the time that an action is held and that
 #: the robot gets no command.

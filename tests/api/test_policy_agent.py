@@ -210,7 +210,7 @@ def test_a_reward_that_a_run_left_behind_is_told_with_the_first_step(discrete, t
     whole.act(shown, [2.5], [True], applied=[0])
     late.act(shown, [0.0], [True], applied=[0])
     assert_same(state(late), state(whole), [0])
-    for _ in range(5):  # until the memory has read it; and it is told but once
+    for _ in range(5):  # until the memory has read it; and it is told only once
         whole.act(shown, [1.0], [False])
         late.act(shown, [1.0], [False])
     assert_same(state(late), state(whole), [0])

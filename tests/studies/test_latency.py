@@ -185,6 +185,6 @@ def test_the_page_shows_each_setting_and_measures_once(conduct, monkeypatch):
     ]
     assert len([row for row in every if row["quantity"] == "return told"]) == len(rows)
     assert {row["hidden"] for row in rows} == {"80"}  # no data set holds it
-    monkeypatch.setattr(latency_runs, "stage", lambda _at_once: nullcontext(None))  # nobody who could run anything
+    monkeypatch.setattr(latency_runs, "stage", lambda _at_once: nullcontext(None))  # no worker is there
     monkeypatch.setattr(latency_runs, "export_unproved", None)  # nor is anything exported to be run
     assert conduct("latency").text("latency.md") == text

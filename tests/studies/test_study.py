@@ -106,6 +106,6 @@ def test_however_a_study_ends_its_processes_end_too_and_it_can_go_on(tmp_path, e
             assert parent.poll() is None
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
         parent.send_signal(end)
-        assert parent.communicate(timeout=PATIENCE_S)  # nobody holds the other end of the pipe any more
+        assert parent.communicate(timeout=PATIENCE_S)  # no process holds the other end of the pipe any more
     # The list of children may lack some: the kernel promises it whole only while none of them ends.
     wait_for(lambda: not any(running(child) for child in children) and list(tmp_path.glob("*/*/spent.json")))

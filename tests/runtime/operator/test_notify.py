@@ -90,7 +90,7 @@ def test_a_manager_that_does_not_listen_holds_up_nobody(tmp_path):
         closing(Notifier({"NOTIFY_SOCKET": address})) as notifier,
     ):
         deaf.bind(address)
-        for second in range(2_000):  # the kernel's queue holds a few hundred at most, and nobody empties it
+        for second in range(2_000):  # the kernel's queue holds a few hundred at most, and no process empties it
             notifier.alive(second * NS_PER_S, second)
         assert 0 < notifier.dropped < 2_000
 
