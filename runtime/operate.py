@@ -84,10 +84,12 @@ def operate(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) ->
         run = replace(run, attendance=attendance)
     prepared = _prepare(policy, session, robot, run)
     with (
+        prepared.records,
         contextlib.closing(Notifier(longest_silence_s=run.guard.reset_timeout_s)) as notifier,
         StopSignals() as signals,
         run.attendance.listening(prepared.operator, signals),
     ):
+        run.learned.require_writable()
         loop = prepared.loop(signals, notifier)
         grants, failure = _drive(prepared, loop)
         unwritten = _keep(prepared, loop, grants)
@@ -172,7 +174,6 @@ def _prepare(policy: RunnablePolicy, session: Session, robot: Robot, run: Run) -
         pace.clock,
         run.keeping,
     )
-    run.learned.require_writable()
     operator = run.attendance.operator or Operator(pace.clock)
     return _Prepared(policy, session, robot, run, pace, guard, log, operator, records)
 

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
+from typing_extensions import Self
 
 from dmh_edge.clock import Clock
 from dmh_edge.contract import PolicyContract
@@ -60,6 +62,8 @@ class Keeping:
 class RunRecords:
     """Everything that records one run: `start` begins, `close` ends, `write` or `discard` comes last.
 
+    It is a context: a run that is left before either of these leaves no files behind.
+
     Args:
         contract: contract of the policy.
         policy_sha256: identity of the policy.
@@ -90,11 +94,23 @@ class RunRecords:
         self._kept: TraceRecorder | None = None
         self._shared: SharedRecorder | None = None
         self._trace: Trace | None = None
+        self._settled = False  # whether it is decided what stays of the run
         self._folder_is_new = bool(self._out) and not (self._out and self._out.exists())
         if self._out:
             require_writable(self._out)
             if found := [name for name in _NAMES if (self._out / name).exists()]:
                 raise ConfigError(f"{self._out} already contains a run ({', '.join(found)}); name another folder")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Remove what is there of a run that was refused before it could begin."""
+        if not self._settled:
+            self.close()
+            self.discard()
 
     def start(self) -> Recorder | None:
         """Start the processes that record and show the run.
@@ -135,6 +151,7 @@ class RunRecords:
 
     def discard(self) -> None:
         """Remove the files of a run that never began. To be called after `close`."""
+        self._settled = True
         if not self._out:
             return
         if self._shared and self._shared.keeper:
@@ -155,7 +172,7 @@ class RunRecords:
         Returns:
             what could not be written, in words.
         """
-        out = self._out
+        self._settled, out = True, self._out
         if not out:
             return []
         writers: list[Callable[[], None]] = [

@@ -307,6 +307,29 @@ def test_a_report_that_cannot_be_made_costs_only_the_report(tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.json", "trace.npz"]
 
 
+def test_a_run_that_is_refused_after_its_folder_was_made_leaves_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    robot = Watched(FakeClock(10**9))
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        run(robot, out=tmp_path / "run", path=tmp_path / "file" / "state.npz")
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody-listens")
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    with pytest.raises(ConfigError, match="WatchdogSec"):
+        run(robot, out=tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert robot.calls == []
+
+
+def test_a_recorder_that_cannot_be_started_leaves_no_folder(tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RobotError("no process can be started")
+
+    monkeypatch.setattr("dmh_edge.processes.start", fail)
+    with pytest.raises(RobotError, match="no process can be started"):
+        run(out=tmp_path / "run", mcap=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_that_never_began_leaves_no_folder_though_its_memory_was_to_lie_there(tmp_path):
     class Unreachable(Watched):
         def connect(self) -> None:
