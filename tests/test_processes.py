@@ -86,6 +86,18 @@ def test_a_current_folder_that_was_removed_is_no_place_for_modules(
     assert listed_path(said) == elsewhere
 
 
+def test_a_name_on_the_path_that_only_a_hook_understands_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As setuptools puts one there for a package in parts that is installed to be edited."""
+    (tmp_path / "my_teller.py").write_text(PATH_TELLER)
+    path = [str(tmp_path), "__editable__.my_arm-1.0.finder.__path_hook__", *(entry for entry in sys.path if entry)]
+    monkeypatch.setattr(sys, "path", path)
+    process = processes.start("my_teller", output=subprocess.PIPE)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert listed_path(said) == path
+
+
 def test_what_cannot_be_given_is_named(helper: str) -> None:
     with pytest.raises(RobotError, match="cannot be given to another process"):
         processes.start(helper, lambda: None)
