@@ -1,10 +1,11 @@
-"""What a task is: a spec, a family of hidden tasks, environments and an expert."""
+"""What a task is: a spec, a family of hidden tasks, environments, an expert, and what else can teach it."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -15,6 +16,44 @@ from dmh_edge.task import TaskSpec
 
 #: ``(observation [N, S], hidden [N], phase [N]) -> action [N, A] or [N]``
 Expert = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of N environments.
+
+    Attributes:
+        observation: ``[N, S]`` float32, before the step.
+        phase: ``[N]`` int64: stages of the episode that were done before the step.
+        action: actions taken, ``[N, A]`` float32 or ``[N]`` int64.
+        reward: ``[N]`` float32: what the step paid.
+        next_observation: ``[N, S]`` float32, after the step.
+        over: ``[N]`` bool: the step ended the episode.
+    """
+
+    observation: NDArray[np.float32]
+    phase: NDArray[np.int64]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    next_observation: NDArray[np.float32]
+    over: NDArray[np.bool_]
+
+
+class Teacher(Protocol):
+    """Advises N students at once what to do, for as long as their contexts last: from episode to episode."""
+
+    def advise(self, observation: NDArray[np.float32], phase: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the action ``[N, A]`` or ``[N]`` for observations ``[N, S]`` in phases ``[N]``."""
+        ...
+
+    def observe(self, step: Transition) -> None:
+        """Take note of a step that the students made; it need not be the one that was advised."""
+        ...
+
+
+#: ``(transition of N steps, hidden [N]) -> surprise [N]``: minus twice the log-likelihood of what a step showed, if
+#: that were the hidden task, up to a constant. It is infinite where the step refutes the hidden task.
+Surprise = Callable[[Transition, NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +72,12 @@ class Task:
             the observation does not always show.
         histories_per_task: learning histories per hidden task that are enough to learn from.
         episodes_per_history: episodes from random to expert in each history.
+        pool: hidden tasks that `draw` draws from, no test task among them; empty for ``train_ids``. A task whose hidden
+            parameters are continuous has one that never ends in practice, such as ``range(100, 2**62)``: there the
+            number of a hidden task is the seed of its parameters; see `uniform`.
+        surprise: how badly a hidden task explains a step. With it there are teachers that know no more than their
+            students, and `dmh-edge ceiling` can compute what imitation can reach. None if the task does not say.
+        sweep: makes a teacher of N students that searches in a fixed order; None if the task has none.
     """
 
     spec: TaskSpec
@@ -40,8 +85,42 @@ class Task:
     test_ids: tuple[int, ...]
     vector: Callable[[Sequence[int]], gymnasium.vector.VectorEnv[Any, Any, Any]]
     expert: Expert
-    histories_per_task: int
-    episodes_per_history: int
+    histories_per_task: int = 4
+    episodes_per_history: int = 20
+    pool: Sequence[int] = field(default=(), repr=False)
+    surprise: Surprise | None = None
+    sweep: Callable[[int], Teacher] | None = None
+
+    def draw(self, rng: np.random.Generator, count: int, without: Sequence[int] = ()) -> NDArray[np.int64]:
+        """Draw hidden tasks to learn from, ``[count]``. The same one can be drawn more than once.
+
+        Args:
+            rng: the random generator.
+            count: number of hidden tasks.
+            without: hidden tasks that must not be drawn, such as those kept for validation.
+        """
+        pool = self.pool or self.train_ids
+        drawn = np.array([pool[index] for index in rng.integers(len(pool), size=count)], np.int64)
+        while (refused := np.isin(drawn, without)).any():
+            drawn[refused] = self.draw(rng, int(refused.sum()))
+        return drawn
+
+
+def uniform(hidden: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return ``count`` numbers from 0 to 1 for each hidden task, ``[N, count]``: its hidden parameters, unscaled.
+
+    They are a pure function of the hidden task's number, which is used as a seed.
+    """
+    return np.stack([_uniform(number, count) for number in np.asarray(hidden).tolist()])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _uniform(number: int, count: int) -> NDArray[np.float64]:
+    return np.random.default_rng(number).random(count)
+
+
+#: One more than the largest number that a hidden task can have.
+ENDLESS = 2**62
 
 
 def require_hidden(task: str, hidden: object, count: int) -> None:
@@ -50,10 +129,11 @@ def require_hidden(task: str, hidden: object, count: int) -> None:
     Raises:
         ConfigError: the value is not a whole number, or not one from 0 to ``count`` - 1.
     """
+    expected = "0 or more" if count == ENDLESS else f"0 to {count - 1}"
     if isinstance(hidden, bool) or not isinstance(hidden, int | np.integer):
-        raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, 0 to {count - 1}")
+        raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, {expected}")
     if not 0 <= hidden < count:
-        raise ConfigError(f"{task}: got hidden = {hidden}, expected 0 to {count - 1}")
+        raise ConfigError(f"{task}: got hidden = {hidden}, expected {expected}")
 
 
 def phase_of(info: Mapping[str, Any], count: int) -> NDArray[np.int64]:
