@@ -12,15 +12,14 @@ to a guess until it is refuted, shows how to search.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.errors import ConfigError
+from dmh_edge.names import TeacherName
 from dmh_edge.tasks.family import Task, Teacher, Transition
-
-TeacherName = Literal["expert", "posterior", "sweep"]
 
 
 class Knowing:
