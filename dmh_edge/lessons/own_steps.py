@@ -84,7 +84,7 @@ class OwnSteps:
         """
         now = self._plan.round_of(learner.step)
         if now.number not in self.kept:
-            played = self._first if now.number == 0 else self._play(now, None if now.annealed else learner)
+            played = self._first if now.number == 0 else self._play(now, None if now.taught else learner)
             self._rounds[now.number], self.kept[now.number] = played, played.save(self._path(now.number))
         wanted = self._plan.kept(now)
         self._rounds = {number: self._rounds[number] for number in wanted}
@@ -122,7 +122,7 @@ class OwnSteps:
         return self._folder / f"{number:05d}.npz"
 
     def _play(self, now: Round, learner: Learner | None) -> PlayedRound:
-        """Play a round with the learner's policy or, without one, with the expert that is often wrong."""
+        """Play a round with the learner's policy or, without one, with a teacher that learns as it plays."""
         began = time.perf_counter()
         count = self._settings.contexts
         rng = np.random.default_rng((self._config.training.seed, now.number))
@@ -132,22 +132,26 @@ class OwnSteps:
         actor: Actor
         if learner is None:
             actor = Annealed(self._task, hidden, now.episodes, draw, rng)
+            # The expert knows what is hidden, so it shows how to search only if it is wrong at first. The other teachers
+            # search themselves.
+            led = np.full(count, 0 if self._settings.teacher == "expert" else now.episodes)
         else:
-            seed = int(rng.integers(2**31))
-            actor = Student(Agent(self._session(learner, count), seed))
+            actor = Student(Agent(self._session(learner, count), int(rng.integers(2**31))))
         episodes = play(
             self._task,
             hidden,
             actor,
             teacher(self._settings.teacher, self._task, hidden, rng),
             episodes=now.episodes,
-            led=np.zeros_like(led) if learner is None else led,
+            led=led,
             seed=int(rng.integers(2**31)),
         )
-        if learner is not None:
+        if learner is None:
+            led = np.full(count, now.episodes)
+        else:
             learner.model.train()
         self.seconds += time.perf_counter() - began
-        return PlayedRound(episodes, np.full_like(led, now.episodes) if learner is None else led)
+        return PlayedRound(episodes, led)
 
     def _session(self, learner: Learner, robots: int) -> TorchSession:
         """Open the policy for N robots, with an empty memory. No random number of the training is used up."""

@@ -19,14 +19,14 @@ class Round:
         first: number of updates before the round.
         end: number of updates after the round.
         episodes: episodes of each context.
-        annealed: whether the expert plays, with noise that falls from episode to episode, in place of the policy.
+        taught: whether a teacher plays in place of the policy.
     """
 
     number: int
     first: int
     end: int
     episodes: int
-    annealed: bool
+    taught: bool
 
 
 class Plan:
@@ -62,7 +62,7 @@ class Plan:
             first=first,
             end=min(first + self._per_round, self._updates),
             episodes=self._short if first < self._short_updates else self._long,
-            annealed=number == 0 or self.progress(first) < self._settings.warm_up,
+            taught=number == 0 or self.progress(first) < self._settings.warm_up,
         )
 
     def kept(self, current: Round) -> range:

@@ -47,10 +47,10 @@ def test_a_part_of_the_training_that_is_measured_in_steps_has_short_contexts():
     assert short.progress(100) == 1
 
 
-def test_only_the_first_rounds_are_the_experts():
-    assert [one.annealed for one in rounds(plan("on_policy.warm_up=0.1"))] == [True] * 3 + [False] * 22
-    assert [one.annealed for one in rounds(plan("on_policy.warm_up=0"))] == [True] + [False] * 24
-    assert all(one.annealed for one in rounds(plan("on_policy.warm_up=1")))
+def test_only_the_first_rounds_are_the_teachers():
+    assert [one.taught for one in rounds(plan("on_policy.warm_up=0.1"))] == [True] * 3 + [False] * 22
+    assert [one.taught for one in rounds(plan("on_policy.warm_up=0"))] == [True] + [False] * 24
+    assert all(one.taught for one in rounds(plan("on_policy.warm_up=1")))
 
 
 def test_the_newest_rounds_with_contexts_of_one_length_are_kept():
