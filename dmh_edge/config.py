@@ -108,8 +108,8 @@ class OnPolicyConfig(Spec):
     short_share: float = Field(default=0.6, ge=0, le=1)
     """Share of the training, measured in steps, in which contexts are short."""
     warm_up: float = Field(default=0.1, ge=0, le=1)
-    """Share of the training, measured in steps, in which the teacher plays. The expert, who knows what is hidden, does so
-    with noise that falls from episode to episode. At least the first round is of this kind."""
+    """Share of the training, measured in steps, in which the teacher plays; the expert, who knows what is hidden, does
+    so with noise that falls from episode to episode. At least the first round is of this kind."""
     lead: float = Field(default=0.0, ge=0, le=1)
     """Share of the contexts in which the teacher acts in the first episodes, for a random number of them: so that a
     policy which finds nothing yet learns what to do once something is found."""

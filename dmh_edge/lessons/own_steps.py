@@ -132,7 +132,7 @@ class OwnSteps:
         actor: Actor
         if learner is None:
             actor = Annealed(self._task, hidden, now.episodes, draw, rng)
-            # The expert knows what is hidden, so it shows how to search only if it is wrong at first. The other teachers
+            # The expert knows what is hidden, so it shows how to search only if it is wrong at first. Other teachers
             # search themselves.
             led = np.full(count, 0 if self._settings.teacher == "expert" else now.episodes)
         else:
