@@ -12,6 +12,7 @@ from dmh_edge.learner import Learner
 from dmh_edge.lessons.own_steps import ROUNDS_NAME, OwnSteps
 from dmh_edge.names import MODELS
 from dmh_edge.train import train
+from dmh_edge.training_log import EVENTS_NAME
 
 SMALL = (
     "model.width=8",
@@ -146,3 +147,23 @@ def test_settings_that_make_no_sense_are_refused(settings, says, tmp_path):
     with pytest.raises(ConfigError, match=says):
         train(small(*settings, task=task), None, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_what_it_will_take_and_how_the_return_grows(tmp_path, capsys):
+    train(small("data.batch=4"), None, tmp_path)
+    told = capsys.readouterr().err
+    assert "an update reads 4 contexts of up to 40 steps and takes " in told
+    assert "so the updates will take about " in told
+    last = told.strip().splitlines()[-1]
+    assert "playing and waiting for data" in last
+    assert ", return " in last
+
+
+def test_tensorboard_shows_the_return_of_each_episode(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    summary = train(small(), None, tmp_path)
+    events = EventAccumulator(str(tmp_path / EVENTS_NAME)).Reload()
+    shown = [events.Scalars(f"return/{episode:03d}") for episode in (1, 2)]
+    assert [point.step for point in shown[0]] == [3, 5, 7, 9, 11]  # the first round is the teacher's
+    assert tuple(points[-1].value for points in shown) == pytest.approx(summary.returns)
