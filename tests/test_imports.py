@@ -28,7 +28,7 @@ RANKS = (
     ("runtime", "config"),
     ("faults", "checkpoint", "training_log", "presets"),
     ("export", "evaluate", "learner"),
-    ("train", "plots"),
+    ("train", "plots", "ceiling"),
     ("bench",),
     ("console", "studies"),
     ("api",),
