@@ -182,7 +182,7 @@ def roll_out(
     choose: Chooser,
     episodes: int,
     seed: int,
-    watch: Callable[[Transition], None] = lambda _step: None,
+    observe: Callable[[Transition], None] | None = None,
 ) -> Returns:
     """Play episodes, and return the return of each, ``[N, episodes]``.
 
@@ -194,7 +194,7 @@ def roll_out(
         choose: the agent.
         episodes: number of episodes of each environment that count.
         seed: seed of the environments.
-        watch: called after every step.
+        observe: called after every step, with what it showed.
     """
     count = environments.num_envs
     returns, finished = np.zeros((count, episodes)), np.zeros(count, np.int64)
@@ -209,7 +209,8 @@ def roll_out(
         counting = finished < episodes
         returns[rows[counting], finished[counting]] += reward[counting]
         start = terminated | truncated
-        watch(Transition(before, phase, action, reward, observation.copy(), start))
+        if observe is not None:
+            observe(Transition(before, phase, action, reward, observation.copy(), start))
         finished += start
         if start.any():
             observation, info = environments.reset(options={"reset_mask": start})

@@ -29,7 +29,7 @@ RANKS = (
     ("faults", "checkpoint", "training_log", "presets"),
     ("export", "evaluate", "learner"),
     ("lessons",),
-    ("train", "plots"),
+    ("train", "plots", "ceiling"),
     ("bench",),
     ("console", "studies"),
     ("api",),

@@ -17,8 +17,8 @@ from dmh_edge.errors import MissingExtraError
 from dmh_edge.extras import is_installed
 from dmh_edge.task import TaskSpec, bounds_of
 from dmh_edge.tasks import dark_payload, dark_reacher
-from dmh_edge.tasks.arm import HIDDEN_TASKS, STRONGEST, TEST_IDS, draw_targets
-from dmh_edge.tasks.family import require_hidden
+from dmh_edge.tasks.arm import STRONGEST, TEST_IDS, draw_targets
+from dmh_edge.tasks.family import ENDLESS, require_hidden
 
 if not is_installed("mujoco"):
     raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
@@ -45,7 +45,7 @@ class ArmEnv(ReacherEnv):
 
     def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
         if hidden is not None:
-            require_hidden(spec.name, hidden, HIDDEN_TASKS)
+            require_hidden(spec.name, hidden, ENDLESS)
         self._hidden = hidden
         super().__init__(reward_control_weight=0, **options)
         self.observation_space = Box(*bounds_of(spec.observation, np.float32))
@@ -117,7 +117,7 @@ class DarkReacherEnv(ArmEnv):
         EzPickle.__init__(self, hidden, **options)
 
     def _prepare(self, hidden: int) -> NDArray[np.float64]:
-        target: NDArray[np.float64] = dark_reacher.TARGETS[hidden]
+        target: NDArray[np.float64] = dark_reacher.targets(np.array([hidden]))[0]
         return target
 
 
@@ -129,10 +129,10 @@ class DarkPayloadEnv(ArmEnv):
         EzPickle.__init__(self, hidden, **options)
 
     def _prepare(self, hidden: int) -> NDArray[np.float64]:
-        payload_kg = dark_payload.PAYLOAD_KG[hidden]
+        payload_kg, strength = (values[0] for values in dark_payload.parameters(np.array([hidden])))
         fingertip = self.model.body("fingertip").id
         self.model.body_mass[fingertip] = payload_kg
-        self.model.actuator_gear[:, 0] = STRONGEST * dark_payload.STRENGTH[hidden]
+        self.model.actuator_gear[:, 0] = STRONGEST * strength
         # The model's own gravity would also pull at the links, which are balanced, and at the target, which is a mark.
         self.data.xfrc_applied[fingertip, 1] = -dark_payload.GRAVITY * payload_kg
         target: NDArray[np.float64] = draw_targets(self.np_random, 1)[0]
