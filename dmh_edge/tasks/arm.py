@@ -14,7 +14,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
@@ -113,11 +112,10 @@ def arm_task(spec: TaskSpec, environment: str, expert: Expert, surprise: Surpris
         entry_point = f"dmh_edge.tasks.arm_env:{environment}"
         gymnasium.register(spec.name, entry_point, max_episode_steps=spec.horizon)
 
-    def vector(hidden: Sequence[int]) -> SyncVectorEnv:
-        def maker(number: int) -> Any:
-            return lambda: gymnasium.make(spec.name, hidden=number, disable_env_checker=True)
+    def vector(hidden: Sequence[int]) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+        from dmh_edge.tasks import arm_env, physics_vector
 
-        return SyncVectorEnv([maker(number) for number in hidden], autoreset_mode=AutoresetMode.DISABLED)
+        return physics_vector.PhysicsVectorEnv(getattr(arm_env, environment), hidden)
 
     return Task(
         spec,

@@ -1,80 +1,59 @@
-"""The environments of `dark_reacher` and `dark_payload`: gymnasium's Reacher with something hidden. Needs MuJoCo.
-
-As in gymnasium, `ArmEnv.step` advances an environment by one control period. For a robot in real time, `ArmEnv.advance`
-or `ArmEnv.brake` advances it by one step of the physics, and `ArmEnv.look` returns what it then observes.
-"""
+"""The environments with an arm, which is that of gymnasium's Reacher, with something hidden. Needs MuJoCo."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import mujoco
 import numpy as np
-from gymnasium.spaces import Box
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from dmh_edge.errors import MissingExtraError
-from dmh_edge.extras import is_installed
-from dmh_edge.task import TaskSpec, bounds_of
-from dmh_edge.tasks import dark_payload, dark_reacher
-from dmh_edge.tasks.arm import STRONGEST, TEST_IDS, draw_targets
-from dmh_edge.tasks.family import ENDLESS, require_hidden
-
-if not is_installed("mujoco"):
-    raise MissingExtraError("mujoco", "mujoco", "a task with an arm")
-import mujoco
-from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
+from dmh_edge.task import TaskSpec
+from dmh_edge.tasks import dark_camera, dark_payload, dark_reacher
+from dmh_edge.tasks.arm import FORE, STRONGEST, TEST_IDS, UPPER, draw_targets
+from dmh_edge.tasks.family import ENDLESS
+from dmh_edge.tasks.physics_env import PhysicsEnv, State
 
 #: Speed in rad/s below which a braked joint is set to stand still.
 _STANDSTILL = 1e-3
+#: How far the start is from the stretched pose and from standstill, in radians, and in radians per second.
+_ANGLE, _VELOCITY = 0.1, 0.005
+#: Positions of the model: joint angles, and where the target is. Reacher's target has joints of its own, which do not
+#: move.
+_JOINTS, _TARGET = slice(0, 2), slice(2, 4)
 
 
-class ArmEnv(ReacherEnv):
-    """One arm.
-
-    Args:
-        spec: spec of the task.
-        hidden: number of the hidden task. None: it is drawn at the first reset from those that no data set holds, and
-            kept for the life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` is its
-            number.
-        options: options of gymnasium's Reacher, e.g. ``render_mode``. A rendered image shows the target.
-
-    Raises:
-        ConfigError: there is no such hidden task.
-    """
+class ArmEnv(PhysicsEnv):
+    """One arm; see `PhysicsEnv` for arguments. A rendered image shows the target."""
 
     def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
-        if hidden is not None:
-            require_hidden(spec.name, hidden, ENDLESS)
-        self._hidden = hidden
-        super().__init__(reward_control_weight=0, **options)
-        self.observation_space = Box(*bounds_of(spec.observation, np.float32))
+        super().__init__(spec, hidden, ENDLESS, TEST_IDS, "reacher.xml", 2, **options)
 
-    def reset_model(self) -> NDArray[Any]:
-        """Put the arm near the stretched pose, as Reacher does; the hidden task stays the same."""
-        drawn = int(self.np_random.choice(TEST_IDS))  # always drawn: equal seeds leave equal random states
-        self._hidden = drawn if self._hidden is None else self._hidden
-        position = self.init_qpos + self.np_random.uniform(-0.1, 0.1, self.model.nq)
-        velocity = self.init_qvel + self.np_random.uniform(-0.005, 0.005, self.model.nv)
-        position[2:], velocity[2:] = self._prepare(self._hidden), 0
-        self.set_state(position, velocity)  # type: ignore[no-untyped-call]
-        return self._get_obs()
+    def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
+        """Leave the model as it is."""
 
-    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any], np.float64, bool, bool, dict[str, Any]]:
-        """Make two simulation steps of 0.01 s with one pair of torques."""
-        observation, reward, terminated, truncated, _ = super().step(action)  # type: ignore[no-untyped-call]
-        return observation, reward, terminated, truncated, self._get_reset_info()
+    def start(self, data: mujoco.MjData, rng: np.random.Generator, hidden: int) -> None:
+        """Put the arm near the stretched pose, as Reacher does, and the target in its place."""
+        data.qpos[:] = self.init_qpos + rng.uniform(-_ANGLE, _ANGLE, len(data.qpos))
+        data.qvel[:] = self.init_qvel + rng.uniform(-_VELOCITY, _VELOCITY, len(data.qvel))
+        data.qpos[_TARGET], data.qvel[_TARGET] = self.place_target(rng, hidden), 0
 
-    def look(self) -> tuple[NDArray[np.float32], float]:
-        """Return the arm's present observation ``[S]``, and the reward for its present distance."""
-        reward, _ = self._get_rew(np.zeros(2))  # type: ignore[no-untyped-call]  # torques cost nothing here
-        return self._get_obs(), float(reward)
+    def place_target(self, rng: np.random.Generator, hidden: int) -> NDArray[np.float64]:  # noqa: ARG002
+        """Return the place of the episode's target, ``[2]``, in metres: a new one in each episode."""
+        target: NDArray[np.float64] = draw_targets(rng, 1)[0]
+        return target
 
-    def advance(self, action: NDArray[np.floating]) -> None:
-        """Make one step of the physics, ``model.opt.timestep`` seconds, with a pair of torques ``[2]``."""
-        self.data.ctrl[:] = action
-        mujoco.mj_step(self.model, self.data)
-        mujoco.mj_kinematics(self.model, self.data)  # updates the place of the fingertip
+    def show(self, state: State) -> NDArray[np.float64]:
+        """Return what the arm measures of itself."""
+        angle, velocity = state.position[:, _JOINTS], state.velocity[:, _JOINTS]
+        return np.concatenate([np.cos(angle), np.sin(angle), velocity, fingertip(angle)], axis=1)
+
+    def pay(self, state: State) -> NDArray[np.float64]:
+        """Return minus the distance between fingertip and target."""
+        way = fingertip(state.position[:, _JOINTS]) - state.position[:, _TARGET]
+        distance: NDArray[np.float64] = np.linalg.norm(way, axis=1)
+        return -distance
 
     def brake(self, keep: float) -> bool:
         """Make one step of the physics with the brakes on: motors are off, loads are held, and the joints slow down.
@@ -85,58 +64,76 @@ class ArmEnv(ReacherEnv):
         Returns:
             whether the arm stands still.
         """
-        velocity = self.data.qvel[:2]
+        velocity = self.data.qvel[_JOINTS]
         velocity *= keep
         velocity[np.abs(velocity) < _STANDSTILL] = 0
         if not velocity.any():
             return True
         low, high = self.model.jnt_range[1]
-        self.data.qpos[:2] += velocity * self.model.opt.timestep
+        self.data.qpos[_JOINTS] += velocity * self.model.opt.timestep
         self.data.qpos[1] = min(max(self.data.qpos[1], low), high)
         mujoco.mj_forward(self.model, self.data)
         return False
 
-    def _prepare(self, hidden: int) -> NDArray[np.float64]:
-        """Set the arm up for a hidden task, and return the place of the episode's target."""
-        raise NotImplementedError
 
-    def _get_reset_info(self) -> dict[str, Any]:
-        return {"hidden": self._hidden}
-
-    def _get_obs(self) -> NDArray[np.float32]:
-        angle, velocity = self.data.qpos[:2], self.data.qvel[:2]
-        fingertip = self.get_body_com("fingertip")[:2]  # type: ignore[no-untyped-call]
-        return np.concatenate([np.cos(angle), np.sin(angle), velocity, fingertip]).astype(np.float32)
+def fingertip(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where the fingertip is, ``[N, 2]`` in metres, for joint angles ``[N, 2]``."""
+    shoulder, both = angle[:, 0], angle.sum(axis=1)
+    x = UPPER * np.cos(shoulder) + FORE * np.cos(both)
+    y = UPPER * np.sin(shoulder) + FORE * np.sin(both)
+    return np.stack([x, y], axis=1)
 
 
 class DarkReacherEnv(ArmEnv):
-    """An arm whose target is not observed; see `ArmEnv` for arguments."""
+    """An arm whose target is not observed; see `PhysicsEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_reacher.SPEC, hidden, **options)
         EzPickle.__init__(self, hidden, **options)
 
-    def _prepare(self, hidden: int) -> NDArray[np.float64]:
+    def place_target(self, rng: np.random.Generator, hidden: int) -> NDArray[np.float64]:  # noqa: ARG002
+        """Return the place of the hidden task's target, ``[2]``, in metres."""
         target: NDArray[np.float64] = dark_reacher.targets(np.array([hidden]))[0]
         return target
 
 
 class DarkPayloadEnv(ArmEnv):
-    """An upright arm whose payload and motor strengths are not observed; see `ArmEnv` for arguments."""
+    """An upright arm whose payload and motor strengths are not observed; see `PhysicsEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
         super().__init__(dark_payload.SPEC, hidden, **options)
         EzPickle.__init__(self, hidden, **options)
 
-    def _prepare(self, hidden: int) -> NDArray[np.float64]:
+    def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
+        """Set payload and motor strengths."""
         payload_kg, strength = (values[0] for values in dark_payload.parameters(np.array([hidden])))
-        fingertip = self.model.body("fingertip").id
-        self.model.body_mass[fingertip] = payload_kg
-        self.model.actuator_gear[:, 0] = STRONGEST * strength
-        # The model's own gravity would also pull at the links, which are balanced, and at the target, which is a mark.
-        self.data.xfrc_applied[fingertip, 1] = -dark_payload.GRAVITY * payload_kg
-        target: NDArray[np.float64] = draw_targets(self.np_random, 1)[0]
-        return target
+        model.body_mass[model.body("fingertip").id] = payload_kg
+        model.actuator_gear[:, 0] = STRONGEST * strength
 
-    def _get_obs(self) -> NDArray[np.float32]:
-        return np.concatenate([super()._get_obs(), self.data.qpos[2:]]).astype(np.float32)
+    def start(self, data: mujoco.MjData, rng: np.random.Generator, hidden: int) -> None:
+        """Put the arm near the stretched pose, with the weight of the payload at its fingertip."""
+        super().start(data, rng, hidden)
+        # The model's own gravity would also pull at the links, which are balanced, and at the target, which is a mark.
+        payload_kg, _ = dark_payload.parameters(np.array([hidden]))
+        data.body("fingertip").xfrc_applied[1] = -dark_payload.GRAVITY * payload_kg[0]
+
+    def show(self, state: State) -> NDArray[np.float64]:
+        """Return what the arm measures of itself, and the target."""
+        return np.concatenate([super().show(state), state.position[:, _TARGET]], axis=1)
+
+
+class DarkCameraEnv(ArmEnv):
+    """An arm whose camera sees the target, but is mounted in an unknown way; see `PhysicsEnv` for arguments."""
+
+    def __init__(self, hidden: int | None = None, **options: Any) -> None:
+        super().__init__(dark_camera.SPEC, hidden, **options)
+        EzPickle.__init__(self, hidden, **options)
+
+    def show(self, state: State) -> NDArray[np.float64]:
+        """Return what the arm measures of itself, and the target as the camera sees it."""
+        seen = dark_camera.in_camera(state.position[:, _TARGET], *dark_camera.mounting(state.hidden))
+        return np.concatenate([super().show(state), seen], axis=1)
+
+    def pay(self, state: State) -> NDArray[np.float64]:
+        """Return minus the distance between fingertip and target, but 0 before the end of the episode."""
+        return np.where(dark_camera.is_paid(state.time_s), super().pay(state), 0.0)
