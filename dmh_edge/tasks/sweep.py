@@ -40,7 +40,7 @@ def spiral(size: int) -> Ints:
     """Return the cells of a room in the order of a spiral, the centre last: ``[size**2, 2]``."""
     centre = place = np.full(2, size // 2)
     cells = []
-    for leg in range(2 * size):  # legs of 1, 1, 2, 2, 3, 3, ... cells
+    for leg in range(2 * size + 1):  # legs of 1, 1, 2, 2, 3, 3, ... cells
         for _ in range(leg // 2 + 1):
             place = place + _AROUND[leg % 4]
             if place.min() >= 0 and place.max() < size:
