@@ -7,8 +7,12 @@ itself can come to do what the teacher does.
     expert                              knows what is hidden
     imitates expert                     at every step, the average of the expert's actions over what is still possible
     imitates expert, without memory     the same, but it forgets all at the end of each episode
-    imitates posterior, imitates sweep  the teacher itself
+    imitates sweep, imitates posterior  the teacher itself
     random                              any action
+
+The ceiling of posterior holds for data in which the teacher acts, because then its actions show which hidden task it
+has drawn. Where the student acts and the teacher only says what it would do, the student cannot know what was drawn,
+and learns the average over what is still possible: the ceiling of the expert.
 """
 
 from __future__ import annotations
@@ -32,11 +36,11 @@ from dmh_edge.tasks.family import Task, Teacher, Transition
 from dmh_edge.tasks.teachers import Knowing, PosteriorSampling
 
 IMITATION, FORGETFUL = "imitates expert", "imitates expert, without memory"
-#: The curves of what imitation of each teacher can reach.
+#: The curves of what imitation of each teacher can reach, the teacher that is easiest to imitate first.
 OF_TEACHER: dict[TeacherName, str] = {
     "expert": IMITATION,
-    "posterior": "imitates posterior",
     "sweep": "imitates sweep",
+    "posterior": "imitates posterior",
 }
 
 #: Share of the largest weight below which a candidate does not count in an average of actions.
@@ -63,9 +67,8 @@ class Ceiling(Spec):
     that without it; None if the task has no `surprise`."""
 
     best: TeacherName | None
-    """The teacher whose imitation can reach the highest return in the last episodes. Between teachers that reach the
-    same, the mean of all episodes decides, and then the order in the table of `dmh_edge.ceiling`. None if nothing is
-    known of any teacher."""
+    """The teacher whose imitation can reach the highest return in the last episodes; among equals, the one that is
+    easiest to imitate: expert, then sweep. None if no ceiling is known."""
 
     def sentences(self) -> list[str]:
         """Say what memory is worth, which teacher is worth training with, and what is missing."""
@@ -78,10 +81,16 @@ class Ceiling(Spec):
                 "to a policy that imitates the expert."
             )
         if self.best is not None:
-            last = next(curve.last for curve in self.curves if curve.name == OF_TEACHER[self.best])
+            last = {curve.name: str(curve.last) for curve in self.curves}
+            reached = last[OF_TEACHER[self.best]]
+            equal = [n for n, curve in OF_TEACHER.items() if n != self.best and last.get(curve) == reached]
             said.append(
-                f"The teacher to train with is {self.best}: "
-                f"its imitation can reach {last} {when}, and no other computed ceiling is higher."
+                f"The teacher to train with is {self.best}: its imitation can reach {reached} {when}. "
+                + (
+                    f"The same holds for {' and '.join(equal)}."
+                    if equal
+                    else "No other teacher's known ceiling is as high."
+                )
             )
         if self.memory is None:
             said.append(
@@ -245,16 +254,9 @@ def _gain(curve: Curve, other: Curve, episodes: int) -> Interval:
 
 
 def _best(found: dict[str, Curve], episodes: int) -> TeacherName | None:
-    """Return the teacher with the highest ceiling; a later one must be better by more than chance."""
+    """Return the teacher with the highest ceiling; one that is harder to imitate must be better by more than chance."""
     best: TeacherName | None = None
     for name, curve in OF_TEACHER.items():
-        if curve not in found:
-            continue
-        if best is None:
-            best = name
-            continue
-        in_the_end = _gain(found[curve], found[OF_TEACHER[best]], edge_of(episodes))
-        altogether = _gain(found[curve], found[OF_TEACHER[best]], episodes)
-        if in_the_end.low > 0 or (in_the_end.high >= 0 and altogether.low > 0):
+        if curve in found and (best is None or _gain(found[curve], found[OF_TEACHER[best]], edge_of(episodes)).low > 0):
             best = name
     return best
