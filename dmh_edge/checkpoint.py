@@ -49,7 +49,9 @@ class Header(Spec):
     task: TaskSpec
     """Specification of the task when the run started."""
     data_sha256: str
-    """SHA-256 digest of the data set."""
+    """SHA-256 digest of the data set or, for a policy that learned from its own steps, of the task."""
+    rounds: dict[int, str] = Field(default_factory=dict)
+    """SHA-256 digests of the rounds that the policy played and that are still learned from, by number."""
 
     @field_validator("config", mode="before")
     @classmethod

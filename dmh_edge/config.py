@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from dmh_edge.models.build import ModelConfig
+from dmh_edge.names import TeacherName
 from dmh_edge.schema import Spec
 
 #: Name of the file with the settings in the folder of a run.
@@ -89,6 +90,31 @@ class TrainingConfig(Spec):
         return self
 
 
+class OnPolicyConfig(Spec):
+    """How a policy learns from its own steps: it plays rounds of contexts, and a teacher says what was right."""
+
+    teacher: TeacherName = "expert"
+    """Who labels the steps: see `dmh_edge.tasks.teachers`."""
+    contexts: int = Field(default=64, ge=1)
+    """Contexts per round; each is of a hidden task that is drawn anew."""
+    keep: int = Field(default=256, ge=1)
+    """Newest contexts that are learned from; at least one round is kept."""
+    reuse: float = Field(default=2.0, gt=0)
+    """How often a context is drawn per round, on average. There are ``reuse * contexts / data.batch`` updates between
+    two rounds."""
+    short_episodes: int = Field(default=0, ge=0)
+    """Episodes of the shorter contexts that training begins with; 0 for none. The others have
+    ``data.episodes_per_context``."""
+    short_share: float = Field(default=0.6, ge=0, le=1)
+    """Share of the training, measured in steps, in which contexts are short."""
+    warm_up: float = Field(default=0.1, ge=0, le=1)
+    """Share of the training, measured in steps, in which the teacher plays; the expert, who knows what is hidden, does
+    so with noise that falls from episode to episode. At least the first round is of this kind."""
+    lead: float = Field(default=0.0, ge=0, le=1)
+    """Share of the contexts in which the teacher acts in the first episodes, for a random number of them: so that a
+    policy which finds nothing yet learns what to do once something is found."""
+
+
 class RunConfig(Spec):
     """All settings of a run."""
 
@@ -100,3 +126,23 @@ class RunConfig(Spec):
     """How contexts are drawn from the data."""
     training: TrainingConfig
     """How the model is trained."""
+    on_policy: OnPolicyConfig | None = None
+    """How the policy learns from its own steps; None to learn from a data set of histories."""
+
+    @model_validator(mode="after")
+    def _own_steps_are_labelled(self) -> RunConfig:
+        if self.on_policy is None:
+            return self
+        if self.data.label != "expert":
+            raise ValueError(
+                "data.label = 'behaviour' would imitate the policy's own actions; on its own steps, a "
+                "policy imitates a teacher: set data.label to expert"
+            )
+        if self.data.top_fraction != 1:
+            raise ValueError("data.top_fraction selects from a data set; a policy learns from all of its own steps")
+        if self.on_policy.short_episodes > self.data.episodes_per_context:
+            raise ValueError(
+                f"on_policy.short_episodes = {self.on_policy.short_episodes} is more than data.episodes_per_context = "
+                f"{self.data.episodes_per_context}"
+            )
+        return self

@@ -17,7 +17,7 @@ from dmh_edge.runtime.sessions.policy import Policy
 from dmh_edge.runtime.sessions.replay import coarseness
 
 if TYPE_CHECKING:  # it imports gymnasium, which need not be installed on a robot
-    from dmh_edge.evaluate import Evaluation
+    from dmh_edge.evaluate import Curve, Evaluation
 
 #: Width of tables in characters if there is no terminal: no SHA-256 and no tensor name is cut.
 _WIDTH = 160
@@ -66,20 +66,25 @@ def parity_table(figures: Sequence[ParityFigure]) -> Table:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
+    """Make a table of the returns of a policy and its rivals, one row per agent."""
+    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
+    return returns_table(
+        f"{evaluation.task}, {evaluation.backend}: return on {tasks} hidden tasks, {seeds} seeds, with 95% intervals",
+        evaluation.curves,
+    )
+
+
+def returns_table(title: str, curves: Sequence[Curve]) -> Table:
     """Make a table of returns, one row per agent."""
     from dmh_edge.evaluate import edge_of
 
-    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
-    title = (
-        f"{evaluation.task}, {evaluation.backend}: return on {tasks} hidden tasks, {seeds} seeds, with 95% intervals"
-    )
     table = Table(title=title, title_justify="left")
     table.add_column("agent")
-    edge = edge_of(len(evaluation.curves[0].per_episode))
+    edge = edge_of(len(curves[0].per_episode))
     some = {1: "episode", 2: "two episodes", 3: "three episodes"}[edge]
     for heading in (f"first {some}", f"last {some}", "improvement"):
         table.add_column(heading, justify="right")
-    for curve in evaluation.curves:
+    for curve in curves:
         table.add_row(curve.name, str(curve.first), str(curve.last), str(curve.improvement))
     return table
 

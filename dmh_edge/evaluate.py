@@ -20,7 +20,7 @@ from dmh_edge.progress import Progress, silent
 from dmh_edge.runtime.sessions.agent import Agent
 from dmh_edge.runtime.sessions.session import Session
 from dmh_edge.schema import Spec
-from dmh_edge.tasks.family import Task, phase_of
+from dmh_edge.tasks.family import Task, Transition, phase_of
 
 Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 #: Chooses actions [N, A] or [N] from observations [N, S], last rewards [N], which rows start an episode [N], and phases
@@ -178,7 +178,11 @@ def evaluate(
 
 
 def roll_out(
-    environments: gymnasium.vector.VectorEnv[Any, Any, Any], choose: Chooser, episodes: int, seed: int
+    environments: gymnasium.vector.VectorEnv[Any, Any, Any],
+    choose: Chooser,
+    episodes: int,
+    seed: int,
+    observe: Callable[[Transition], None] | None = None,
 ) -> Returns:
     """Play episodes, and return the return of each, ``[N, episodes]``.
 
@@ -190,6 +194,7 @@ def roll_out(
         choose: the agent.
         episodes: number of episodes of each environment that count.
         seed: seed of the environments.
+        observe: called after every step, with what it showed.
     """
     count = environments.num_envs
     returns, finished = np.zeros((count, episodes)), np.zeros(count, np.int64)
@@ -197,12 +202,15 @@ def roll_out(
     observation, info = environments.reset(seed=seed)
     reward, start = np.zeros(count, np.float32), np.ones(count, np.bool_)
     while (finished < episodes).any():
-        action = choose(observation, reward, start, phase_of(info, count))
+        before, phase = observation.copy(), phase_of(info, count)
+        action = choose(observation, reward, start, phase)
         observation, reward, terminated, truncated, info = environments.step(action)
         reward = reward.astype(np.float32)
         counting = finished < episodes
         returns[rows[counting], finished[counting]] += reward[counting]
         start = terminated | truncated
+        if observe is not None:
+            observe(Transition(before, phase, action, reward, observation.copy(), start))
         finished += start
         if start.any():
             observation, info = environments.reset(options={"reset_mask": start})

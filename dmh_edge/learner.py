@@ -1,9 +1,10 @@
-"""A model, its optimiser and the data it learns from: gradient steps, and saving and restoring by checkpoints."""
+"""A model and its optimiser: gradient steps, and saving and restoring by checkpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,24 +14,21 @@ from torch import Tensor
 from dmh_edge.checkpoint import Checkpoint, Header
 from dmh_edge.config import RunConfig, TrainingConfig
 from dmh_edge.data import batches
-from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
-from dmh_edge.data.selection import learnable, validation_ids
-from dmh_edge.errors import ConfigError, DataError
+from dmh_edge.errors import ConfigError
 from dmh_edge.models.build import build
 from dmh_edge.models.chunks import LabelledChunks
-from dmh_edge.task import DiscreteAction
 
 
 class Learner:
-    """Takes gradient steps on contexts of a data set. A checkpoint restores its state exactly.
+    """Takes gradient steps on contexts. A checkpoint restores its state exactly.
 
     Args:
         config: settings of the run.
-        episodes: the data, which also hold the specification of the task. Mean and standard deviation of the
-            observations that are learned from become part of the model.
-        train_ids: hidden tasks of the data; ``data.hold_out`` of them are not learned from.
+        first: the first episodes to learn from, which also hold the specification of the task. Mean and standard
+            deviation of their observations become part of the model.
         device: device to train on.
+        progress: share of the training that is done before an update, 0 to 1; None if all updates are equally large.
 
     Attributes:
         config: settings of the run.
@@ -38,33 +36,20 @@ class Learner:
         device: device of the model.
         model: the policy in training.
         step: number of gradient steps so far.
-        held_out: hidden tasks that are not learned from.
-
-    Raises:
-        ConfigError, DataError: too few hidden tasks or episodes are left to learn from, an episode is longer than the
-            task's horizon, or ``data.balance_actions`` is set for a task with continuous actions.
     """
 
-    def __init__(self, config: RunConfig, episodes: Episodes, train_ids: Sequence[int], device: torch.device) -> None:
-        spec = episodes.spec
-        if config.data.balance_actions and not isinstance(spec.action, DiscreteAction):
-            raise ConfigError(
-                f"data.balance_actions is for discrete actions, but the actions of {spec.name!r} are continuous; "
-                "leave it false"
-            )
-        self.config, self.spec, self.device = config, spec, device
+    def __init__(
+        self,
+        config: RunConfig,
+        first: Episodes,
+        device: torch.device,
+        progress: Callable[[int], float] | None = None,
+    ) -> None:
+        self.config, self.spec, self.device = config, first.spec, device
         self.step = 0
-        self._data_sha256 = episodes.sha256
-        self.held_out = validation_ids(train_ids, config.data.hold_out)
-        episodes = learnable(episodes, self.held_out, config.data.top_fraction)
-        if (longest := int(episodes.length.max())) > spec.horizon:
-            raise DataError(
-                f"an episode of the data has {longest:,} steps, but the horizon of {spec.name!r} is {spec.horizon:,}; "
-                "cut the episodes, or, if the task is your own, give its task_spec another horizon"
-            )
         torch.manual_seed(config.training.seed)
-        self.model = build(config.model, spec)
-        observation = torch.from_numpy(episodes.observation).double()
+        self.model = build(config.model, first.spec)
+        observation = torch.from_numpy(first.observation).double()
         self.model.encoder.fit(observation.mean(0), observation.std(0))
         self.model.to(device).train()
         self._parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -72,20 +57,12 @@ class Learner:
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), betas=(0.9, training.beta2), weight_decay=training.weight_decay, fused=True
         )
-        self._sampler = ContextSampler(
-            episodes,
-            chunk=self.model.chunk_steps(int(episodes.length.max())),
-            episodes_per_context=config.data.episodes_per_context,
-            expert_labels=config.data.label == "expert",
-            target="best" if config.data.target_return == "context" else "own",
-            balance=config.data.balance_actions,
-            last_only=config.data.learn == "last",
-        )
         self._autocast = training.autocast == "bfloat16" or (training.autocast == "auto" and device.type == "cuda")
+        self._progress = progress
 
-    def draw(self, update: int) -> LabelledChunks[NDArray[Any]]:
-        """Return the contexts of an update: a pure function of its number."""
-        return self._sampler.draw(self.config.training.seed, update, self.config.data.batch)
+    def progress(self, update: int) -> float:
+        """Return the share of the training that is done before an update, 0 to 1."""
+        return update / self.config.training.updates if self._progress is None else self._progress(update)
 
     def update(self, arrays: LabelledChunks[NDArray[Any]]) -> dict[str, float]:
         """Make one gradient step on a batch of contexts.
@@ -111,15 +88,21 @@ class Learner:
                 f"training diverged at update {self.step + 1}: {values}; lower training.learning_rate, or raise "
                 "training.warm_up. The checkpoint of an earlier update is unchanged"
             )
-        numbers["learning_rate"] = learning_rate(training, self.step)
+        done = None if self._progress is None else self._progress(self.step)
+        numbers["learning_rate"] = learning_rate(training, self.step, done)
         for group in self._optimizer.param_groups:
             group["lr"] = numbers["learning_rate"]
         self._optimizer.step()
         self.step += 1
         return numbers
 
-    def checkpoint(self) -> Checkpoint:
-        """Return a checkpoint with everything that is needed to go on from here."""
+    def checkpoint(self, data_sha256: str, rounds: Mapping[int, str] = MappingProxyType({})) -> Checkpoint:
+        """Return a checkpoint with everything that is needed to go on from here.
+
+        Args:
+            data_sha256: digest of what decides the lessons.
+            rounds: digests of the rounds that the policy played and that are still learned from.
+        """
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -128,7 +111,9 @@ class Learner:
             for name, parameter in self._parameters.items()
             for moment, value in self._optimizer.state[parameter].items()
         }
-        header = Header(step=self.step, config=self.config, task=self.spec, data_sha256=self._data_sha256)
+        header = Header(
+            step=self.step, config=self.config, task=self.spec, data_sha256=data_sha256, rounds=dict(rounds)
+        )
         return Checkpoint(header, self.model.state_dict(), moments, random)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -144,17 +129,23 @@ class Learner:
         self.step = checkpoint.header.step
 
 
-def learning_rate(training: TrainingConfig, update: int) -> float:
-    """Return the learning rate of an update, counted from 0: a linear rise, then constant or a half cosine to a tenth.
+def learning_rate(training: TrainingConfig, update: int, done: float | None = None) -> float:
+    """Return the learning rate of an update: a linear rise, then constant or a half cosine to a tenth.
 
     The tenth is relative to ``training.learning_rate``.
+
+    Args:
+        training: the settings.
+        update: number of the update, counted from 0.
+        done: share of the training that is done, 0 to 1; None for the share of the updates after the warm-up.
     """
     if update < training.warm_up:
         return training.learning_rate * (update + 1) / training.warm_up
     if training.schedule == "constant":
         return training.learning_rate
-    progress = (update - training.warm_up) / max(1, training.updates - training.warm_up)
-    return training.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)
+    if done is None:
+        done = (update - training.warm_up) / max(1, training.updates - training.warm_up)
+    return training.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def choose_device(wanted: str) -> torch.device:

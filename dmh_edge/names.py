@@ -6,6 +6,8 @@ agree.
 
 from __future__ import annotations
 
+from typing import Literal
+
 #: Every simulated task. A T-maze of another memory length has the name ``tmaze-LENGTH``.
 TASKS = (
     "darkroom",
@@ -28,3 +30,5 @@ STUDIES = ("gridworld", "tmaze", "ablation-subgoal", "ablation-c", "tuning", "co
 RIVAL_MAMBAS = ("mambapy", "transformers")
 #: Every backend that runs an exported policy.
 BACKENDS = ("ort-cpu", "ort-cuda", "tensorrt")
+#: Teachers of a policy that learns from its own steps: see `dmh_edge.tasks.teachers`.
+TeacherName = Literal["expert", "posterior", "sweep"]

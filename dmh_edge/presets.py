@@ -1,7 +1,8 @@
 """Presets: settings that work, for each task and model, and how a user changes them.
 
 The settings of a run come from its preset, then from a JSON file (``--config``), then from single settings (``--set
-model.width=64``). Later ones replace earlier ones.
+model.width=64``). Later ones replace earlier ones. Each task and model has two presets: one to learn from histories,
+and one to learn from own steps, which any setting of ``on_policy`` chooses; ``on_policy=true`` changes nothing in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dmh_edge.config import DataConfig, RunConfig, TrainingConfig, without_dead_settings
+from dmh_edge.config import DataConfig, OnPolicyConfig, RunConfig, TrainingConfig, without_dead_settings
 from dmh_edge.errors import ConfigError, unknown
 from dmh_edge.models.dmh_parts import DMHConfig
 from dmh_edge.models.encoding import Levels
@@ -31,6 +32,7 @@ class _Task:
     chunk: int
     data: DataConfig
     training: TrainingConfig
+    on_policy: OnPolicyConfig | None = None
     width: int = 64
     state_size: int = 8
     reward_scale: float = 1.0
@@ -38,6 +40,23 @@ class _Task:
     levels: Levels = "one-hot"
     selection_gain: float = 1.0
     subgoal_noise: float = 1.0
+
+
+@dataclass(frozen=True)
+class _OwnSteps:
+    """What is different in the presets of one task if a policy learns from its own steps.
+
+    Attributes:
+        on_policy: how the rounds are played.
+        batch: contexts per update.
+        episodes: episodes of the longer contexts.
+        updates: number of gradient steps.
+    """
+
+    on_policy: OnPolicyConfig
+    batch: int
+    episodes: int
+    updates: int
 
 
 _SMALL = TrainingConfig(updates=1_600, learning_rate=3e-3, schedule="cosine", warm_up=50)
@@ -59,8 +78,8 @@ _ARM = _Task(
     data=DataConfig(batch=8, episodes_per_context=20),
     training=TrainingConfig(updates=1_600, learning_rate=2e-3, schedule="cosine", warm_up=50),
 )
-#: For a task that is not built in, whose specification comes with its data.
-_OWN = _Task(chunk=5, data=DataConfig(batch=8, episodes_per_context=8), training=_SMALL)
+#: For a task that is not built in.
+_OWN = _Task(chunk=5, subgoal_noise=0, data=DataConfig(batch=8, episodes_per_context=8), training=_SMALL)
 #: Settings by task; a ``tmaze-<L>`` of any length uses those of ``tmaze``.
 _TASKS = {
     "darkroom": _SMALL_ROOM,
@@ -81,6 +100,31 @@ _TASKS = {
     "dark-reacher": _ARM,
     "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),
 }
+#: What changes for own steps. A policy in a room learns from a teacher that searches as the policy must, and that leads
+#: in half of the contexts: a policy that finds nothing yet could not learn there what to do once something is found.
+_OWN_STEPS_IN_A_ROOM = _OwnSteps(
+    OnPolicyConfig(teacher="sweep", lead=0.5, short_episodes=8), batch=16, episodes=20, updates=6_000
+)
+_OWN_STEPS = {
+    "darkroom": _OWN_STEPS_IN_A_ROOM,
+    "darkroom-hard": _OWN_STEPS_IN_A_ROOM,
+    "key-to-door": replace(_OWN_STEPS_IN_A_ROOM, batch=8),
+    "dark-reacher": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=6_000),
+    "own": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=4_000),
+}
+
+
+def _on_own_steps(task: str, of: _Task) -> _Task:
+    """Return the settings of a task for own steps; a task without such settings learns as it does from histories."""
+    change = _OWN_STEPS.get(task)
+    if change is None:
+        return replace(of, on_policy=OnPolicyConfig())
+    return replace(
+        of,
+        on_policy=change.on_policy,
+        data=of.data.model_copy(update={"batch": change.batch, "episodes_per_context": change.episodes}),
+        training=of.training.model_copy(update={"updates": change.updates}),
+    )
 
 
 def _preset(task: str, of: _Task, kind: str) -> RunConfig:
@@ -114,12 +158,19 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
         case "ad-transformer":
             model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **rewarded)
         case "bc":
-            model, data = BCConfig(layers=2, **common), data.model_copy(update={"label": "behaviour"})
-    return RunConfig(task=task, model=model, data=data, training=of.training)
+            model = BCConfig(layers=2, **common)
+            if of.on_policy is None:
+                data = data.model_copy(update={"label": "behaviour"})
+    return RunConfig(task=task, model=model, data=data, training=of.training, on_policy=of.on_policy)
 
 
-PRESETS = {(task, kind): _preset(task, of, kind) for task, of in _TASKS.items() for kind in MODELS}
-_OWN_PRESETS = {kind: _preset("own", _OWN, kind) for kind in MODELS}
+#: The presets by task, model and whether the policy learns from its own steps.
+PRESETS = {
+    (task, kind, own_steps): _preset(task, _on_own_steps(task, of) if own_steps else of, kind)
+    for task, of in {**_TASKS, "own": _OWN}.items()
+    for kind in MODELS
+    for own_steps in (False, True)
+}
 
 
 def load(
@@ -144,13 +195,16 @@ def load(
     family = re.sub(r"^tmaze-\d+$", "tmaze", task)
     if model not in MODELS:
         raise ConfigError(unknown("model", model, MODELS))
-    preset = PRESETS.get((family, model), _OWN_PRESETS[model])
+    changes = [change, *map(_nested, settings)]
+    mentions = [one["on_policy"] for one in changes if "on_policy" in one]
+    own_steps = bool(mentions) and mentions[-1] not in (None, False)
+    preset = PRESETS[family if family in _TASKS else "own", model, own_steps]
     content = preset.model_copy(update={"task": task}).model_dump(mode="json")
-    content = _merged(content, change)
+    content = _merged(content, _switched(change))
     if content["task"] != task:
         raise ConfigError(f"{config_file} is for task {content['task']!r}, but {task!r} was asked for")
-    for setting in settings:
-        content = _merged(content, _nested(setting))
+    for one in changes[1:]:
+        content = _merged(content, _switched(one))
     if isinstance(part := content["model"], dict) and part.get("kind") != model:
         raise ConfigError(f"setting model.kind: got {part.get('kind')!r} for {model}; choose the model with --model")
     try:
@@ -169,6 +223,16 @@ def _nested(setting: str) -> dict[str, Any]:
     for name in reversed(parents):
         nested = {name: nested}
     return nested
+
+
+def _switched(change: dict[str, Any]) -> dict[str, Any]:
+    """Return a change in which ``on_policy`` is not true, which means the preset's, nor false, which means None."""
+    match change.get("on_policy"):
+        case True:
+            return {name: value for name, value in change.items() if name != "on_policy"}
+        case False:
+            return {**change, "on_policy": None}
+    return change
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -69,7 +69,11 @@ class TrainingLog:
         with named_faults(self._path):
             csv.writer(self._csv, lineterminator="\n").writerow([update, *(numbers[name] for name in self._columns)])
             self._csv.flush()
-        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in {**numbers, **speed}.items()]
+        self.note(update, {**numbers, **speed})
+
+    def note(self, update: int, numbers: Mapping[str, float]) -> None:
+        """Write numbers for TensorBoard alone."""
+        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in numbers.items()]
         self._record(event_pb2.Event(step=update, summary=summary_pb2.Summary(value=values)))
 
     def sync(self) -> None:
@@ -123,9 +127,9 @@ class Display:
         """Stop drawing; the bar stays on the screen."""
         self._bar.stop()
 
-    def show(self, done: int, loss: float, updates_per_s: float) -> None:
-        """Show how many updates are done, the loss and the speed."""
-        told = f"loss {loss:.4f}, {updates_per_s:.2f} updates/s"
+    def show(self, done: int, state: str, updates_per_s: float) -> None:
+        """Show how many updates are done, the state of the training in words, and the speed."""
+        told = f"{state}, {updates_per_s:.2f} updates/s"
         self._bar.update(self._task, completed=done, description=told)
         if self._bar.disable and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_EVERY_S
@@ -135,3 +139,15 @@ class Display:
     def say(self, sentence: str) -> None:
         """Print one line."""
         self._console.print(sentence, markup=False)
+
+
+def returns_in_words(returns: Sequence[float]) -> str:
+    """Say how the return grows from the first episode to the last; nothing if there are no returns."""
+    return f", return {returns[0]:.3g} -> {returns[-1]:.3g}" if returns else ""
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

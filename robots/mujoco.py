@@ -276,8 +276,7 @@ def _between(name: str, options: dict[str, float]) -> Between:
 
 
 def _refuse_odd_hidden(name: str, hidden: Any) -> None:
-    from dmh_edge.tasks.arm import HIDDEN_TASKS
-    from dmh_edge.tasks.family import require_hidden
+    from dmh_edge.tasks.family import ENDLESS, require_hidden
 
     if hidden is not None:
-        require_hidden(name, hidden, HIDDEN_TASKS)
+        require_hidden(name, hidden, ENDLESS)

@@ -10,6 +10,7 @@ from dmh_edge.config import TrainingConfig
 from dmh_edge.data.generate import generated
 from dmh_edge.errors import DataError
 from dmh_edge.learner import Learner, learning_rate
+from dmh_edge.lessons.histories import Histories
 from dmh_edge.task import Element
 from dmh_edge.tasks import darkroom
 
@@ -20,14 +21,14 @@ def test_an_episode_that_is_longer_than_the_task_allows_is_refused():
     data = generated(darkroom.TASK, 1, 2)
     short = dataclasses.replace(data, spec=data.spec.model_copy(update={"horizon": 19}))
     with pytest.raises(DataError, match="an episode of the data has 20 steps, but the horizon of 'darkroom' is 19"):
-        Learner(SMALL, short, darkroom.TRAIN_IDS, torch.device("cpu"))
+        Histories(SMALL, short, darkroom.TRAIN_IDS)
 
 
 def test_continuous_observations_are_normalised_with_the_mean_and_deviation_of_the_data():
     episodes = generated(darkroom.TASK, 1, 3)
     plain = tuple(Element(name=name, low=0, high=8) for name in "xy")
     spec = darkroom.SPEC.model_copy(update={"observation": plain})
-    learner = Learner(SMALL, dataclasses.replace(episodes, spec=spec), darkroom.TASK.train_ids, torch.device("cpu"))
+    learner = Learner(SMALL, dataclasses.replace(episodes, spec=spec), torch.device("cpu"))
     features = learner.model.encoder(torch.from_numpy(episodes.observation))
     torch.testing.assert_close(features.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(features.std(0), torch.ones(2), atol=1e-5, rtol=0)

@@ -18,7 +18,7 @@ def test_every_task_is_named() -> None:
 def test_every_model_is_named_and_has_presets() -> None:
     kinds = {get_args(config.model_fields["kind"].annotation)[0] for config in get_args(get_args(ModelConfig)[0])}
     assert sorted(names.MODELS) == sorted(kinds)
-    assert {kind for _, kind in presets.PRESETS} == kinds
+    assert {kind for _, kind, _ in presets.PRESETS} == kinds
 
 
 def test_every_study_is_named() -> None:

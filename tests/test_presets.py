@@ -11,7 +11,7 @@ def test_a_preset_is_changed_by_a_file_and_then_by_single_settings(tmp_path):
     file.write_text(json.dumps({"model": {"width": 32, "heads": 2}, "training": {"seed": 7}}))
     run = presets.load("darkroom", config_file=file, settings=["model.width=16", "data.label=behaviour"])
     assert (run.model.width, run.model.heads, run.training.seed, run.data.label) == (16, 2, 7, "behaviour")
-    assert run.model.chunk == presets.PRESETS["darkroom", "dm-h"].model.chunk
+    assert run.model.chunk == presets.PRESETS["darkroom", "dm-h", False].model.chunk
 
 
 def test_what_was_used_can_be_given_back_as_a_file(tmp_path):

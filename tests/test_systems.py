@@ -46,7 +46,7 @@ def test_a_system_trains_evaluates_exports_with_parity_and_runs(
 ) -> None:
     task, episodes = data
     run, deploy, records = tmp_path / "run", tmp_path / "deploy", tmp_path / "records"
-    known = presets.PRESETS[task, kind].model_dump()
+    known = presets.PRESETS[task, kind, False].model_dump()
     settings = [f"{name}={value}" for name, value in SMALL.items() if name.split(".")[1] in known[name.split(".")[0]]]
     dmh_edge(
         "train", task, "--model", kind, "--data", episodes, "--out", run, *(f"--set={setting}" for setting in settings)

@@ -382,7 +382,7 @@ run = presets.load("darkroom", settings=settings)
 def start(name):
     child = os.fork()
     if child == 0:
-        train(run, Path(data), Path(runs, name), resume=True)
+        train(run, data and Path(data), Path(runs, name), resume=True)
         os._exit(0)
     return child
 
@@ -402,10 +402,14 @@ print(killed)
 """
 
 
-def test_twenty_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_would_have_been(data, tmp_path):
+@pytest.mark.parametrize("own_steps", [False, True], ids=["histories", "own steps"])
+def test_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_would_have_been(own_steps, data, tmp_path):
     """Each run is a real process, forked from one that has torch imported, and each kill a real SIGKILL."""
     many = [*TINY, "training.updates=60", "training.checkpoint_every=2"]
-    arguments = json.dumps([many, str(data), str(tmp_path), 20])
+    if own_steps:  # a checkpoint at every second update and a round at every third: kills come in the midst of rounds
+        many += ["on_policy.contexts=6", "on_policy.keep=12", "on_policy.reuse=1", "on_policy.short_episodes=1"]
+        many += ["on_policy.lead=0.5", "on_policy.teacher=expert"]
+    arguments = json.dumps([many, None if own_steps else str(data), str(tmp_path), 20])
     command = [sys.executable, "-c", NURSERY, arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
@@ -414,13 +418,3 @@ def test_twenty_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_
     assert Path(tmp_path, "killed", config.CONFIG_NAME).read_bytes() == (
         Path(tmp_path, "reference", config.CONFIG_NAME).read_bytes()
     )
-
-
-@pytest.mark.gpu
-def test_training_runs_on_cuda_and_resumes_there(data, tmp_path):
-    settings = tiny("training.device=cuda")
-    interrupted(11, settings, data, tmp_path)
-    assert "cuda" in Checkpoint.load(tmp_path).random
-    summary = train(settings, data, tmp_path, resume=True)
-    assert (summary.first, summary.updates) == (8, 24)
-    assert np.isfinite(summary.loss)

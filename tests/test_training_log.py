@@ -86,7 +86,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch)
     monkeypatch.setattr("dmh_edge.training_log.time.monotonic", lambda: now[0])
     display = Display(0, 1_000)
     for done in (10, 20, 30):
-        display.show(done, 0.5, 2.0)
+        display.show(done, "loss 0.5000", 2.0)
         now[0] += 8
     display.close()
     captured = capsys.readouterr()
@@ -102,7 +102,7 @@ def test_on_a_terminal_progress_is_a_bar_with_loss_speed_and_time_left(capsys, m
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     display = Display(0, 100)
-    display.show(40, 0.25, 2.0)
+    display.show(40, "loss 0.2500", 2.0)
     display.close()
     shown = capsys.readouterr().err
     assert "━" in shown

@@ -25,6 +25,7 @@ from torch.utils.hooks import RemovableHandle
 from dmh_edge.config import RunConfig
 from dmh_edge.data.generate import generated
 from dmh_edge.learner import Learner
+from dmh_edge.lessons.histories import Histories
 from dmh_edge.models import mamba
 from dmh_edge.models.dmh import DMH
 from dmh_edge.models.policy_model import PolicyModel
@@ -112,16 +113,18 @@ def profile(config: RunConfig, task: Task, updates: int, progress: Progress) -> 
     progress("making data", 0, 1)
     episodes = generated(task, 1, max(2, config.data.episodes_per_context), config.training.seed)
     progress("making data", 1, 1)
-    learner = Learner(config, episodes, task.train_ids, torch.device("cpu"))
+    lessons = Histories(config, episodes, task.train_ids)
+    learner = Learner(config, lessons.first, torch.device("cpu"))
+    draw = lessons.stage(learner).draw
     watched: list[_Clock] = []
     plain: list[float] = []
-    learner.update(learner.draw(0))  # not measured: caches are cold
+    learner.update(draw(0))  # not measured: caches are cold
     for done in range(updates):
         began = time.perf_counter()
-        learner.update(learner.draw(learner.step))
+        learner.update(draw(learner.step))
         plain.append(time.perf_counter() - began)
         with _watched(learner) as clock:
-            learner.update(learner.draw(learner.step))
+            learner.update(draw(learner.step))
         watched.append(clock)
         progress("updates", done + 1, updates)
     return StepProfile(

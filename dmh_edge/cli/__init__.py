@@ -1,4 +1,9 @@
-"""The command line: ``dmh-edge data | train | eval | export | inspect | parity | run | replay | bench | study``.
+"""The command line: ``dmh-edge`` and a command.
+
+    data, ceiling, train, eval, study       learning.py
+    export, inspect, parity                 policies.py
+    run, replay                             running.py
+    bench                                   bench.py
 
 Commands parse, compose and print. Work that a Python program can start as well is done by `dmh_edge.api`. Heavy
 modules are imported inside the commands that need them, so that ``--help`` is quick and a robot without torch can run

@@ -1,4 +1,4 @@
-"""Commands for training and for measuring what was learned: ``data``, ``train``, ``eval``, ``study``."""
+"""Commands for training and for measuring what was learned: ``data``, ``ceiling``, ``train``, ``eval``, ``study``."""
 
 from __future__ import annotations
 
@@ -53,6 +53,57 @@ def data(
     with console.bars() as told:
         generate(found, out, histories, episodes, seed, told)
     console.say(f"wrote {out}")
+
+
+@app.command()
+def ceiling(
+    task: TaskName,
+    episodes: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="Number of episodes to play in a row on each hidden task.")
+    ] = 20,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="NUMBER", help="Number of passes over all hidden tasks, each with its own seed: 0, 1, 2 ..."
+        ),
+    ] = 3,
+    tasks: Annotated[
+        Literal["held-out", "training"],
+        typer.Option(help="Play these hidden tasks: held-out are in no data set, and training are in the data sets."),
+    ] = "held-out",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write ceiling.json and ceiling.png to this folder. Default: the folder TASK in runs/ceilings.",
+        ),
+    ] = None,
+) -> None:
+    """Compute what a policy can reach that imitates a task's teachers.
+
+    Needs no training and no network. Prints returns on hidden tasks in the first and the last episodes, how much memory
+    can be worth, and which teacher to train with.
+    """
+    require("computing ceilings", "train", "gymnasium", "matplotlib")
+    from dmh_edge import ceiling as computed
+    from dmh_edge import console, plots
+    from dmh_edge import tasks as simulated
+    from dmh_edge.files import write_text
+
+    chosen = simulated.find(task)
+    hidden = {"held-out": chosen.test_ids, "training": chosen.train_ids}[tasks]
+    with console.bars() as told:
+        found = computed.ceiling(chosen, hidden, episodes, range(seeds), told)
+    some = f"{len(hidden)} hidden tasks, {seeds} seeds"
+    console.out.print(console.returns_table(f"{found.task}: return on {some}, with 95% intervals", found.curves))
+    for sentence in found.sentences():
+        console.out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    where = out or Path("runs", "ceilings", task)
+    write_text(where / "ceiling.json", found.model_dump_json(indent=1) + "\n")
+    title = f"{found.task}: {some}, mean and 95% interval"
+    panel = plots.per_episode(title, {curve.name: curve.per_episode for curve in found.curves})
+    plots.draw([panel], where / "ceiling.png")
+    console.say(f"wrote {where / 'ceiling.json'} and {where / 'ceiling.png'}")
 
 
 @app.command()

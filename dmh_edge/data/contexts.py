@@ -18,7 +18,7 @@ from dmh_edge.models.chunks import LabelledChunks
 
 
 class ContextSampler:
-    """Draws across-episodic contexts from a data set.
+    """Draws across-episodic contexts from a data set of learning histories.
 
     All chunks of the data are laid out once; a draw only gathers them. If episodes differ much in length, the contexts
     of one draw are about equally long, so that little of what is computed is padding: all contexts of a draw are of
@@ -62,9 +62,7 @@ class ContextSampler:
         scale = [int(episodes.length[own].max()).bit_length() for own in self._of_task]
         self._alike = [np.flatnonzero(np.equal(scale, one)) for one in sorted(set(scale))]
         self._share = np.array([len(group) for group in self._alike]) / len(scale)
-        self._count = -(-episodes.length // chunk)  # chunks of each episode [E]
-        self._first = np.cumsum(self._count) - self._count
-        self._table = _chunk_table(episodes, chunk, self._count, self._first, expert_labels, balance)
+        self._table = _ChunkTable(episodes, chunk, expert_labels, balance)
 
     def draw(self, seed: int, update: int, batch: int) -> LabelledChunks[NDArray[Any]]:
         """Draw the contexts of one update: a pure function of its arguments.
@@ -82,22 +80,66 @@ class ContextSampler:
         order = np.argsort(self._returns[chosen], axis=1, kind="stable")  # [B, n]; ties stay in random order
         chosen = np.take_along_axis(chosen, order, axis=1)
         target = self._returns[chosen[:, -1:] if self._target == "best" else chosen]
-        return self._lay_out(chosen, np.broadcast_to(target, chosen.shape))
+        return self._table.contexts(chosen, np.broadcast_to(target, chosen.shape), self._last_only)
 
-    def _lay_out(self, chosen: NDArray[np.int64], target: NDArray[np.float64]) -> LabelledChunks[NDArray[Any]]:
+
+class WholeContextSampler:
+    """Draws contexts that were played as they are, all their episodes in the order of time.
+
+    Args:
+        episodes: the data: every history is a context, and all have equally many episodes.
+        chunk: steps per chunk, c.
+        target_return: target return of every episode: the one that the policy will be asked for when it is deployed.
+        balance, last_only: as in `ContextSampler`.
+    """
+
+    def __init__(
+        self, episodes: Episodes, *, chunk: int, target_return: float, balance: bool = False, last_only: bool = False
+    ) -> None:
+        order = np.lexsort((episodes.number, episodes.history))
+        self._contexts = order.reshape(len(np.unique(episodes.history)), -1)  # [contexts, n]
+        self._target_return = target_return
+        self._last_only = last_only
+        self._table = _ChunkTable(episodes, chunk, expert_labels=True, balance=balance)
+
+    def draw(self, seed: int, update: int, batch: int) -> LabelledChunks[NDArray[Any]]:
+        """Draw the contexts of one update, all different where there are enough: a pure function of its arguments."""
+        rng = np.random.default_rng((seed, update))
+        chosen = self._contexts[rng.choice(len(self._contexts), batch, replace=batch > len(self._contexts))]
+        return self._table.contexts(chosen, np.full(chosen.shape, self._target_return), self._last_only)
+
+
+class _ChunkTable:
+    """Every chunk of the data, laid out once; the last one is a padding chunk.
+
+    Args:
+        episodes: the data.
+        chunk: steps per chunk, c.
+        expert_labels, balance: as in `ContextSampler`.
+    """
+
+    def __init__(self, episodes: Episodes, chunk: int, expert_labels: bool, balance: bool) -> None:
+        self._count = -(-episodes.length // chunk)  # chunks of each episode [E]
+        self._first = np.cumsum(self._count) - self._count
+        self._columns = _columns(episodes, chunk, self._count, self._first, expert_labels, balance)
+
+    def contexts(
+        self, chosen: NDArray[np.int64], target: NDArray[np.float64], last_only: bool
+    ) -> LabelledChunks[NDArray[Any]]:
+        """Return contexts of the episodes ``chosen [B, n]``, with target returns ``[B, n]``."""
         count = self._count[chosen]  # [B, n]
         ends = np.cumsum(count, axis=1)
         total = ends[:, -1]
         used = np.arange(total.max()) < total[:, None]  # [B, J]
         flat_count = count.ravel()
         within = np.arange(flat_count.sum()) - np.repeat(np.cumsum(flat_count) - flat_count, flat_count)
-        nothing = len(self._table["valid"]) - 1
+        nothing = len(self._columns["valid"]) - 1
         chunks = np.full(used.shape, nothing)
         chunks[used] = np.repeat(self._first[chosen.ravel()], flat_count) + within
         targets = np.zeros(used.shape, np.float32)
         targets[used] = np.repeat(target.ravel(), flat_count)
-        gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._table.items()}
-        if self._last_only:
+        gathered: dict[str, Any] = {name: column.take(chunks, axis=0) for name, column in self._columns.items()}
+        if last_only:
             gathered["weight"][np.arange(used.shape[1]) < (total - count[:, -1])[:, None]] = 0
         steps = int(gathered["valid"].any(axis=(0, 1)).sum())  # steps of the longest chunk
         for name in _PER_STEP:
@@ -108,7 +150,7 @@ class ContextSampler:
 _PER_STEP = ("observation", "action", "label", "weight", "reward", "valid")
 
 
-def _chunk_table(
+def _columns(
     episodes: Episodes,
     chunk: int,
     count: NDArray[np.int64],

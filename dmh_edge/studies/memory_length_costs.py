@@ -15,6 +15,7 @@ from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.data.generate import generated
 from dmh_edge.learner import Learner
+from dmh_edge.lessons.histories import Histories
 from dmh_edge.models.build import build
 from dmh_edge.presets import load
 from dmh_edge.runtime.sessions.ort import OrtSession
@@ -98,8 +99,9 @@ def _probe(budget: Budget, model: str, length: int) -> Probe:
     torch.set_num_threads(1)
     task = tasks.find(f"tmaze-{length}")
     run = load(task.spec.name, model, None, (*wanted_settings(budget, model, length), "data.batch=1"))
-    learner = Learner(run, generated(task), task.train_ids, torch.device("cpu"))
-    whole = next(drawn for drawn in map(learner.draw, itertools.count()) if drawn.valid.sum() > length)
+    lessons = Histories(run, generated(task), task.train_ids)
+    learner = Learner(run, lessons.first, torch.device("cpu"))
+    whole = next(drawn for drawn in map(lessons.stage(learner).draw, itertools.count()) if drawn.valid.sum() > length)
     began = time.perf_counter()
     learner.update(whole)
     return Probe(system=model, length=length, seconds=time.perf_counter() - began, gigabytes=_most_memory() / 1e9)

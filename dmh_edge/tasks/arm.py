@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
-from dmh_edge.tasks.family import Expert, Task
+from dmh_edge.tasks.family import ENDLESS, Expert, Surprise, Task
 
 #: Lengths of upper arm, and of forearm up to the fingertip, in metres.
 UPPER, FORE = 0.1, 0.11
@@ -31,10 +31,12 @@ STRONGEST = 200.0
 _FASTEST = 200.0
 _JOINTS = ("shoulder", "elbow")
 
-#: Hidden tasks to learn from, and hidden tasks that no data set holds.
+#: Hidden tasks to learn from, and hidden tasks that no data set holds. Their parameters are listed in a table.
 TRAIN_IDS = tuple(range(80))
 TEST_IDS = tuple(range(80, 96))
 HIDDEN_TASKS = len(TRAIN_IDS + TEST_IDS)
+#: The other hidden tasks have parameters that are a function of the number; see `family.uniform`.
+POOL = range(HIDDEN_TASKS, ENDLESS)
 
 
 def arm_spec(name: str, reward: str, horizon: int, target_return: float, shown: Sequence[str] = ()) -> TaskSpec:
@@ -60,6 +62,22 @@ def arm_spec(name: str, reward: str, horizon: int, target_return: float, shown: 
         horizon=horizon,
         target_return=target_return,
     )
+
+
+def in_ring(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return targets in the ring, ``[N, 2]`` in metres, from shares ``[N, 2]`` that are uniform from 0 to 1."""
+    radius = np.sqrt(NEAREST**2 + (FARTHEST**2 - NEAREST**2) * shares[:, 0])
+    angle = np.pi * (2 * shares[:, 1] - 1)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+
+
+def tabulated(
+    table: NDArray[np.float64], hidden: NDArray[np.int64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the hidden parameters ``[N, ...]``: from the table for the first hidden tasks, else from ``others``."""
+    listed = hidden < len(table)
+    listed = listed.reshape(-1, *[1] * (table.ndim - 1))
+    return np.where(listed, table[np.minimum(hidden, len(table) - 1)], others)
 
 
 def draw_targets(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -88,7 +106,7 @@ def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) 
     return error
 
 
-def arm_task(spec: TaskSpec, environment: str, expert: Expert, histories_per_task: int) -> Task:
+def arm_task(spec: TaskSpec, environment: str, expert: Expert, surprise: Surprise, histories_per_task: int) -> Task:
     """Return a task with this arm; ``environment`` names its class in `arm_env`, which needs MuJoCo."""
     if spec.name not in gymnasium.registry:
         entry_point = f"dmh_edge.tasks.arm_env:{environment}"
@@ -99,4 +117,14 @@ def arm_task(spec: TaskSpec, environment: str, expert: Expert, histories_per_tas
 
         return physics_vector.PhysicsVectorEnv(getattr(arm_env, environment), hidden)
 
-    return Task(spec, TRAIN_IDS, TEST_IDS, vector, expert, histories_per_task, episodes_per_history=30)
+    return Task(
+        spec,
+        TRAIN_IDS,
+        TEST_IDS,
+        vector,
+        expert,
+        histories_per_task,
+        episodes_per_history=30,
+        pool=POOL,
+        surprise=surprise,
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.task import TaskSpec
 from dmh_edge.tasks import dark_camera, dark_payload, dark_reacher
-from dmh_edge.tasks.arm import FORE, HIDDEN_TASKS, STRONGEST, TEST_IDS, UPPER, draw_targets
+from dmh_edge.tasks.arm import FORE, STRONGEST, TEST_IDS, UPPER, draw_targets
 from dmh_edge.tasks.family import ENDLESS
 from dmh_edge.tasks.physics_env import PhysicsEnv, State
 
@@ -27,8 +27,8 @@ _JOINTS, _TARGET = slice(0, 2), slice(2, 4)
 class ArmEnv(PhysicsEnv):
     """One arm; see `PhysicsEnv` for arguments. A rendered image shows the target."""
 
-    def __init__(self, spec: TaskSpec, hidden: int | None, count: int = HIDDEN_TASKS, **options: Any) -> None:
-        super().__init__(spec, hidden, count, TEST_IDS, "reacher.xml", 2, **options)
+    def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
+        super().__init__(spec, hidden, ENDLESS, TEST_IDS, "reacher.xml", 2, **options)
 
     def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
         """Leave the model as it is."""
@@ -93,7 +93,7 @@ class DarkReacherEnv(ArmEnv):
 
     def place_target(self, rng: np.random.Generator, hidden: int) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the place of the hidden task's target, ``[2]``, in metres."""
-        target: NDArray[np.float64] = dark_reacher.TARGETS[hidden]
+        target: NDArray[np.float64] = dark_reacher.targets(np.array([hidden]))[0]
         return target
 
 
@@ -106,14 +106,16 @@ class DarkPayloadEnv(ArmEnv):
 
     def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
         """Set payload and motor strengths."""
-        model.body_mass[model.body("fingertip").id] = dark_payload.PAYLOAD_KG[hidden]
-        model.actuator_gear[:, 0] = STRONGEST * dark_payload.STRENGTH[hidden]
+        payload_kg, strength = (values[0] for values in dark_payload.parameters(np.array([hidden])))
+        model.body_mass[model.body("fingertip").id] = payload_kg
+        model.actuator_gear[:, 0] = STRONGEST * strength
 
     def start(self, data: mujoco.MjData, rng: np.random.Generator, hidden: int) -> None:
         """Put the arm near the stretched pose, with the weight of the payload at its fingertip."""
         super().start(data, rng, hidden)
         # The model's own gravity would also pull at the links, which are balanced, and at the target, which is a mark.
-        data.body("fingertip").xfrc_applied[1] = -dark_payload.GRAVITY * dark_payload.PAYLOAD_KG[hidden]
+        payload_kg, _ = dark_payload.parameters(np.array([hidden]))
+        data.body("fingertip").xfrc_applied[1] = -dark_payload.GRAVITY * payload_kg[0]
 
     def show(self, state: State) -> NDArray[np.float64]:
         """Return what the arm measures of itself, and the target."""
@@ -124,7 +126,7 @@ class DarkCameraEnv(ArmEnv):
     """An arm whose camera sees the target, but is mounted in an unknown way; see `PhysicsEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
-        super().__init__(dark_camera.SPEC, hidden, ENDLESS, **options)
+        super().__init__(dark_camera.SPEC, hidden, **options)
         EzPickle.__init__(self, hidden, **options)
 
     def show(self, state: State) -> NDArray[np.float64]:

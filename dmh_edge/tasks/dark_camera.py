@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.task import Element
-from dmh_edge.tasks.arm import FARTHEST, HIDDEN_TASKS, NEAREST, arm_spec, arm_task, joint_error
-from dmh_edge.tasks.family import ENDLESS, Transition, uniform
+from dmh_edge.tasks.arm import FARTHEST, NEAREST, arm_spec, arm_task, joint_error
+from dmh_edge.tasks.family import Transition, uniform
 
 #: Largest rotation of the camera either way, in radians, and largest offset along each axis, in metres.
 ROTATION, OFFSET_M = np.pi / 2, 0.03
@@ -98,8 +96,4 @@ def surprise(step: Transition, hidden: NDArray[np.int64]) -> NDArray[np.float64]
     return np.where(step.reward == 0, 0.0, ((step.reward + distance) / TOLERANCE_M) ** 2)
 
 
-TASK = dataclasses.replace(
-    arm_task(SPEC, "DarkCameraEnv", expert, histories_per_task=4),
-    pool=range(HIDDEN_TASKS, ENDLESS),
-    surprise=surprise,
-)
+TASK = arm_task(SPEC, "DarkCameraEnv", expert, surprise, histories_per_task=4)

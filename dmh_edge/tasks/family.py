@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import gymnasium
 import numpy as np
@@ -98,20 +99,61 @@ class Task:
             rng: the random generator.
             count: number of hidden tasks.
             without: hidden tasks that must not be drawn, such as those kept for validation.
+
+        Raises:
+            ConfigError: ``without`` leaves no hidden task to draw.
         """
         pool = self.pool or self.train_ids
+        if len(pool) <= len(without) and set(pool) <= set(without):
+            raise ConfigError(
+                f"task {self.spec.name!r}: all {len(pool)} hidden tasks to learn from are excluded; exclude fewer"
+            )
         drawn = np.array([pool[index] for index in rng.integers(len(pool), size=count)], np.int64)
         while (refused := np.isin(drawn, without)).any():
             drawn[refused] = self.draw(rng, int(refused.sum()))
         return drawn
 
 
+class AllBut(Sequence[int]):
+    """The numbers from 0 to ``count`` - 1 without some: a pool that takes no memory, however many there are."""
+
+    def __init__(self, count: int, without: Sequence[int]) -> None:
+        self._count = count - len(without)
+        # What a number of the pool is at least, before it is moved past each of those that are left out.
+        self._steps = [number - place for place, number in enumerate(sorted(without))]
+
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        """Return the number at a place, in ascending order."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(self._count)[index]]
+        place = range(self._count)[index]
+        return place + bisect.bisect_right(self._steps, place)
+
+
 def uniform(hidden: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Return ``count`` numbers from 0 to 1 for each hidden task, ``[N, count]``: its hidden parameters, unscaled.
 
-    They are a pure function of the hidden task's number, which is used as a seed.
+    They are a pure function of the hidden task's number, which is used as a seed. The array is read-only.
     """
-    return np.stack([_uniform(number, count) for number in np.asarray(hidden).tolist()])
+    return _uniform_of(np.ascontiguousarray(hidden, np.int64).tobytes(), count)
+
+
+@functools.lru_cache(maxsize=8)  # the same hidden tasks are asked for at every step
+def _uniform_of(numbers: bytes, count: int) -> NDArray[np.float64]:
+    hidden = np.frombuffer(numbers, np.int64).tolist()
+    drawn = np.array([_uniform(number, count) for number in hidden]).reshape(len(hidden), count)
+    drawn.setflags(write=False)
+    return drawn
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -129,7 +171,7 @@ def require_hidden(task: str, hidden: object, count: int) -> None:
     Raises:
         ConfigError: the value is not a whole number, or not one from 0 to ``count`` - 1.
     """
-    expected = "0 or more" if count == ENDLESS else f"0 to {count - 1}"
+    expected = "0 to 2**62 - 1" if count == ENDLESS else f"0 to {count - 1}"
     if isinstance(hidden, bool) or not isinstance(hidden, int | np.integer):
         raise ConfigError(f"{task}: got hidden = {hidden!r}, expected a whole number, {expected}")
     if not 0 <= hidden < count:

@@ -16,19 +16,25 @@ What is hidden is computed from the hidden task's number k, without a table of t
     a goal      cell k, which is ``(k // size, k % size)``, column and row
     a door      key and door: ``k // (cells - 1)`` is the key's cell, ``k % (cells - 1)`` the door's among the others
     actions     the permutation of rank k in lexicographic order; rank 0 is the order of the other rooms
+
+On-policy training draws from all hidden tasks but the test ones. The data sets hold fewer of the largest rooms' tasks.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.task import DiscreteAction, Element, Reward, TaskSpec
-from dmh_edge.tasks.family import Task
+from dmh_edge.tasks import sweep
+from dmh_edge.tasks.belief import MOST
+from dmh_edge.tasks.family import AllBut, Task, Teacher, Transition
 from dmh_edge.tasks.grid import Grid, Ints, grid_task
 
 #: Change of (x, y) per action; y grows upwards.
@@ -38,6 +44,13 @@ LEFT, RIGHT, UP, DOWN, STAY = range(len(MOVES))
 #: ``[120, 5]``: the move that each action makes.
 _PERMUTATIONS = np.array(list(itertools.permutations(range(len(MOVES)))))
 _WANTED = np.argsort(_PERMUTATIONS, axis=1)  # [120, 5]: the action that makes each move
+
+
+def towards(position: Ints, target: Ints) -> Ints:
+    """Return the move ``[N]`` from cells ``[N, 2]`` towards others: the axis with less distance left first."""
+    dx, dy = (target - position).T
+    along_x = (dx != 0) & ((np.abs(dx) <= np.abs(dy)) | (dy == 0))
+    return np.select([along_x & (dx < 0), along_x, dy > 0, dy < 0], [LEFT, RIGHT, UP, DOWN], STAY)
 
 
 @dataclass(frozen=True)
@@ -92,10 +105,32 @@ class Room:
         to and fro around the centre and reaches 8 (`tests/tasks/test_gridworld.py` shows the difference).
         """
         target, _ = self._target(phase, hidden)
-        dx, dy = (target - observation.astype(np.int64)).T
-        along_x = (dx != 0) & ((np.abs(dx) <= np.abs(dy)) | (dy == 0))
-        move = np.select([along_x & (dx < 0), along_x, dy > 0, dy < 0], [LEFT, RIGHT, UP, DOWN], STAY)
+        move = towards(observation.astype(np.int64), target)
         return _WANTED[hidden, move] if self.hidden == "actions" else move
+
+    def surprise(self, step: Transition, hidden: Ints) -> NDArray[np.float64]:
+        """Return 0 where a hidden task pays and moves as the step did, and infinity where it does not, ``[N]``.
+
+        Rooms are deterministic, so one such step refutes a hidden task for good.
+        """
+        clock = np.zeros_like(step.phase)  # no room looks at it
+        position = step.observation.astype(np.int64)
+        position, _, reward = self.move(position, step.phase, clock, step.action, hidden)
+        same = (position == step.next_observation).all(axis=-1) & (reward == step.reward)
+        return np.where(same, 0.0, np.inf)
+
+    def sweep(self, horizon: int) -> Callable[[int], Teacher] | None:
+        """Return what makes a teacher that searches the cells in a fixed order, or None if no cell is hidden.
+
+        A pinwheel loses no step if each of its rectangles fits into an episode. A door lies anywhere, also among the
+        cells that were passed before the key was found, and episodes are longer: there a spiral is as good.
+        """
+        if self.hidden == "actions":
+            return None
+        quarter, odd = divmod(self.size**2, 4)
+        rectangles = odd and quarter <= horizon and self.hidden == "goal"
+        tour = sweep.pinwheel(self.size) if rectangles else sweep.spiral(self.size)
+        return functools.partial(sweep.Sweep, tour, 2 if self.hidden == "door" else 1, towards)
 
     def _target(self, phase: Ints, hidden: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Return the target cell ``[N, 2]`` of the current (or else last) stage, and whether one is left ``[N]``."""
@@ -143,13 +178,21 @@ def _task(name: str, room: Room, horizon: int, target_return: float, data: _Data
     )
     centre = room.size // 2
     shuffled = np.random.default_rng(0).permutation(room.hidden_tasks)
-    return grid_task(
+    task = grid_task(
         Grid(spec, room.hidden_tasks, (centre, centre), room.move, _show),
         train_ids=tuple(sorted(shuffled[: data.train].tolist())),
         test_ids=tuple(sorted(shuffled[data.train : data.train + data.test].tolist())),
         expert=room.expert,
         histories_per_task=data.histories,
         episodes_per_history=data.episodes,
+    )
+    # A belief over a sample of the hidden tasks would be wrong: the sample would give away where the door can be.
+    listable = room.hidden_tasks <= MOST
+    return replace(
+        task,
+        pool=AllBut(room.hidden_tasks, task.test_ids),
+        surprise=room.surprise if listable else None,
+        sweep=room.sweep(horizon),
     )
 
 

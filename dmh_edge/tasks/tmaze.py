@@ -22,6 +22,7 @@ then teach that nothing on the way matters.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from dmh_edge.errors import ConfigError
 from dmh_edge.task import DiscreteAction, Element, Reward, TaskSpec
-from dmh_edge.tasks.family import Task
+from dmh_edge.tasks.family import Task, Transition
 from dmh_edge.tasks.grid import Grid, Ints, grid_task, register
 
 SHORTEST, LONGEST = 2, 1_000_000
@@ -93,6 +94,15 @@ def expert(observation: NDArray[np.float32], hidden: Ints, phase: Ints) -> Ints:
     return np.where(observation[:, 0] == 0, RIGHT, np.where(hidden % 2 == 1, UP, DOWN))
 
 
+def surprise(step: Transition, hidden: Ints) -> NDArray[np.float64]:
+    """Return infinity where the sign of the episode's first observation shows the other side, else 0, ``[N]``.
+
+    An agent sees a side before the far end at that observation only.
+    """
+    far_end, side = step.observation.T
+    return np.where((far_end == 0) & (side != 0) & (side != _side(hidden)), np.inf, 0.0)
+
+
 def _side(hidden: Ints) -> Ints:
     return 2 * (hidden % 2) - 1
 
@@ -117,7 +127,7 @@ def task(length: int) -> Task:
         horizon=length + 1,
         target_return=1,
     )
-    return grid_task(
+    made = grid_task(
         Grid(spec, maze.hidden_tasks, (0, 0), maze.move, maze.show, maze.horizon),
         train_ids=tuple(range(maze.hidden_tasks)),
         test_ids=WHOLE,
@@ -125,6 +135,7 @@ def task(length: int) -> Task:
         histories_per_task=4,  # few are enough: they differ only at the corridor's end
         episodes_per_history=3,
     )
+    return dataclasses.replace(made, surprise=surprise)
 
 
 def find(name: str) -> Task | None:

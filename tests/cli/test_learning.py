@@ -1,4 +1,4 @@
-"""`train` and `eval` on a small Darkroom."""
+"""`ceiling`, and `train` and `eval` on a small Darkroom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from dmh_edge.ceiling import Ceiling
 from dmh_edge.checkpoint import Checkpoint
 from dmh_edge.config import CONFIG_NAME
 from dmh_edge.evaluate import Evaluation
@@ -46,3 +47,25 @@ def test_eval_of_an_engine_finds_what_eval_of_its_run_finds(well, run, copy, tmp
     )
     assert (engine.backend, reference.backend) == ("ort-cpu", "torch")
     assert engine.curves == reference.curves
+
+
+def test_ceiling_shows_and_keeps_what_imitation_can_reach(well, tmp_path):
+    done = well("ceiling", "darkroom", "--episodes", 4, "--seeds", 2, "--out", tmp_path)
+    for shown in ("darkroom: return on 16 hidden tasks, 2 seeds", "imitates expert, without memory", "imitates sweep",
+                  "Memory across episodes is worth at most", "The teacher to train with is"):  # fmt: skip
+        assert shown in done.out
+    assert done.err == f"wrote {tmp_path / 'ceiling.json'} and {tmp_path / 'ceiling.png'}\n"
+    found = parse(Ceiling, (tmp_path / "ceiling.json").read_text(), "ceiling.json")
+    assert (found.task, found.seeds, len(found.curves[0].per_episode)) == ("darkroom", [0, 1], 4)
+    assert (tmp_path / "ceiling.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ceiling_plays_training_tasks_and_writes_beside_other_runs(well, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    well("ceiling", "darkroom-hard", "--episodes", 1, "--seeds", 1, "--tasks", "training")
+    written = (tmp_path / "runs" / "ceilings" / "darkroom-hard" / "ceiling.json").read_text()
+    assert len(parse(Ceiling, written, "ceiling.json").hidden) == 65
+
+
+def test_ceiling_of_an_unknown_task_names_the_nearest(refused):
+    assert "unknown task 'darkrom' (did you mean 'darkroom'?)" in refused("ceiling", "darkrom")

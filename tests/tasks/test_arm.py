@@ -14,7 +14,8 @@ from dmh_edge.errors import ConfigError
 from dmh_edge.robots.contract_test import check_robot
 from dmh_edge.robots.gym import GymRobot
 from dmh_edge.task import bounds_of
-from dmh_edge.tasks import arm, find
+from dmh_edge.tasks import arm, dark_payload, dark_reacher, find
+from dmh_edge.tasks.family import uniform
 
 IDS = [0, 1, 2, 3, 80, 81]
 every_arm = pytest.mark.parametrize("name", ["dark-reacher", "dark-payload"])
@@ -55,15 +56,57 @@ def test_what_nobody_named_is_held_out_and_kept_for_life(name: str) -> None:
 
 
 @every_arm
-@pytest.mark.parametrize("wrong", [-1, 96])
+@pytest.mark.parametrize("wrong", [-1, 2**62])
 def test_a_hidden_task_that_is_none_is_refused_with_what_there_is(name: str, wrong: int) -> None:
-    with pytest.raises(ConfigError, match=f"{name}: got hidden = {wrong}, expected 0 to 95"):
+    with pytest.raises(ConfigError, match=f"{name}: got hidden = {wrong}, expected 0 to 2..62 - 1"):
         gymnasium.make(name, hidden=wrong)
 
 
 @every_arm
 def test_80_are_learned_from_and_16_held_out(name: str) -> None:
     assert (find(name).train_ids, find(name).test_ids) == (tuple(range(80)), tuple(range(80, 96)))
+
+
+def test_the_listed_hidden_tasks_keep_their_parameters_and_all_others_have_their_own() -> None:
+    hidden = np.array([95, 0, 96, 2**62 - 1, 96])
+    targets = dark_reacher.targets(hidden)
+    assert targets[:2].tolist() == dark_reacher.TARGETS[[95, 0]].tolist()
+    assert targets[2].tolist() == targets[4].tolist() != targets[3].tolist()
+    payload_kg, strength = dark_payload.parameters(hidden)
+    assert payload_kg[:2].tolist() == dark_payload.PAYLOAD_KG[[95, 0]].tolist()
+    assert strength[:2].tolist() == dark_payload.STRENGTH[[95, 0]].tolist()
+    assert strength[2].tolist() == strength[4].tolist() != strength[3].tolist()
+
+
+def test_targets_without_end_fill_the_same_ring_as_evenly_as_the_listed_ones() -> None:
+    targets = dark_reacher.targets(np.arange(1000, 5000))
+    radius = np.linalg.norm(targets, axis=1)
+    assert 0.05 <= radius.min() < 0.052 < 0.199 < radius.max() <= 0.2
+    drawn = np.linalg.norm(arm.draw_targets(np.random.default_rng(0), 4000), axis=1)
+    assert np.percentile(radius, [25, 50, 75]) == pytest.approx(np.percentile(drawn, [25, 50, 75]), abs=0.003)
+    angle = np.arctan2(targets[:, 1], targets[:, 0])
+    assert np.percentile(angle, [25, 50, 75]) == pytest.approx([-np.pi / 2, 0, np.pi / 2], abs=0.1)
+
+
+def test_parameters_without_end_cover_the_ranges_of_the_listed_ones() -> None:
+    payload_kg, strength = dark_payload.parameters(np.arange(1000, 3000))
+    assert 0 <= payload_kg.min() < 0.2 < 39.8 < payload_kg.max() <= 40
+    assert 0.4 <= strength.min() < 0.41 < 0.99 < strength.max() <= 1
+
+
+def test_hidden_parameters_are_a_function_of_the_number_alone_and_cannot_be_changed_by_accident() -> None:
+    alone, among = uniform(np.array([7]), 2), uniform(np.array([3, 7]), 2)
+    assert alone[0].tolist() == among[1].tolist() == np.random.default_rng(7).random(2).tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        alone[0, 0] = 0
+
+
+@every_arm
+def test_an_arm_of_the_endless_pool_is_played_like_any_other(name: str) -> None:
+    arms = find(name).vector([12345, 2**62 - 1])
+    arms.reset(seed=[7, 7])
+    observation, reward, *_ = arms.step(np.full((2, 2), 0.3, np.float32))
+    assert (reward[0], *observation[0]) != (reward[1], *observation[1])
 
 
 @every_arm
