@@ -10,7 +10,7 @@ from __future__ import annotations
 from dmh_edge.errors import ConfigError, MissingExtraError, unknown
 
 try:
-    from dmh_edge.tasks import dark_camera, dark_payload, dark_reacher, gridworld, tmaze
+    from dmh_edge.tasks import dark_camera, dark_payload, dark_reacher, dark_slide, gridworld, tmaze
 except ModuleNotFoundError as error:
     if error.name != "gymnasium":
         raise
@@ -20,7 +20,7 @@ from dmh_edge.tasks.family import Task
 TASKS: dict[str, Task] = {
     **{task.spec.name: task for task in gridworld.TASKS},
     "tmaze": tmaze.TASK,
-    **{task.spec.name: task for task in (dark_reacher.TASK, dark_payload.TASK, dark_camera.TASK)},
+    **{task.spec.name: task for task in (dark_reacher.TASK, dark_payload.TASK, dark_camera.TASK, dark_slide.TASK)},
 }
 
 
