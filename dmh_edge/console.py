@@ -67,9 +67,10 @@ def parity_table(figures: Sequence[ParityFigure]) -> Table:
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Make a table of the returns of a policy and its rivals, one row per agent."""
-    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
+    tried = f"{len(evaluation.hidden)} hidden tasks" if evaluation.hidden else f"{len(evaluation.settings)} robots"
+    tried = f"{tried}, {len(evaluation.seeds)} seeds"
     return returns_table(
-        f"{evaluation.task}, {evaluation.backend}: return on {tasks} hidden tasks, {seeds} seeds, with 95% intervals",
+        f"{evaluation.task}, {evaluation.backend}: return on {tried}, with 95% intervals",
         evaluation.curves,
     )
 

@@ -7,7 +7,9 @@ cannot do then, it had learned in context.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -26,6 +28,39 @@ Returns = NDArray[np.float64]  # [seeds, tasks, episodes]
 #: Chooses actions [N, A] or [N] from observations [N, S], last rewards [N], which rows start an episode [N], and phases
 #: [N]; a policy must not use the phases.
 Chooser = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]], NDArray[Any]]
+
+#: Advises actions [N, A] or [N] for observations [N, S] in phases [N].
+Advice = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Where a policy is tried: N environments that differ in something hidden.
+
+    Attributes:
+        name: name of the task.
+        hidden: numbers of the hidden tasks; empty for ``settings``.
+        settings: what is set in each environment, in words; empty for ``hidden``.
+        environments: the environments, with autoreset disabled.
+        expert: ``(observation [N, S], phase [N]) -> action``: knows what is hidden; None if there is no expert.
+    """
+
+    name: str
+    hidden: tuple[int, ...]
+    settings: tuple[str, ...]
+    environments: gymnasium.vector.VectorEnv[Any, Any, Any]
+    expert: Advice | None
+
+    @classmethod
+    def of(cls, task: Task, hidden: Sequence[int]) -> Arena:
+        """Return the environments of some hidden tasks."""
+        ids = np.array(hidden, np.int64)
+
+        def expert(observation: NDArray[np.float32], phase: NDArray[np.int64]) -> NDArray[Any]:
+            return task.expert(observation, ids, phase)
+
+        return cls(task.spec.name, tuple(map(int, hidden)), (), task.vector(hidden), expert)
+
 
 #: Name of the curve of the policy whose memory is emptied after each episode.
 FORGETFUL = "memory zeroed at each episode"
@@ -81,17 +116,21 @@ class Evaluation(Spec):
     backend: str
     """Backend that computed the policy."""
     hidden: list[int]
-    """Numbers of the hidden tasks."""
+    """Numbers of the hidden tasks; empty for ``settings``."""
+    settings: list[str] = Field(default_factory=list)
+    """What was set in each environment of a robot, in words."""
     seeds: list[int]
     """Seeds of noise and environments."""
     curves: list[Curve] = Field(min_length=1)
-    """The policy and, unless it ran alone: the same without memory across episodes, the expert, a random policy."""
+    """The policy and, unless it ran alone: the same without memory across episodes, an expert if there is one, and a
+    random policy."""
+    verdict: list[str] = Field(default_factory=list)
+    """What the curves show, in words."""
 
 
 def evaluate(
     open_session: Callable[[int], Session],
-    task: Task,
-    hidden: Sequence[int],
+    arena: Arena,
     episodes: int,
     seeds: Sequence[int],
     deterministic: bool = False,
@@ -102,17 +141,14 @@ def evaluate(
 
     Args:
         open_session: opens the policy for a given number of robots.
-        task: the task, a family of hidden tasks.
-        hidden: numbers of the hidden tasks to run on.
+        arena: where it is tried; its environments are closed at the end.
         episodes: number of episodes on each hidden task, one after the other.
         seeds: seeds of noise and environments; there is one pass over all hidden tasks per seed.
         deterministic: whether the policy acts without noise.
         progress: called before each pass and after the last one, with the episodes done.
         alone: whether to leave out the rivals.
     """
-    session = open_session(len(hidden))
-    environments = task.vector(hidden)
-    ids = np.array(hidden, np.int64)
+    environments = arena.environments
 
     def passes(name: str, run: Callable[[int], Returns]) -> Curve:
         results = []
@@ -122,7 +158,7 @@ def evaluate(
         progress(name, len(seeds) * episodes, len(seeds) * episodes)
         return Curve.of(name, np.stack(results))
 
-    def policy(forgetful: bool) -> Callable[[int], Returns]:
+    def policy(session: Session, forgetful: bool) -> Callable[[int], Returns]:
         def run(seed: int) -> Returns:
             agent = Agent(session, None if deterministic else seed)
             agent.forget()
@@ -144,37 +180,33 @@ def evaluate(
 
         return run
 
-    def expert(seed: int) -> Returns:
-        return roll_out(
-            environments,
-            lambda observation, _reward, _start, phase: task.expert(observation, ids, phase),
-            episodes,
-            seed,
+    def expert(advise: Advice) -> Callable[[int], Returns]:
+        return lambda seed: roll_out(
+            environments, lambda observation, _reward, _start, phase: advise(observation, phase), episodes, seed
         )
 
     def random(seed: int) -> Returns:
         environments.action_space.seed(seed)
         return roll_out(environments, lambda *_: environments.action_space.sample(), episodes, seed)
 
-    try:
-        curves = [passes(session.contract.model.kind, policy(forgetful=False))]
+    with (
+        contextlib.closing(environments),
+        contextlib.closing(open_session(environments.num_envs)) as session,
+    ):
+        curves = [passes(session.contract.model.kind, policy(session, forgetful=False))]
         if not alone:
-            curves += [
-                passes(FORGETFUL, policy(forgetful=True)),
-                passes("expert", expert),
-                passes("random", random),
-            ]
-    finally:
-        environments.close()
-        session.close()
-    return Evaluation(
-        task=task.spec.name,
-        policy=session.contract.name,
-        backend=session.backend,
-        hidden=list(hidden),
-        seeds=list(seeds),
-        curves=curves,
-    )
+            curves.append(passes(FORGETFUL, policy(session, forgetful=True)))
+            curves += [] if arena.expert is None else [passes("expert", expert(arena.expert))]
+            curves.append(passes("random", random))
+        return Evaluation(
+            task=arena.name,
+            policy=session.contract.name,
+            backend=session.backend,
+            hidden=list(arena.hidden),
+            settings=list(arena.settings),
+            seeds=list(seeds),
+            curves=curves,
+        )
 
 
 def roll_out(

@@ -71,8 +71,10 @@ def learning_in_context(evaluation: Evaluation, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         ArtifactError: the file cannot be written.
     """
-    tasks, seeds = len(evaluation.hidden), len(evaluation.seeds)
-    title = f"{evaluation.task}: {tasks} hidden tasks, {seeds} seeds, mean and 95% interval"
+    tried = f"{len(evaluation.hidden)} hidden tasks" if evaluation.hidden else f"{len(evaluation.settings)} robots"
+    title = f"{evaluation.task}: {tried}, {len(evaluation.seeds)} seeds, mean and 95% interval"
+    if evaluation.verdict:
+        title += f"\n{evaluation.verdict[0]}"
     draw([per_episode(title, {curve.name: curve.per_episode for curve in evaluation.curves})], path)
 
 

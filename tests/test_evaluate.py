@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import TransformReward
 
 from dmh_edge.contract import PolicyContract
-from dmh_edge.evaluate import Curve, Evaluation, edge_of, evaluate, roll_out
+from dmh_edge.evaluate import Arena, Curve, Evaluation, edge_of, evaluate, roll_out
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.intervals import Interval
@@ -138,7 +138,7 @@ def measured(  # type: ignore[no-untyped-def]
         sessions.append(Watched(checkpoint.build(), contract, batch))
         return sessions[-1]
 
-    found = evaluate(open_session, task, hidden, episodes, seeds, **settings)
+    found = evaluate(open_session, Arena.of(task, hidden), episodes, seeds, **settings)
     (session,) = sessions
     return found, session
 
@@ -226,7 +226,7 @@ def test_a_session_that_fails_is_closed_all_the_same(checkpoint, contract, monke
 
     monkeypatch.setattr(Watched, "step", lambda self, world: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate(open_session, darkroom.TASK, (0,), 1, (0,))
+        evaluate(open_session, Arena.of(darkroom.TASK, (0,)), 1, (0,))
     assert sessions[0].closed
 
 

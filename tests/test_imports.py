@@ -29,7 +29,7 @@ RANKS = (
     ("faults", "checkpoint", "training_log", "presets"),
     ("export", "evaluate", "learner"),
     ("lessons",),
-    ("train", "plots", "ceiling"),
+    ("train", "plots", "ceiling", "robot_arena", "verdict"),
     ("bench",),
     ("console", "studies"),
     ("api",),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dmh_edge.contract import CONTRACT_NAME
 from dmh_edge.errors import ConfigError
@@ -13,7 +14,7 @@ from dmh_edge.extras import require
 from dmh_edge.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from dmh_edge.evaluate import Evaluation
+    from dmh_edge.evaluate import Arena, Evaluation
     from dmh_edge.runtime.sessions.session import Session
     from dmh_edge.task import TaskSpec
     from dmh_edge.train import TrainingSummary
@@ -69,6 +70,7 @@ def evaluate_policy(
     backend: str | None = None,
     deterministic: bool = False,
     progress: Progress = silent,
+    robots: Robots | None = None,
 ) -> Evaluation:
     """Measure learning in context: the return of each episode on hidden tasks, without any update of the weights.
 
@@ -80,31 +82,61 @@ def evaluate_policy(
         backend: backend that runs an exported policy; None for the one that the file's suffix suggests.
         deterministic: whether to choose the likeliest action, without noise.
         progress: called with the name of the agent that plays, episodes done and episodes in all.
+        robots: simulated robots to play on instead of the task's own environments; ``tasks`` is not used then.
 
     Returns:
-        the curves of the policy, of the same without memory across episodes, of the expert and of a random policy.
+        the curves of the policy, of the same without memory across episodes, of the expert if there is one, and of a
+        random policy; and the verdict in words.
 
     Raises:
         MissingExtraError: gymnasium is not installed or, for a training run, torch.
         ConfigError: there is no such policy or backend, its task has no simulator or has changed, or no task was held
             out for validation.
         ArtifactError: a file is missing, truncated or altered.
+        RobotError, ContractError: there is no such robot, or it does not fit the policy.
     """
     require("evaluating", "sim", "gymnasium")
     if episodes < 1 or seeds < 1:
         raise ConfigError(f"got {episodes} episodes and {seeds} seeds, expected at least one of each")
-    from dmh_edge import tasks as simulated
-    from dmh_edge.data.selection import validation_ids
     from dmh_edge.evaluate import evaluate
-    from dmh_edge.schema import differences
+    from dmh_edge.robot_arena import robot_arena
+    from dmh_edge.verdict import verdict
 
     trained = _trained(Path(policy), backend)
-    if not simulated.is_known(trained.task.name):
+    if robots is None:
+        arena = _arena(policy, trained, tasks)
+    else:
+        arena = robot_arena(robots.name, trained.task, robots.options, robots.varied)
+    found = evaluate(trained.open_session, arena, episodes, range(seeds), deterministic, progress)
+    return found.model_copy(update={"verdict": verdict(found, trained.episodes_per_context)})
+
+
+class Robots(NamedTuple):
+    """Simulated robots to try a policy on: one for each combination of the varied options."""
+
+    name: str
+    """Name of the robot, as for `dmh-edge run --robot`."""
+    varied: tuple[str, ...]
+    """Options that differ, e.g. ``target=0:24``: see `robot_arena.combinations`."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Options that all robots have."""
+
+
+def _arena(policy: str | PathLike[str], trained: _Trained, tasks: HiddenTasks) -> Arena:
+    """Return the environments of a policy's own task."""
+    from dmh_edge import tasks as simulated
+    from dmh_edge.data.selection import validation_ids
+    from dmh_edge.evaluate import Arena
+    from dmh_edge.schema import differences
+
+    name = next((name for name in (trained.found_as, trained.task.name) if simulated.is_known(name)), None)
+    if name is None:
         raise ConfigError(
             f"{policy} was trained for {trained.task.name!r}, which has no simulator here; "
-            "`dmh-edge run --episodes 20` on its robot shows the return per episode"
+            "try it on its robot: `dmh-edge eval POLICY --robot my_arm.driver:Arm --vary target=0:24` for simulated "
+            "robots, or `dmh-edge run --episodes 20`"
         )
-    task = simulated.find(trained.task.name)
+    task = simulated.find(name)
     if changed := ", ".join(differences(trained.task, task.spec)):
         raise ConfigError(f"task {task.spec.name!r} has changed since {policy} was trained: {changed}; train it again")
     validation = validation_ids(task.train_ids, trained.hold_out)
@@ -112,15 +144,34 @@ def evaluate_policy(
     hidden = {"held-out": task.test_ids, "validation": validation, "training": learned}[tasks]
     if not hidden:
         raise ConfigError(f"{policy} held out no task for validation; train with --set data.hold_out=10")
-    return evaluate(trained.open_session, task, hidden, episodes, range(seeds), deterministic, progress)
+    return Arena.of(task, hidden)
 
 
 class _Trained(NamedTuple):
-    """The task of a training run or policy, how many hidden tasks it held out, and how to open it for N robots."""
+    """What is needed to try a training run or a policy."""
 
     task: TaskSpec
+    """Its task."""
+    found_as: str
+    """Name under which training found the task."""
     hold_out: int
+    """Number of hidden tasks that were kept from training."""
+    episodes_per_context: int | None
+    """Episodes of the contexts that it was trained on; None if that is not known."""
     open_session: Callable[[int], Session]
+    """Opens the policy for a number of robots."""
+
+    @classmethod
+    def of(cls, task: TaskSpec, config: Mapping[str, Any], open_session: Callable[[int], Session]) -> _Trained:
+        """Read the settings of a run; those of older versions lack some."""
+        data = config.get("data", {})
+        return cls(
+            task,
+            str(config.get("task", task.name)),
+            int(data.get("hold_out", 0)),
+            data.get("episodes_per_context"),
+            open_session,
+        )
 
 
 def _trained(policy: Path, backend: str | None) -> _Trained:
@@ -136,13 +187,12 @@ def _trained(policy: Path, backend: str | None) -> _Trained:
             raise ConfigError(f"--backend {backend} runs exported policies; {policy} is a run, which PyTorch evaluates")
         checkpoint = Checkpoint.load(policy)
         contract = draft_contract(checkpoint, policy, policy.name)
-        held_out = checkpoint.header.config.data.hold_out
-        return _Trained(contract.task, held_out, lambda robots: TorchSession(checkpoint.build(), contract, robots))
+        config = checkpoint.header.config.model_dump(mode="json")
+        return _Trained.of(contract.task, config, lambda robots: TorchSession(checkpoint.build(), contract, robots))
     from dmh_edge.runtime.sessions.engine import locate, session_for
     from dmh_edge.runtime.sessions.policy import Policy
 
     folder, chosen = locate(policy, backend)
     checked = Policy.load(folder)
-    # Policies of older versions do not contain this setting.
-    held_out = int(checked.contract.provenance.config.get("data", {}).get("hold_out", 0))
-    return _Trained(checked.contract.task, held_out, lambda robots: session_for(checked, chosen, robots))
+    contract = checked.contract
+    return _Trained.of(contract.task, contract.provenance.config, lambda robots: session_for(checked, chosen, robots))

@@ -18,6 +18,7 @@ from dmh_edge.cli.app import (
     choices,
 )
 from dmh_edge.extras import require
+from dmh_edge.settings import parse_setting
 
 
 @app.command()
@@ -175,6 +176,26 @@ def evaluate(
         ),
     ] = "held-out",
     backend: Annotated[str | None, backend_option()] = None,
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROBOT",
+            help="Play on simulated robots instead of the task's own environments: gym:ID, or package.module:Class for "
+            "a driver of your own. Give --vary too.",
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="Make one robot for each value of this option: target=0:24 for 0 to 23, mass=1:2:0.25, or a JSON list "
+            "of values. With several such options, one for each combination.",
+        ),
+    ] = None,
+    robot_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Set an option of all robots. May be given several times."),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Take the likeliest action at every step, without noise.")
     ] = False,
@@ -188,17 +209,26 @@ def evaluate(
 ) -> None:
     """Measure what a policy learns in context.
 
-    Prints its returns on hidden tasks in the first and the last episodes, and those of an expert and a random policy.
-    The weights are not updated.
+    Prints its returns on hidden tasks in the first and the last episodes, and those of an expert and a random policy,
+    and says in words what memory is worth. The weights are not updated.
     """
     require("evaluating", "train", "gymnasium", "matplotlib")
     from dmh_edge import console, plots
-    from dmh_edge.api import evaluate_policy
+    from dmh_edge.api.commands import Robots, evaluate_policy
+    from dmh_edge.errors import ConfigError
     from dmh_edge.files import write_text
 
+    if (robot is None) != (not vary):
+        raise ConfigError("--robot and --vary need each other: --robot my_arm.driver:Arm --vary target=0:24")
+    if robot is None and robot_option:
+        raise ConfigError("--robot-option is for --robot, which is not given")
+    options = dict(parse_setting(text, "--robot-option", "address=10.0.0.2") for text in robot_option or ())
+    robots = None if robot is None else Robots(robot, tuple(vary or ()), options)
     with console.bars() as told:
-        found = evaluate_policy(policy, episodes, seeds, tasks, backend, deterministic, told)
+        found = evaluate_policy(policy, episodes, seeds, tasks, backend, deterministic, told, robots)
     console.out.print(console.evaluation_table(found))
+    for sentence in found.verdict:
+        console.out.print(sentence, highlight=False, markup=False, soft_wrap=True)
     where = out or (policy if policy.is_dir() else policy.parent)
     write_text(where / "evaluation.json", found.model_dump_json(indent=1) + "\n")
     plots.learning_in_context(found, where / "evaluation.png")

@@ -27,7 +27,7 @@ from dmh_edge.checkpoint import CHECKPOINT_NAME, Checkpoint
 from dmh_edge.config import CONFIG_NAME, RunConfig
 from dmh_edge.data.selection import validation_ids
 from dmh_edge.errors import ConfigError
-from dmh_edge.evaluate import Evaluation, evaluate
+from dmh_edge.evaluate import Arena, Evaluation, evaluate
 from dmh_edge.export.pipeline import draft_contract
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.files import named_faults, write_text
@@ -175,8 +175,7 @@ def _try_out(folder: Path, trial: Trial) -> Evaluation:
     hidden = validation_ids(task.train_ids, held_out) if trial.validation else task.test_ids
     return evaluate(
         open_session,
-        task,
-        hidden[: trial.tasks],
+        Arena.of(task, hidden[: trial.tasks]),
         trial.episodes,
         range(trial.seeds),
         trial.deterministic,

@@ -11,7 +11,7 @@ from typing import Any
 
 from dmh_edge import tasks
 from dmh_edge.checkpoint import Checkpoint
-from dmh_edge.evaluate import Evaluation, evaluate
+from dmh_edge.evaluate import Arena, Evaluation, evaluate
 from dmh_edge.export.pipeline import draft_contract, export_unproved
 from dmh_edge.export.torch_session import TorchSession
 from dmh_edge.presets import load
@@ -89,7 +89,7 @@ def train(budget: Budget, workshop: Workshop) -> Trained:
         return TorchSession(checkpoint.build(), draft_contract(checkpoint, place, TASK), batch)
 
     def lockstep() -> Evaluation:
-        return evaluate(stepped, task, task.test_ids[:targets], episodes, [0])
+        return evaluate(stepped, Arena.of(task, task.test_ids[:targets]), episodes, [0])
 
     return Trained(checkpoint, workshop.kept(str(place / "lockstep"), Evaluation, lockstep), place)
 
