@@ -84,7 +84,9 @@ def test_the_place_in_the_tour_is_the_same_for_key_and_door() -> None:
     at = lambda x, y, phase: int(sweep.advise(np.float32([[x, y]]), np.array([phase]))[0])  # noqa: E731
     assert at(6, 4, 1) == UP
     assert at(4, 4, 0) == RIGHT
-    sweep.observe(step([6, 4], 1, phase=0))  # a new episode: to the key, whose way is no part of the tour
+    sweep.observe(step([6, 5], 0, phase=0))  # a new episode: the way to the key is no part of the tour
+    sweep.observe(step([6, 4], 1, phase=0))
+    assert at(6, 4, 1) == UP
     sweep.observe(step([6, 5], 1, phase=1))  # the door
     assert [at(6, 5, phase) for phase in (0, 1, 2)] == [DOWN, STAY, STAY]
     assert at(7, 5, 2) == LEFT
