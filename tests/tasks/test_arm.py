@@ -65,6 +65,7 @@ def test_a_hidden_task_that_is_none_is_refused_with_what_there_is(name: str, wro
 @every_arm
 def test_80_are_learned_from_and_16_held_out(name: str) -> None:
     assert (find(name).train_ids, find(name).test_ids) == (tuple(range(80)), tuple(range(80, 96)))
+    assert find(name).pool == range(96, 2**62)
 
 
 def test_the_listed_hidden_tasks_keep_their_parameters_and_all_others_have_their_own() -> None:

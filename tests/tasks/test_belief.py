@@ -101,6 +101,17 @@ def test_candidates_are_drawn_by_their_probability_and_never_a_refuted_one() -> 
     assert belief.shortfall(np.repeat([0, 1, 2], [1, 1, 3998]))[:3].tolist() == pytest.approx([0, np.log(3), np.inf])
 
 
+def test_no_refuted_candidate_is_drawn_even_if_the_random_number_is_zero() -> None:
+    class Zeros:
+        def random(self, count: int) -> np.ndarray:
+            return np.zeros(count)
+
+    belief = Belief(find("darkroom"), np.arange(81), 1)
+    belief.observe(walk(CENTRE, [0, 0], STAY, 0))  # fits nothing
+    belief.observe(walk(CENTRE, CENTRE, STAY, 1))
+    assert belief.draw(Zeros()) == [40]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.surprise is not None])
 def test_the_true_hidden_task_is_never_refuted_and_others_are(name: str) -> None:
     task = TASKS[name]
