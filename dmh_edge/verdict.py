@@ -54,16 +54,15 @@ def _improvement(policy: Curve, edge: int) -> str:
 def _fall(policy: Returns, edge: int) -> str:
     """Say from which episode on returns fall, if the last episodes are measurably below the best ones before them."""
     count = policy.shape[-1]
-    if count < 3 * edge:
+    level = np.stack([policy[..., first : first + edge].mean(-1) for first in range(count - edge + 1)], -1)
+    best = int(level.mean((0, 1)).argmax())
+    below = [one.high < 0 for one in intervals(level - level[..., best, None])]
+    end = max(first for first, lower in enumerate(below) if not lower)  # of the plateau
+    if end + 2 * edge > count:
         return ""
-    means = policy.mean((0, 1))
-    level = np.convolve(means, np.ones(edge) / edge, "valid")  # mean of the episodes from each one on
-    best = int(level.argmax())
-    lost = _mean(_last(policy, edge) - policy[..., best : best + edge].mean(-1))
-    if best + edge > count - edge or lost.high >= 0:
-        return ""
+    lost = _mean(level[..., -1] - level[..., best])
     return (
-        f"Returns fall after episode {best + edge}: the last {edge} episodes are {lost} from episodes {best + 1} to "
+        f"Returns fall after episode {end + edge}: the last {edge} episodes are {lost} from episodes {best + 1} to "
         f"{best + edge}."
     )
 
