@@ -14,7 +14,7 @@ from dmh_edge.robots.mujoco_physics import RULES, Physics, keep_time
 
 MS = 1_000_000
 START_NS = 10**9
-ARMS = ("dark-reacher", "dark-payload")
+ARMS = ("dark-reacher", "dark-payload", "dark-camera")
 
 
 class Driver:

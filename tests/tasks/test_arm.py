@@ -1,4 +1,4 @@
-"""The arm of both its tasks: gymnasium finds no fault, bounds hold, episodes start alike, MuJoCo is asked for late."""
+"""The arm of its tasks: gymnasium finds no fault, bounds hold, episodes start alike, MuJoCo is asked for late."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dmh_edge.tasks import arm, dark_payload, dark_reacher, find
 from dmh_edge.tasks.family import uniform
 
 IDS = [0, 1, 2, 3, 80, 81]
-every_arm = pytest.mark.parametrize("name", ["dark-reacher", "dark-payload"])
+every_arm = pytest.mark.parametrize("name", ["dark-reacher", "dark-payload", "dark-camera"])
 
 
 @every_arm
@@ -161,11 +161,21 @@ except Exception as error:
     ("task", "said"),
     [
         ("darkroom", "works"),
-        ("dark-reacher", "MissingExtraError a task with an arm needs mujoco, which is not installed: pip install"),
-        ("dark-payload", "MissingExtraError a task with an arm needs mujoco, which is not installed: pip install"),
+        (
+            "dark-reacher",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
+        (
+            "dark-payload",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
+        (
+            "dark-slide",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
     ],
 )
-def test_only_the_arm_needs_mujoco(task: str, said: str) -> None:
+def test_only_a_task_with_physics_needs_mujoco(task: str, said: str) -> None:
     script = BLOCKED.format(blocked="mujoco", task=task)
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert said in printed
