@@ -64,27 +64,47 @@ def step(end: list[int], reward: float, phase: int = 0) -> Transition:
     return Transition(place, np.array([phase]), np.array([0]), np.float32([reward]), place, np.zeros(1, bool))
 
 
-def test_a_student_that_leaves_the_tour_is_led_back_and_what_it_finds_by_chance_counts() -> None:
-    sweep = Sweep(np.array([[5, 4], [6, 4], [4, 4]]), 1, towards, 1)
-    at = lambda x, y: int(sweep.advise(np.float32([[x, y]]), np.zeros(1, np.int64))[0])  # noqa: E731
-    assert (at(4, 4), at(4, 8), at(5, 8)) == (RIGHT, RIGHT, DOWN)
-    sweep.observe(step([4, 5], 0))
-    assert at(4, 5) in (RIGHT, DOWN)
-    sweep.observe(step([5, 4], 0))
-    assert (at(5, 4), at(5, 5)) == (RIGHT, RIGHT)
+def advised(sweep: Sweep, x: int, y: int, phase: int = 0) -> int:
+    """What the teacher of one student advises on a cell."""
+    return int(sweep.advise(np.float32([[x, y]]), np.array([phase]))[0])
+
+
+def test_the_search_goes_on_from_where_the_student_is_while_the_next_cell_was_not_tried() -> None:
+    sweep = Sweep(spiral(3), 1, towards, 1)  # (2, 1), (2, 2), (1, 2), (0, 2), (0, 1), (0, 0), (1, 0), (2, 0), centre
+    sweep.observe(step([2, 1], 0))
+    assert advised(sweep, 2, 1) == UP
+    assert advised(sweep, 0, 2) == DOWN  # a student that has left the tour
+    sweep.observe(step([0, 1], 0))
+    assert advised(sweep, 0, 2) == RIGHT  # (0, 1) was tried, so to (2, 2), the first cell that was not
+    assert advised(sweep, 1, 1) == RIGHT  # where the next episode starts: (2, 1) was tried too
+    sweep.observe(step([2, 2], 0))
+    assert advised(sweep, 2, 2) == LEFT
+
+
+def test_what_is_found_by_chance_counts_and_is_gone_to_from_then_on() -> None:
+    sweep = Sweep(spiral(3), 1, towards, 1)
     sweep.observe(step([0, 0], 1))
-    assert (at(5, 4), at(0, 4), at(0, 0)) == (DOWN, DOWN, STAY)
-    assert at(0, 0) == STAY
+    assert [advised(sweep, x, y) for x, y in ((2, 0), (0, 1), (0, 0))] == [LEFT, DOWN, STAY]
 
 
-def test_the_place_in_the_tour_is_the_same_for_key_and_door() -> None:
-    sweep = Sweep(np.array([[5, 4], [6, 4], [6, 5]]), 2, towards, 1)
-    sweep.observe(step([5, 4], 0))
-    sweep.observe(step([6, 4], 1))  # the key
-    at = lambda x, y, phase: int(sweep.advise(np.float32([[x, y]]), np.array([phase]))[0])  # noqa: E731
-    assert at(6, 4, 1) == UP
-    assert at(4, 4, 0) == RIGHT
-    sweep.observe(step([6, 4], 1, phase=0))  # a new episode: to the key, whose way is no part of the tour
-    sweep.observe(step([6, 5], 1, phase=1))  # the door
-    assert [at(6, 5, phase) for phase in (0, 1, 2)] == [DOWN, STAY, STAY]
-    assert at(7, 5, 2) == LEFT
+def test_a_search_that_found_nothing_begins_again() -> None:
+    sweep = Sweep(spiral(3), 1, towards, 1)
+    for cell in spiral(3).tolist():
+        sweep.observe(step(cell, 0))
+    assert advised(sweep, 1, 1) == RIGHT
+    sweep.observe(step([2, 1], 0))
+    assert advised(sweep, 2, 1) == UP
+
+
+def test_the_door_is_sought_from_the_key_on_and_cells_that_hold_no_key_can_hold_it() -> None:
+    sweep = Sweep(spiral(3), 2, towards, 1)
+    sweep.observe(step([2, 1], 0))
+    sweep.observe(step([2, 2], 1))  # the key
+    assert advised(sweep, 2, 2, phase=1) == LEFT
+    sweep.observe(step([1, 2], 0, phase=1))
+    assert advised(sweep, 1, 1, phase=0) in (RIGHT, UP)  # a new episode: to the key
+    sweep.observe(step([2, 2], 1, phase=0))
+    assert advised(sweep, 2, 2, phase=1) == DOWN  # (1, 2) was tried, so to (2, 1), where no key was
+    sweep.observe(step([2, 1], 1, phase=1))  # the door
+    assert [advised(sweep, 2, 1, phase) for phase in (0, 1, 2)] == [UP, STAY, STAY]
+    assert advised(sweep, 1, 1, phase=2) == RIGHT
