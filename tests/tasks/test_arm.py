@@ -56,6 +56,14 @@ def test_what_nobody_named_is_held_out_and_kept_for_life(name: str) -> None:
 
 
 @every_arm
+def test_an_episode_begins_alike_whether_its_hidden_task_was_named_or_drawn(name: str) -> None:
+    env = gymnasium.make(name)
+    observation, info = env.reset(seed=5)
+    named = gymnasium.make(name, hidden=info["hidden"])
+    assert named.reset(seed=5)[0].tolist() == observation.tolist()
+
+
+@every_arm
 @pytest.mark.parametrize("wrong", [-1, 2**62])
 def test_a_hidden_task_that_is_none_is_refused_with_what_there_is(name: str, wrong: int) -> None:
     with pytest.raises(ConfigError, match=f"{name}: got hidden = {wrong}, expected 0 to 2..62 - 1"):
