@@ -21,6 +21,8 @@ TASKS = (
     "tmaze",
     "dark-reacher",
     "dark-payload",
+    "dark-camera",
+    "dark-slide",
 )
 #: Every kind of model.
 MODELS = ("dm-h", "dm", "dt", "ad-transformer", "ad-mamba", "bc")

@@ -99,6 +99,8 @@ _TASKS = {
     ),
     "dark-reacher": _ARM,
     "dark-payload": replace(_ARM, chunk=10, data=DataConfig(batch=8, episodes_per_context=8)),
+    "dark-camera": replace(_ARM, reward_scale=0.25),
+    "dark-slide": replace(_ARM, data=DataConfig(batch=8, episodes_per_context=8)),
 }
 #: What changes for own steps. A policy in a room learns from a teacher that searches as the policy must, and that leads
 #: in half of the contexts: a policy that finds nothing yet could not learn there what to do once something is found.
@@ -110,6 +112,8 @@ _OWN_STEPS = {
     "darkroom-hard": _OWN_STEPS_IN_A_ROOM,
     "key-to-door": replace(_OWN_STEPS_IN_A_ROOM, batch=8),
     "dark-reacher": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=6_000),
+    "dark-camera": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=6_000),
+    "dark-slide": _OwnSteps(OnPolicyConfig(short_episodes=3), batch=8, episodes=8, updates=4_000),
     "own": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=4_000),
 }
 

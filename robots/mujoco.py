@@ -36,14 +36,14 @@ _POLL_S = 0.001
 _SILENT_NS = 100_000_000
 #: Time without a step after which the physics counts as dead.
 _DEAD_NS = 2 * NS_PER_S
-_ARMS = ("dark-reacher", "dark-payload")
+_ARMS = ("dark-reacher", "dark-payload", "dark-camera")
 
 
 class MujocoRobot:
     """One arm, and the process of its physics.
 
     Args:
-        environment_id: ``dark-reacher`` or ``dark-payload``.
+        environment_id: ``dark-reacher``, ``dark-payload`` or ``dark-camera``.
         hidden: number of the hidden task; None to draw one that no data set contains.
         command_timeout_s: time without an action after which the arm brakes by itself, in seconds; None for five
             control periods.

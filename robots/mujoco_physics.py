@@ -105,10 +105,13 @@ class Physics:
             self._brake(PhysicsEvent.SILENCE, self._acting_ns)
         if self._acting is not None:
             self._arm.advance(self._acting)
-        elif not self._still:
-            self._still = self._arm.brake(_KEEP)
-            if self._still:
-                self._note(PhysicsEvent.AT_REST, self.now_ns, 0)
+        else:
+            if not self._expects_first:  # an episode that has begun goes on: its end can be what is paid
+                self._arm.data.time += 1 / PHYSICS_HZ
+            if not self._still:
+                self._still = self._arm.brake(_KEEP)
+                if self._still:
+                    self._note(PhysicsEvent.AT_REST, self.now_ns, 0)
         self.now_ns += STEP_NS
         self._publish()
 

@@ -10,14 +10,13 @@ distance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
 from dmh_edge.tasks.family import ENDLESS, Expert, Surprise, Task
+from dmh_edge.tasks.physics import register
 
 #: Lengths of upper arm, and of forearm up to the fingertip, in metres.
 UPPER, FORE = 0.1, 0.11
@@ -108,20 +107,11 @@ def joint_error(observation: NDArray[np.float32], target: NDArray[np.floating]) 
 
 def arm_task(spec: TaskSpec, environment: str, expert: Expert, surprise: Surprise, histories_per_task: int) -> Task:
     """Return a task with this arm; ``environment`` names its class in `arm_env`, which needs MuJoCo."""
-    if spec.name not in gymnasium.registry:
-        entry_point = f"dmh_edge.tasks.arm_env:{environment}"
-        gymnasium.register(spec.name, entry_point, max_episode_steps=spec.horizon)
-
-    def vector(hidden: Sequence[int]) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-        from dmh_edge.tasks import arm_env, physics_vector
-
-        return physics_vector.PhysicsVectorEnv(getattr(arm_env, environment), hidden)
-
     return Task(
         spec,
         TRAIN_IDS,
         TEST_IDS,
-        vector,
+        register(spec, f"dmh_edge.tasks.arm_env:{environment}"),
         expert,
         histories_per_task,
         episodes_per_history=30,

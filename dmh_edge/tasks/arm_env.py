@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mujoco
 import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 from dmh_edge.task import TaskSpec
 from dmh_edge.tasks import dark_camera, dark_payload, dark_reacher
 from dmh_edge.tasks.arm import FORE, STRONGEST, TEST_IDS, UPPER, draw_targets
-from dmh_edge.tasks.family import ENDLESS
-from dmh_edge.tasks.physics_env import PhysicsEnv, State
+from dmh_edge.tasks.physics_env import NO_CONTACT, PhysicsEnv, State, update
+
+if TYPE_CHECKING:
+    import mujoco
 
 #: Speed in rad/s below which a braked joint is set to stand still.
 _STANDSTILL = 1e-3
@@ -28,7 +29,8 @@ class ArmEnv(PhysicsEnv):
     """One arm; see `PhysicsEnv` for arguments. A rendered image shows the target."""
 
     def __init__(self, spec: TaskSpec, hidden: int | None, **options: Any) -> None:
-        super().__init__(spec, hidden, ENDLESS, TEST_IDS, "reacher.xml", 2, **options)
+        super().__init__(spec, hidden, TEST_IDS, "reacher.xml", 2, **options)
+        self.model.opt.disableflags |= NO_CONTACT  # none of its parts can touch another; the search for it takes time
 
     def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
         """Leave the model as it is."""
@@ -72,7 +74,7 @@ class ArmEnv(PhysicsEnv):
         low, high = self.model.jnt_range[1]
         self.data.qpos[_JOINTS] += velocity * self.model.opt.timestep
         self.data.qpos[1] = min(max(self.data.qpos[1], low), high)
-        mujoco.mj_forward(self.model, self.data)
+        update(self.model, self.data)
         return False
 
 

@@ -1,4 +1,19 @@
-"""Dark camera: TODO."""
+"""Dark camera: an arm whose target is seen by a camera, and nobody knows how the camera is mounted.
+
+The camera is rotated by up to a quarter turn and lies up to 3 cm off the shoulder along each axis. Only the last 0.1 s
+of an episode are paid, when it is too late to go elsewhere: an episode tells how far off the arm was, and a few of them
+tell how the camera is mounted. The target changes with every episode; the hidden task, the mounting, stays the same.
+
+This is the mean return over 48 hidden tasks of the controller below, when it goes to
+
+    the target, knowing the mounting                                            0.00
+    the target, assuming the mean mounting                                     -0.48
+    the mean of all targets that are possible after this episode's rewards     -0.46
+    the same, remembering all episodes; episodes 1, 2, 3, 4, 6 and 10          -0.47, -0.37, -0.22, -0.13, -0.05, -0.03
+
+(``pytest tests/tasks/test_dark_camera.py -k worth`` measures it again.) If every step were paid, an agent could
+find the target in a few steps of each episode, and memory would be worth little.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +30,8 @@ ROTATION, OFFSET_M = np.pi / 2, 0.03
 PAID = 5
 #: As in `dark_reacher`.
 STIFFNESS, DAMPING = 1.0, 0.1
-#: Tolerance in metres of `surprise`.
-TOLERANCE_M = 0.005
+#: Tolerance in metres of `surprise`: the distance to the nearest of the mountings that a belief considers.
+TOLERANCE_M = 0.01
 
 _HORIZON, _RATE_HZ = 50, 50
 _SEEN = FARTHEST + OFFSET_M * np.sqrt(2)
@@ -73,7 +88,8 @@ def is_paid(time_s: NDArray[np.float64]) -> NDArray[np.bool_]:
 def control(observation: NDArray[np.float32], target: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return torques ``[N, 2]`` of a PD controller towards targets ``[N, 2]``, or the nearest places of the ring."""
     radius = np.linalg.norm(target, axis=1, keepdims=True)
-    target = target / np.maximum(radius, 1e-9) * np.clip(radius, NEAREST, FARTHEST)
+    direction = np.where(radius > 0, target / np.maximum(radius, 1e-9), [1.0, 0.0])
+    target = direction * np.clip(radius, NEAREST, FARTHEST)
     error, velocity = joint_error(observation, target), observation[:, 4:6]
     return np.clip(STIFFNESS * error - DAMPING * velocity, -1, 1).astype(np.float32)
 

@@ -1,18 +1,29 @@
-"""Dark slide: TODO."""
+"""Dark slide: a pusher strikes a puck, which slides to a stop. The target is observed, and the friction is not.
+
+The puck lies at the end of the pusher's rail: once struck, it is out of reach. The pusher cannot move backwards. What
+an episode shows of the friction comes too late for it, so that an agent must remember it from the episode before. The
+target changes with every episode; the hidden task, the deceleration by friction, stays the same.
+
+This is the mean return over all 96 hidden tasks of the controller below, when it
+
+    knows the deceleration                                                             -9.3
+    assumes what is best for an agent that knows nothing, 1.35 m/s^2                   -19.8
+    taps the puck first, measures, and strikes with what is left of the rail          -23.0
+    remembers what it measured in the episode before; episodes 1, 2 and 3             -19.6, -9.5, -9.3
+
+(``pytest tests/tasks/test_dark_slide.py -k worth`` measures it again). The way to the target costs 9 in each row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from dmh_edge.task import ContinuousAction, Element, Reward, TaskSpec
 from dmh_edge.tasks.family import ENDLESS, Task, Transition, uniform
+from dmh_edge.tasks.physics import register
 
-#: Slowest and fastest deceleration of the puck by friction, in m/s^2.
+#: Lowest and highest deceleration of the puck by friction, in m/s^2.
 SMOOTHEST, ROUGHEST = 0.5, 4.0
 #: Nearest and farthest target, and the end of the puck's rail, in metres from where the puck lies at first.
 NEAREST, FARTHEST, END = 0.2, 0.6, 1.0
@@ -22,10 +33,11 @@ FIRST, LAST = -0.12, 0.015
 START, SPREAD = -0.1, 0.01
 #: Speed of the pusher in m/s at an action of 1.
 FASTEST = 1.5
-#: Speed of the puck after the strike by that of the pusher before it. The strike is elastic, and the puck weighs a tenth
-#: of the pusher.
+#: Speed of the puck after the strike by that of the pusher before it. The strike is elastic, and the puck weighs a
+#: tenth of what the pusher weighs.
 STRIKE = 1.86
-#: Tolerance in m/s of `surprise`.
+#: Tolerance in m/s of `surprise`. Friction changes the velocity by 0.01 to 0.08 m/s in one step. The tolerance covers
+#: the distance to the nearest deceleration that a belief considers.
 TOLERANCE = 0.002
 
 _HORIZON, _RATE_HZ = 100, 50
@@ -46,7 +58,7 @@ SPEC = TaskSpec(
     reward=Reward(meaning="minus the distance in metres between puck and target", low=-(END + 0.1 - NEAREST), high=0),
     rate_hz=_RATE_HZ,
     horizon=_HORIZON,
-    target_return=-10,
+    target_return=-9.3,
 )
 
 TRAIN_IDS = tuple(range(80))
@@ -88,18 +100,11 @@ def surprise(step: Transition, hidden: NDArray[np.int64]) -> NDArray[np.float64]
     return np.where(slides, ((predicted - after[:, 3]) / TOLERANCE) ** 2, 0.0)
 
 
-def _vector(hidden: Sequence[int]) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    from dmh_edge.tasks import physics_vector, slide_env
-
-    return physics_vector.PhysicsVectorEnv(slide_env.DarkSlideEnv, hidden)
-
-
-gymnasium.register(SPEC.name, "dmh_edge.tasks.slide_env:DarkSlideEnv", max_episode_steps=_HORIZON)
 TASK = Task(
     SPEC,
     TRAIN_IDS,
     TEST_IDS,
-    _vector,
+    register(SPEC, "dmh_edge.tasks.slide_env:DarkSlideEnv"),
     expert,
     histories_per_task=4,
     episodes_per_history=30,

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from dmh_edge.errors import MissingExtraError
 from dmh_edge.extras import is_installed
 from dmh_edge.task import TaskSpec, bounds_of
-from dmh_edge.tasks.family import require_hidden
+from dmh_edge.tasks.family import ENDLESS, require_hidden
 
 if not is_installed("mujoco"):
     raise MissingExtraError("mujoco", "mujoco", "a task with MuJoCo physics")
 import mujoco
 from gymnasium.envs.mujoco import MujocoEnv
+
+#: Flag of a model in which nothing can touch anything.
+NO_CONTACT = mujoco.mjtDisableBit.mjDSBL_CONTACT.value
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,8 @@ class PhysicsEnv(MujocoEnv, EzPickle):
         spec: spec of the task.
         hidden: number of the hidden task. None: it is drawn at the first reset from ``drawn_from``, and kept for the
             life of the environment, so that an agent can learn across episodes. ``info["hidden"]`` is its number.
-        count: number of hidden tasks.
         drawn_from: hidden tasks that no data set holds.
-        model_path: MuJoCo model, as gymnasium finds it; "" if the class builds its model in `_initialize_simulation`.
+        model: name of a MuJoCo model that comes with gymnasium, or the text of a model in MuJoCo's XML.
         frame_skip: steps of the physics per control period.
         options: options of gymnasium's MuJoCo environments, e.g. ``render_mode``.
 
@@ -72,18 +74,19 @@ class PhysicsEnv(MujocoEnv, EzPickle):
         self,
         spec: TaskSpec,
         hidden: int | None,
-        count: int,
         drawn_from: tuple[int, ...],
-        model_path: str,
+        model: str,
         frame_skip: int,
         **options: Any,
     ) -> None:
         if hidden is not None:
-            require_hidden(spec.name, hidden, count)
-        self.task, self.count = spec, count
+            require_hidden(spec.name, hidden, ENDLESS)
+        self.task = spec
         self._hidden, self._drawn_from = hidden, drawn_from
         space = Box(*bounds_of(spec.observation, np.float32))
-        super().__init__(model_path, frame_skip, space, **options)  # type: ignore[no-untyped-call]
+        self._xml = model if model.lstrip().startswith("<") else None
+        path = "" if self._xml else model  # gymnasium asks for a path that exists
+        super().__init__(path, frame_skip, space, **options)
 
     @abstractmethod
     def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
@@ -116,15 +119,15 @@ class PhysicsEnv(MujocoEnv, EzPickle):
         self.start(data, rng, hidden)
         return hidden
 
-    def reset_model(self) -> NDArray[np.float32]:
+    def reset_model(self) -> NDArray[Any]:
         """Begin an episode; the hidden task stays the same."""
         self._hidden = self.begin(self.model, self.data, self.np_random, self._hidden)
-        mujoco.mj_forward(self.model, self.data)
+        update(self.model, self.data)
         return self.look()[0]
 
-    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any], Any, bool, bool, dict[str, Any]]:
         """Make the physics' steps of one control period with one action."""
-        self.do_simulation(action, self.frame_skip)  # type: ignore[no-untyped-call]
+        self.do_simulation(action, self.frame_skip)
         observation, reward = self.look()
         if self.render_mode == "human":
             self.render()  # type: ignore[no-untyped-call]
@@ -142,5 +145,16 @@ class PhysicsEnv(MujocoEnv, EzPickle):
         self.data.ctrl[:] = action
         mujoco.mj_step(self.model, self.data)
 
+    def _initialize_simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        if self._xml is None:
+            return super()._initialize_simulation()
+        model = mujoco.MjModel.from_xml_string(self._xml)
+        return model, mujoco.MjData(model)
+
     def _get_reset_info(self) -> dict[str, Any]:
         return {"hidden": self._hidden}
+
+
+def update(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Compute everything that follows from positions and velocities, such as the places of bodies for an image."""
+    mujoco.mj_forward(model, data)

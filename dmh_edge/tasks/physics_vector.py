@@ -23,10 +23,10 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from dmh_edge.errors import ConfigError
-from dmh_edge.tasks.family import require_hidden
+from dmh_edge.tasks.family import ENDLESS, require_hidden
 from dmh_edge.tasks.physics_env import PhysicsEnv, State
 
-#: With fewer rows, handing them to a thread takes longer than stepping them.
+#: With fewer rows, a thread takes longer to start on them than to step them.
 ROWS_PER_THREAD = 8
 
 _PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -53,7 +53,7 @@ class PhysicsVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArr
             raise ConfigError("environments: got no hidden task, expected the number of at least one")
         self._one = one = make(hidden[0])
         for number in hidden:
-            require_hidden(one.task.name, number, one.count)
+            require_hidden(one.task.name, number, ENDLESS)
         self._hidden = np.array(hidden, np.int64)
         self.num_envs = count = len(hidden)
         self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
@@ -88,17 +88,20 @@ class PhysicsVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArr
             ConfigError: the mask or the list of seeds does not fit the rows.
         """
         count = self.num_envs
-        seeds = [seed + row for row in range(count)] if isinstance(seed, int) else seed or [None] * count
+        if seed is None or isinstance(seed, int | np.integer):
+            seed = [None if seed is None else int(seed) + row for row in range(count)]
         mask = np.asarray((options or {}).get("reset_mask", np.ones(count, np.bool_)))
-        if len(seeds) != count:
-            raise ConfigError(f"{self._one.task.name}: got {len(seeds)} seeds for {count} environments")
+        if len(seed) != count:
+            raise ConfigError(
+                f"{self._one.task.name}: got {len(seed)} seeds for {count} environments; give one for each, or a number"
+            )
         if mask.shape != (count,) or mask.dtype != np.bool_:
             raise ConfigError(
                 f"{self._one.task.name}: got a reset_mask of shape {mask.shape} and type {mask.dtype}, "
                 f"expected shape ({count},) and type bool"
             )
         for row in np.flatnonzero(mask).tolist():
-            self._begin(row, seeds[row])
+            self._begin(row, seed[row])
         return self._show(), self._information()
 
     def step(
@@ -109,9 +112,12 @@ class PhysicsVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArr
         Raises:
             ConfigError: the actions have a wrong shape.
             ResetNeeded: a row was never reset.
+            ClosedEnvironmentError: the environments were closed.
         """
         one = self._one
-        if not self._begun.all() or self._rollout is None:
+        if self._rollout is None:
+            raise gymnasium.error.ClosedEnvironmentError("step() was called after close(); make new environments")
+        if not self._begun.all():
             raise gymnasium.error.ResetNeeded("call reset() for all rows before step()")
         if np.shape(actions) != (self.num_envs, one.model.nu):
             expected = (self.num_envs, one.model.nu)
@@ -138,7 +144,7 @@ class PhysicsVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArr
         if self._rollout is not None:
             self._rollout.close()
             self._rollout = None
-        self._one.close()
+        self._one.close()  # type: ignore[no-untyped-call]
 
     def _begin(self, row: int, seed: int | None) -> None:
         """Begin an episode in one row, as ``gymnasium.Env.reset(seed=seed)`` does."""

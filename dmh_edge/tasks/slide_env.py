@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mujoco
 import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dmh_edge.tasks import dark_slide
 from dmh_edge.tasks.dark_slide import END, FARTHEST, FASTEST, FIRST, LAST, NEAREST, SPREAD, START, TEST_IDS
-from dmh_edge.tasks.family import ENDLESS
 from dmh_edge.tasks.physics_env import PhysicsEnv, State
+
+if TYPE_CHECKING:
+    import mujoco
 
 #: Mass of the puck, in kg; that of the pusher is 1 kg.
 _PUCK_KG = 0.1
@@ -59,12 +60,8 @@ class DarkSlideEnv(PhysicsEnv):
     """A pusher and a puck whose friction is not observed; see `PhysicsEnv` for arguments."""
 
     def __init__(self, hidden: int | None = None, **options: Any) -> None:
-        super().__init__(dark_slide.SPEC, hidden, ENDLESS, TEST_IDS, "", 10, **options)
+        super().__init__(dark_slide.SPEC, hidden, TEST_IDS, _MODEL, 10, **options)
         EzPickle.__init__(self, hidden, **options)
-
-    def _initialize_simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        model = mujoco.MjModel.from_xml_string(_MODEL)
-        return model, mujoco.MjData(model)
 
     def prepare(self, model: mujoco.MjModel, hidden: int) -> None:
         """Set the friction of the puck."""

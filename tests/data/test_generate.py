@@ -112,6 +112,8 @@ def test_what_is_made_in_memory_is_what_would_be_read_from_a_file(name: str, tmp
         ("large-key-to-door", 0.3, 2),
         ("tmaze-200", 0.6, 1),
         ("dark-payload", -5.5, -3.4),
+        ("dark-camera", -0.6, -0.01),
+        ("dark-slide", -20, -9.7),
     ],
 )
 def test_histories_go_from_poor_to_expert_on_every_task(name: str, poor: float, expert: float) -> None:

@@ -14,7 +14,7 @@ from dmh_edge.robots.mujoco_physics import RULES, Physics, keep_time
 
 MS = 1_000_000
 START_NS = 10**9
-ARMS = ("dark-reacher", "dark-payload")
+ARMS = ("dark-reacher", "dark-payload", "dark-camera")
 
 
 class Driver:
@@ -248,6 +248,18 @@ def test_actions_are_judged_by_when_they_were_written_however_late_the_process_i
     driver.run(20)
     assert driver.violations() == ["after stop"]
     assert driver.kinds().count(PhysicsEvent.COMMAND) == 2  # of `moving`, and the one before the stop
+
+
+def test_the_end_of_an_episode_is_paid_also_if_the_brakes_are_on_for_a_part_of_it():
+    driver = Driver("dark-camera")
+    driver.arm()
+    driver.reset()
+    driver.run(300)  # the episode begins with its first action
+    driver.write(1, -1)
+    driver.run(452)  # 2 ms each; after 100 ms without an action, the brakes are on
+    assert driver.sample()[1] == 0
+    driver.run(10)
+    assert driver.sample()[1] < 0
 
 
 def test_its_samples_lie_on_an_absolute_grid():

@@ -52,7 +52,7 @@ def watch(robot: MujocoRobot, seconds: float) -> list[tuple[int, Reading]]:
     return seen
 
 
-@pytest.mark.parametrize("name", ["mujoco:dark-reacher", "mujoco:dark-payload"])
+@pytest.mark.parametrize("name", ["mujoco:dark-reacher", "mujoco:dark-payload", "mujoco:dark-camera"])
 def test_it_keeps_the_contract(name):
     check_robot(lambda: find_robot(name, task=SPEC, options={"command_timeout_s": 60}))
 
@@ -220,7 +220,7 @@ def test_closing_leaves_nothing_behind():
     ("name", "options", "message"),
     [
         ("mujoco:dark-reachr", {}, "unknown robot .*did you mean 'mujoco:dark-reacher'"),
-        ("mujoco:darkroom", {}, "known: mujoco:dark-payload, mujoco:dark-reacher"),
+        ("mujoco:darkroom", {}, "known: mujoco:dark-camera, mujoco:dark-payload, mujoco:dark-reacher"),
         ("mujoco:dark-reacher", {"latency": 1}, "unknown option 'latency' .did you mean 'latency_s'"),
         ("mujoco:dark-reacher", {"latency_s": 2}, r"got latency_s = 2, expected a number from 0 to 0\.9"),
         ("mujoco:dark-reacher", {"jitter_s": -0.1}, "got jitter_s = -0.1"),

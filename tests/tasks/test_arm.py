@@ -1,4 +1,4 @@
-"""The arm of both its tasks: gymnasium finds no fault, bounds hold, episodes start alike, MuJoCo is asked for late."""
+"""The arm of its tasks: gymnasium finds no fault, bounds hold, episodes start alike, MuJoCo is asked for late."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dmh_edge.tasks import arm, dark_payload, dark_reacher, find
 from dmh_edge.tasks.family import uniform
 
 IDS = [0, 1, 2, 3, 80, 81]
-every_arm = pytest.mark.parametrize("name", ["dark-reacher", "dark-payload"])
+every_arm = pytest.mark.parametrize("name", ["dark-reacher", "dark-payload", "dark-camera"])
 
 
 @every_arm
@@ -53,6 +53,14 @@ def test_what_nobody_named_is_held_out_and_kept_for_life(name: str) -> None:
     first = env.reset(seed=5)[1]["hidden"]
     assert first in find(name).test_ids
     assert env.reset(seed=6)[1]["hidden"] == first == env.step(np.zeros(2, np.float32))[4]["hidden"]
+
+
+@every_arm
+def test_an_episode_begins_alike_whether_its_hidden_task_was_named_or_drawn(name: str) -> None:
+    env = gymnasium.make(name)
+    observation, info = env.reset(seed=5)
+    named = gymnasium.make(name, hidden=info["hidden"])
+    assert named.reset(seed=5)[0].tolist() == observation.tolist()
 
 
 @every_arm
@@ -162,11 +170,21 @@ except Exception as error:
     ("task", "said"),
     [
         ("darkroom", "works"),
-        ("dark-reacher", "MissingExtraError a task with an arm needs mujoco, which is not installed: pip install"),
-        ("dark-payload", "MissingExtraError a task with an arm needs mujoco, which is not installed: pip install"),
+        (
+            "dark-reacher",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
+        (
+            "dark-payload",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
+        (
+            "dark-slide",
+            "MissingExtraError a task with MuJoCo physics needs mujoco, which is not installed: pip install",
+        ),
     ],
 )
-def test_only_the_arm_needs_mujoco(task: str, said: str) -> None:
+def test_only_a_task_with_physics_needs_mujoco(task: str, said: str) -> None:
     script = BLOCKED.format(blocked="mujoco", task=task)
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert said in printed

@@ -23,6 +23,8 @@ def test_every_task_is_found_by_its_name() -> None:
         "tmaze",
         "dark-reacher",
         "dark-payload",
+        "dark-camera",
+        "dark-slide",
     ]
     for name, task in TASKS.items():
         assert find(name) is task
@@ -68,7 +70,7 @@ def test_a_pool_of_all_but_some_holds_every_other_number_once() -> None:
     ],
 )
 def test_an_unknown_task_is_an_error_that_names_the_nearest(wrong: str, nearest: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown task '{wrong}' .did you mean '{nearest}'.*known: dark-payload, "):
+    with pytest.raises(ConfigError, match=f"unknown task '{wrong}' .did you mean '{nearest}'.*known: dark-camera, "):
         find(wrong)
 
 
