@@ -7,11 +7,16 @@ that a library tries to import, such as ``msvcrt``. So a finder of our own searc
 
 from __future__ import annotations
 
+import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from dmh_edge.errors import ConfigError, unknown
 
 
 class _ElsewhereFirst:
@@ -61,6 +66,39 @@ def look_in(folder: Path | str) -> None:
         sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
     finder.folders.append(absolute)
     sys.path.append(absolute)
+
+
+def find(name: str, what: str, example: str) -> Any:
+    """Return what ``package.module:NAME`` names; the current folder is searched too.
+
+    Args:
+        name: module and name, with a colon between them.
+        what: what an error calls the thing, e.g. ``robot``.
+        example: a correct name, for the error.
+
+    Raises:
+        ConfigError: the name has another form, the module cannot be imported, or it has no such name. If the module
+            itself fails, the message says in which file and line.
+    """
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigError(f"{what} {name!r}: expected package.module:NAME, e.g. {example}")
+    look_in(Path.cwd())
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{what} {name}: the module {module!r} cannot be imported: {error}") from error
+    except Exception as error:  # whatever a user's module raises
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{what} {name}: the module {module!r} cannot be imported: {at.filename}, line {at.lineno}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(loaded, attribute):
+        raise ConfigError(
+            f"{what} {name}: {unknown('name', attribute, [one for one in vars(loaded) if one[0] != '_'])}"
+        )
+    return getattr(loaded, attribute)
 
 
 def folders() -> list[str]:

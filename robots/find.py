@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,33 +36,21 @@ def find_robot(name: str, *, task: TaskSpec, options: Mapping[str, Any] | None =
     given = dict(options or {})
     if name == "fake":
         return cast("Robot", _make_ours(FakeRobot, "fake", {"task": task, "seed": seed}, given))
-    if ":" in name.removeprefix("gym:") and not name.startswith("mujoco:"):  # it names a module
-        user_modules.look_in(Path.cwd())
     if name.startswith("gym:"):
+        if ":" in name.removeprefix("gym:"):  # it names a module
+            user_modules.look_in(Path.cwd())
         return GymRobot(name.removeprefix("gym:"), task=task, options=given, seed=seed)
     if name.startswith("mujoco:"):
         ours = {"environment_id": name.removeprefix("mujoco:"), "seed": seed}
         return cast("Robot", _make_ours(MujocoRobot, name, ours, given))
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
+    if not all(name.partition(":")):
         raise ConfigError(unknown("robot", name, _FORMS))
-    made = _call(_load(name, module, attribute), name, {}, given)
+    make = user_modules.find(name, "robot", "my_arm.driver:Arm")
+    if not callable(make):
+        raise ConfigError(f"robot {name}: got {type(make).__name__} {make!r}, expected a class")
+    made = _call(make, name, {}, given)
     check_members(made, name)
     return cast("Robot", made)
-
-
-def _load(name: str, module: str, attribute: str) -> Callable[..., Any]:
-    try:
-        loaded = importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"robot {name}: the module {module!r} cannot be imported: {error}") from error
-    if not callable(made := getattr(loaded, attribute, None)):
-        raise ConfigError(f"robot {name}: {unknown('class', attribute, _classes(loaded))}")
-    return cast("Callable[..., Any]", made)
-
-
-def _classes(module: Any) -> list[str]:
-    return [name for name, value in vars(module).items() if isinstance(value, type)]
 
 
 def _call(make: Callable[..., Any], name: str, ours: dict[str, Any], options: dict[str, Any]) -> Any:

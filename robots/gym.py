@@ -15,7 +15,7 @@ from dmh_edge.clock import Clock, MonotonicClock
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.robots.lifecycle import Lifecycle
 from dmh_edge.robots.protocol import Action, Reading
-from dmh_edge.robots.spaces import derive_task, refuse_misfit
+from dmh_edge.spaces import derive_task, refuse_misfit
 from dmh_edge.task import TaskSpec
 
 if TYPE_CHECKING:

@@ -18,13 +18,14 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 # Lowest first: a room imports from the rooms of lower ranks and from itself. The package itself (`dmh_edge`) stands
 # above them all: it offers the names of `api`, and no room imports from it.
 RANKS = (
-    ("errors", "names", "user_modules", "version"),
+    ("errors", "names", "version"),
+    ("user_modules",),
     ("schema", "files", "clock", "processes", "progress", "shared_memory", "settings", "extras"),
     ("intervals", "task"),
-    ("contract",),
+    ("contract", "spaces"),
     ("trace",),
     ("models", "tasks"),
-    ("data", "robots"),
+    ("data", "robots", "experts"),
     ("runtime", "config"),
     ("faults", "checkpoint", "training_log", "presets"),
     ("export", "evaluate", "learner"),
@@ -48,6 +49,7 @@ NEEDS_TORCH = (
     "config",
     "presets",
     "checkpoint",
+    "experts",
     "learner",
     "lessons",
     "train",
@@ -75,14 +77,14 @@ NEEDS_NO_TORCH = (
 
 # Who may know a backend, or what writes records. TensorRT goes by two names, so its file imports it by a computed one.
 KNOW = {
-    "onnxruntime": {"dmh_edge.runtime.sessions.ort"},
+    "onnxruntime": {"dmh_edge.runtime.sessions.ort", "dmh_edge.experts"},
     "cuda": {"dmh_edge.runtime.sessions.cuda"},
     "mcap": {"dmh_edge.runtime.records.mcap_read", "dmh_edge.runtime.records.mcap_write"},
     "google": {"dmh_edge.runtime.records.mcap_schema"},
     "tensorrt": set(),
     "tensorrt_rtx": set(),
 }
-IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.sessions.tensorrt_library", "dmh_edge.robots.find"}
+IMPORT_BY_COMPUTED_NAME = {"dmh_edge.runtime.sessions.tensorrt_library", "dmh_edge.user_modules"}
 
 
 def sources() -> dict[str, Path]:

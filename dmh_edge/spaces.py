@@ -49,6 +49,16 @@ def derive_task(name: str, environment: gymnasium.Env[Any, Any]) -> TaskSpec:
     )
 
 
+def is_unlimited(task: TaskSpec) -> bool:
+    """Whether the episodes of a derived task have no limit."""
+    return task.horizon == _ENDLESS
+
+
+def is_unbounded(element: Element) -> bool:
+    """Whether an element of a derived task has a bound that its space does not tell."""
+    return max(abs(element.low), abs(element.high)) >= _UNKNOWN
+
+
 def refuse_misfit(name: str, environment: gymnasium.Env[Any, Any], task: TaskSpec) -> None:
     """Refuse an environment that does not fit a task.
 
