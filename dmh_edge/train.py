@@ -196,16 +196,16 @@ def _run(learner: Learner, lessons: Lessons, out: Path) -> TrainingSummary:
     feed = _Feed(learner, lessons, log)
     window: list[dict[str, float]] = []
     loss, started = math.nan, time.perf_counter()
-    fastest = math.inf
+    fastest, told = math.inf, False
     try:
         with contextlib.closing(iter(feed)) as contexts:
             for arrays in contexts:
                 began = time.perf_counter()
                 window.append(learner.update(arrays))
-                if learner.step <= first + _TRIED:
+                if not told:
                     fastest = min(fastest, time.perf_counter() - began)
-                if learner.step == first + _TRIED:
-                    display.say(_cost(arrays, fastest, learner))
+                    if told := learner.step == first + _TRIED or time.perf_counter() - started > _TRIED_S:
+                        display.say(_cost(arrays, fastest, learner))
                 last = learner.step == training.updates
                 if last or learner.step % training.log_every == 0:
                     mean = {name: math.fsum(row[name] for row in window) / len(window) for name in columns}
@@ -232,8 +232,9 @@ def _run(learner: Learner, lessons: Lessons, out: Path) -> TrainingSummary:
     return summary
 
 
-#: Updates that are timed before the run says what all of them will take. The first one is slow: caches are cold.
-_TRIED = 2
+#: Updates that are timed, and seconds, before the run says what all of them will take. The first one is slow: caches are
+#: cold.
+_TRIED, _TRIED_S = 5, 5.0
 
 
 def _cost(arrays: LabelledChunks[NDArray[Any]], seconds: float, learner: Learner) -> str:

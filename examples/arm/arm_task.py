@@ -59,3 +59,4 @@ def teacher(observation, hidden, phase):
 
 
 TASK = gymnasium_task("arm", ArmEnv, teacher, horizon=50)
+gymnasium.register("Arm-v0", ArmEnv)
