@@ -232,8 +232,8 @@ def _run(learner: Learner, lessons: Lessons, out: Path) -> TrainingSummary:
     return summary
 
 
-#: Updates that are timed, and seconds, before the run says what all of them will take. The first one is slow: caches are
-#: cold.
+#: Updates that are timed, and seconds at most, before the run says what all updates will take. The first one is slow:
+#: caches are cold.
 _TRIED, _TRIED_S = 5, 5.0
 
 

@@ -33,10 +33,11 @@ def train_policy(
     settings: Iterable[str] = (),
     resume: bool = False,
 ) -> TrainingSummary:
-    """Train a policy from data. Progress is shown on standard error.
+    """Train a policy, from data or from its own steps. Progress is shown on standard error.
 
     Args:
-        task: name of the task, e.g. ``darkroom``; for your own data set, the name in its ``task_spec``.
+        task: name of the task, e.g. ``darkroom``; ``package.module:NAME`` for a `Task` in a module of yours; for your
+            own data set, the name in its ``task_spec``.
         out: folder of the training run; made if it does not exist.
         data: folder of a Minari data set; None makes in memory what `dmh-edge data` would write.
         model: kind of model, e.g. ``dm-h``; None for the kind in ``config`` or, if it has none, ``dm-h``.

@@ -74,7 +74,13 @@ SIMULATED_TASKS = (
     f"{choices(names.TASKS)}. A T-maze whose memory length is not 1000 is called tmaze-LENGTH, e.g. tmaze-200."
 )
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help=f"Name of the task: {SIMULATED_TASKS}")]
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help=f"Name of the task: {SIMULATED_TASKS} A task of your own is package.module:NAME, a Task in your module.",
+    ),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(

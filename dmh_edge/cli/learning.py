@@ -114,7 +114,8 @@ def train(
         typer.Argument(
             metavar="TASK",
             help=f"Name of the task: {SIMULATED_TASKS} "
-            "A task of your own has the name that is stored in its data set; give the data set with --data.",
+            "A task of your own is package.module:NAME, a Task in your module; or it has the name that is stored in "
+            "its data set, which you give with --data.",
         ),
     ],
     out: Annotated[
@@ -141,13 +142,16 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train a policy from data.
+    """Train a policy, from data or from its own steps.
 
     Settings come from the preset of the task and the model, then from --config, then from --set; the last one counts.
+    With --set on_policy=true the policy plays in the task's simulator, and a teacher says what was right.
     """
+    from dmh_edge import console
     from dmh_edge.api import train_policy
 
     train_policy(task, out, data, model, config, set or (), resume)
+    console.say(f"what it learns in context, on hidden tasks that it has not seen, is shown by: dmh-edge eval {out}")
 
 
 @app.command(name="eval")
