@@ -197,6 +197,8 @@ def _run(learner: Learner, lessons: Lessons, out: Path) -> TrainingSummary:
     window: list[dict[str, float]] = []
     loss, started = math.nan, time.perf_counter()
     fastest, told = math.inf, False
+    if lessons.remark:
+        display.say(lessons.remark)
     try:
         with contextlib.closing(iter(feed)) as contexts:
             for arrays in contexts:

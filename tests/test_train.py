@@ -3,10 +3,12 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -418,3 +420,15 @@ def test_kills_at_random_moments_leave_the_curve_and_the_weights_as_they_would_h
     assert Path(tmp_path, "killed", config.CONFIG_NAME).read_bytes() == (
         Path(tmp_path, "reference", config.CONFIG_NAME).read_bytes()
     )
+
+
+def test_data_without_the_experts_actions_are_learned_from_and_that_is_said(data, tmp_path, capsys):
+    silent = tmp_path / "silent"
+    shutil.copytree(data, silent)
+    with h5py.File(silent / "data" / "main_data.hdf5", "r+") as file:
+        for episode in file.values():
+            del episode["infos"]
+    train(tiny("training.updates=2"), silent, tmp_path / "run")
+    assert "the data have no infos/expert_action: the actions that were taken are imitated" in capsys.readouterr().err
+    train(tiny("training.updates=2", "data.label=behaviour"), silent, tmp_path / "asked")
+    assert "expert_action" not in capsys.readouterr().err

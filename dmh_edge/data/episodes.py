@@ -120,6 +120,7 @@ class Episodes:
                         "for as many steps as there are rewards, at least one"
                     )
         labels = {field: _label(folder, field, columns[field]) for field in minari_files.LABELS}
+        _refuse_twins(folder, labels)
         if EXPERT in columns:  # the expert's action at the final observation belongs to no step
             columns[EXPERT] = [array[:-1] for array in columns[EXPERT]]
         bounds = {"observations": spec.observation, "actions": _bounds(spec), EXPERT: _bounds(spec)}
@@ -168,6 +169,17 @@ def _label(folder: Path, field: str, column: list[NDArray[Any]]) -> NDArray[np.i
                 f"{folder}: field {field!r} of episode {episode} is {value}, expected one number, 0 or more"
             )
     return np.array([value.item() for value in column], np.int64)
+
+
+def _refuse_twins(folder: Path, labels: dict[str, NDArray[np.int64]]) -> None:
+    """Refuse two episodes with the same place in the same history."""
+    places, count = np.unique(np.stack([labels[field] for field in minari_files.LABELS], 1), axis=0, return_counts=True)
+    if (twice := count > 1).any():
+        hidden, history, number = places[twice][0].tolist()
+        raise DataError(
+            f"{folder}: {count[twice][0]} episodes have hidden {hidden}, history {history} and number {number}; "
+            "count the episodes of each history: 0, 1, 2 ..."
+        )
 
 
 def _bounds(spec: TaskSpec) -> tuple[Element, ...]:

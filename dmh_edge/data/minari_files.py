@@ -14,6 +14,7 @@ Minari's own reader takes.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +58,7 @@ def write(
         generation: settings to store in the metadata.
 
     Raises:
+        DataError: an episode does not fit the specification; the message names the episode and the field.
         ArtifactError: the folder cannot be written.
         MissingExtraError: Minari is not installed.
     """
@@ -80,6 +82,17 @@ def write(
         )
         for part in parts:
             storage.update_episodes(part)
+        _check(temporary, folder)
+
+
+def _check(written: Path, folder: Path) -> None:
+    """Refuse what training would refuse, while the old data set is still in its place."""
+    from dmh_edge.data.episodes import Episodes  # here, because `episodes` imports this module
+
+    try:
+        Episodes.load(written)
+    except DataError as error:
+        raise DataError(f"{str(error).replace(str(written), str(folder))}; nothing was written") from error
 
 
 def _spaces(spec: TaskSpec) -> tuple[Space[Any], Space[Any]]:
@@ -101,7 +114,10 @@ def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
     """
     path = folder / "data" / "metadata.json"
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; make a data set there with `dmh-edge data TASK --out {folder}`")
+        raise DataError(
+            f"{folder} is not a folder; make a data set there with `dmh-edge data TASK --out {folder}` or, from your own "
+            "episodes, with `minari_files.write`"
+        )
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         data_format, episodes = metadata["data_format"], int(metadata["total_episodes"])
@@ -142,6 +158,7 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
     try:
         with h5py.File(path, "r") as file:
             if EXPERT in kinds and f"episode_0/{EXPERT}" not in file:
+                _refuse_misspelt(path, file.get("episode_0/infos", ()))
                 del columns[EXPERT]
             for episode in range(episodes):  # not field by field: the fields of an episode lie together in the file
                 place = f"episode {episode}"
@@ -160,6 +177,15 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
     except (OSError, RuntimeError, TypeError, ValueError, MemoryError) as error:
         raise DataError(f"{path} is missing, truncated or altered, found at {place} ({error}); {_AGAIN}") from error
     return columns
+
+
+def _refuse_misspelt(path: Path, infos: Iterable[str]) -> None:
+    """Refuse a name that is almost that of the expert's actions: what it holds would be ignored."""
+    name = EXPERT.removeprefix("infos/")
+    if nearest := difflib.get_close_matches(name, infos, n=1):
+        raise DataError(
+            f"{path}: found infos/{nearest[0]}, expected {EXPERT}; rename the field, or give it a name of its own"
+        )
 
 
 def _read(h5py: Any, group: Any, field: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dmh_edge.config import RunConfig
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
+from dmh_edge.data.minari_files import EXPERT
 from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import DataError
 from dmh_edge.learner import Learner
@@ -28,6 +29,7 @@ class Histories:
         held_out: hidden tasks that are not learned from.
         kept: nothing: the data set is there already.
         progress: None: all updates are equally large.
+        remark: what a user should know before training, else an empty text.
 
     Raises:
         ConfigError, DataError: too few hidden tasks or episodes are left to learn from, an episode is longer than the
@@ -47,6 +49,8 @@ class Histories:
             )
         self.kept: Mapping[int, str] = {}
         self.progress = None
+        silent = config.data.label == "expert" and episodes.expert_action is None
+        self.remark = f"the data have no {EXPERT}: the actions that were taken are imitated" if silent else ""
         self._config = config
 
     def stage(self, learner: Learner) -> Stage:

@@ -62,6 +62,11 @@ class Lessons(Protocol):
         """Share of the training that is done before an update; None if all updates are equally large."""
         ...
 
+    @property
+    def remark(self) -> str:
+        """What a user should know before training, else an empty text."""
+        ...
+
     def stage(self, learner: Learner) -> Stage:
         """Return the stage that the learner's next update belongs to."""
         ...

@@ -57,6 +57,7 @@ class OwnSteps:
         kept: SHA-256 digests of the rounds that are learned from, by number.
         progress: share of the training that is done before an update.
         seconds: time that was spent on playing rounds.
+        remark: an empty text.
 
     Raises:
         ConfigError: the task has no such teacher, no hidden task is left to learn from, or ``data.balance_actions`` is
@@ -70,6 +71,7 @@ class OwnSteps:
         self.progress = self._plan.progress
         self.kept: dict[int, str] = {}
         self.seconds = 0.0
+        self.remark = ""
         self._config, self._settings, self._task, self._folder = config, settings, task, out / ROUNDS_NAME
         self._first = self._play(self._plan.round_of(0), None)
         self._rounds: dict[int, PlayedRound] = {}

@@ -11,7 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from minari.data_collector import EpisodeBuffer
 
+from dmh_edge.data import minari_files
 from dmh_edge.data.episodes import Episodes
 from dmh_edge.errors import DataError
 from dmh_edge.tasks import find
@@ -65,6 +67,40 @@ def test_the_digest_tells_content_and_not_files(copy: Path, darkroom_episodes: E
 def test_without_the_experts_actions_the_data_are_accepted(copy: Path) -> None:
     edit(copy, lambda file: [file[name].pop("infos") for name in file])
     assert Episodes.load(copy, SPEC).expert_action is None
+
+
+def test_a_misspelt_name_of_the_experts_actions_is_refused(copy: Path) -> None:
+    edit(copy, lambda file: [file[name]["infos"].move("expert_action", "expert_actoin") for name in file])
+    with pytest.raises(DataError, match="found infos/expert_actoin, expected infos/expert_action"):
+        Episodes.load(copy)
+
+
+def test_two_episodes_with_the_same_place_in_a_history_are_refused(copy: Path) -> None:
+    def change(file: h5py.File) -> None:
+        for field in ("hidden", "history", "number"):
+            file["episode_9"].attrs.modify(f"options/{field}", file["episode_3"].attrs[f"options/{field}"])
+
+    edit(copy, change)
+    with pytest.raises(DataError, match=r"2 episodes have hidden \d+, history 0 and number 0; count the episodes"):
+        Episodes.load(copy)
+
+
+def test_episodes_that_do_not_fit_are_not_written_and_the_old_data_stay(
+    copy: Path, darkroom_episodes: Episodes
+) -> None:
+    def buffer(x: float) -> EpisodeBuffer:
+        return EpisodeBuffer(
+            observations=np.full((3, 2), x, np.float32),
+            actions=np.zeros(2, np.int64),
+            rewards=np.zeros(2),
+            terminations=np.zeros(2, bool),
+            truncations=np.array([False, True]),
+            options={"hidden": 0, "history": 0, "number": int(x)},
+        )
+
+    with pytest.raises(DataError, match=r"copy: field 'observations' of episode 1, step 0: x is 9.0, expected 0 to 8"):
+        minari_files.write(copy, SPEC, [[buffer(1)], [buffer(9)]], algorithm="none")
+    assert Episodes.load(copy).sha256 == darkroom_episodes.sha256
 
 
 def test_foreign_number_types_are_converted(copy: Path, darkroom_episodes: Episodes) -> None:
