@@ -1,7 +1,7 @@
 # make test        the whole suite: format, lint, types, tests (Python 3.11 or 3.12)
 # make test-quick  the same without the tests that take most of the time: those that train, export or run in real time
 # make test-light  tests of what runs on a robot, from a built wheel, without torch: make test-light PYTHON=python3.10
-# make demo        Darkroom, from data to a control loop; prints each command it runs
+# make demo        an arm that looks for a hidden target, from training to a control loop; prints each command it runs
 # The first call makes .venv and installs; later calls install only when pyproject.toml or constraints.txt changed.
 
 SHELL := /bin/bash
@@ -66,12 +66,11 @@ test-light:
 demo: export OMP_NUM_THREADS := 1
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(INSTALLED)
-	dmh-edge data darkroom --out data/darkroom
-	dmh-edge train darkroom --data data/darkroom --out runs/darkroom --resume
-	dmh-edge eval runs/darkroom
-	dmh-edge export runs/darkroom --trt --out deploy/darkroom
-	dmh-edge inspect deploy/darkroom/model.plan
-	dmh-edge run --engine deploy/darkroom/model.onnx --robot gym:darkroom --rate 50 --episodes 20
+	dmh-edge train dark-reacher --set on_policy=true --set training.updates=1800 --out runs/reacher --resume
+	dmh-edge eval runs/reacher
+	dmh-edge export runs/reacher --trt --out deploy/reacher
+	dmh-edge inspect deploy/reacher/model.plan
+	dmh-edge run --engine deploy/reacher/model.onnx --robot gym:dark-reacher --rate 50 --episodes 10
 
 # Keeps the environments and what the commands wrote (data, runs, deploy).
 clean:

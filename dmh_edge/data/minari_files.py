@@ -115,8 +115,8 @@ def read_metadata(folder: Path) -> tuple[TaskSpec, int]:
     path = folder / "data" / "metadata.json"
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is not a folder; make a data set there with `dmh-edge data TASK --out {folder}` or, from your own "
-            "episodes, with `minari_files.write`"
+            f"{folder} is not a folder; make a data set there with `dmh-edge data TASK --out {folder}` or, from your "
+            "own episodes, with `minari_files.write`"
         )
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
