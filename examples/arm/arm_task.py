@@ -1,5 +1,8 @@
 """A planar arm with three joints whose target is hidden: its simulator, a teacher, and the task made of both."""
 
+import dataclasses
+import functools
+
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
@@ -16,10 +19,16 @@ def fingertip(angles):
     return np.stack([(LINKS * np.cos(along)).sum(-1), (LINKS * np.sin(along)).sum(-1)], axis=-1)
 
 
+@functools.cache
 def target_of(number):
     """The target of a hidden task: its number is the seed."""
     radius, angle = np.random.default_rng(number).uniform([0.3, -2.0], [0.8, 2.0])
     return radius * np.array([np.cos(angle), np.sin(angle)])
+
+
+def targets(hidden):
+    """The targets [N, 2] of hidden tasks [N]."""
+    return np.stack([target_of(number) for number in hidden.tolist()])
 
 
 class ArmEnv(gymnasium.Env):
@@ -49,7 +58,7 @@ class ArmEnv(gymnasium.Env):
 
 def teacher(observation, hidden, phase):
     """Joint speeds [N, 3] that bring the fingertip to the targets: damped least squares on the arm's Jacobian."""
-    error = np.array([target_of(int(number)) for number in hidden]) - observation[:, 3:]
+    error = targets(hidden) - observation[:, 3:]
     along = np.cumsum(observation[:, :3], axis=1)
     x, y = (np.cumsum((LINKS * part)[:, ::-1], axis=1)[:, ::-1] for part in (np.cos(along), np.sin(along)))
     jacobian = np.stack([-y, x], axis=1)  # [N, 2, 3]
@@ -58,5 +67,11 @@ def teacher(observation, hidden, phase):
     return np.clip(speed[:, :, 0] / FASTEST, -1, 1).astype(np.float32)
 
 
-TASK = gymnasium_task("arm", ArmEnv, teacher, horizon=50)
+def surprise(step, hidden):
+    """How far each reward is from what it would be with this target, in tolerances of 2 cm, squared: for ceilings."""
+    distance = np.linalg.norm(targets(hidden) - step.next_observation[:, 3:], axis=1)
+    return ((1 - distance - step.reward) / 0.02) ** 2
+
+
+TASK = dataclasses.replace(gymnasium_task("arm", ArmEnv, teacher, horizon=50), surprise=surprise)
 gymnasium.register("Arm-v0", ArmEnv)
