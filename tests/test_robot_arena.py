@@ -17,11 +17,27 @@ from dmh_edge.robot_arena import MOST, RobotVectorEnv, combinations, robot_arena
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DRIVER = """
+import dataclasses
+
 from cart import TASK, Cart
 
 class Guided(Cart):
     def expert_action(self, observation):
         return [(self._place - observation[0]) * 10]
+
+class Short(Cart):
+    """Its episodes end after as many steps as its place says."""
+
+    def reset(self):
+        super().reset()
+        self.steps = 0
+
+    def write(self, action):
+        self.steps += 1
+        return super().write(action)
+
+    def read(self):
+        return dataclasses.replace(super().read(), reward=1.0, terminated=self.steps >= self._place)
 
 class Machine(Cart):
     simulated = False
@@ -118,6 +134,10 @@ def test_an_episode_ends_at_the_horizon_of_the_task_and_only_that_robot_starts_a
     returns = roll_out(arena.environments, lambda *_: np.ones((2, 1), np.float32), 2, 0)
     arena.environments.close()
     np.testing.assert_allclose(returns[:, 0], returns[:, 1])
+    arena = robot_arena("carts:Short", cart.TASK, {}, ["place=[5,50]"])
+    returns = roll_out(arena.environments, lambda *_: np.ones((2, 1), np.float32), 3, 0)
+    arena.environments.close()
+    assert returns.tolist() == [[5, 5, 5], [20, 20, 20]]
 
 
 def test_a_machine_is_not_tried_without_its_guard(cart):

@@ -33,8 +33,10 @@ def test_a_policy_that_is_better_with_its_memory_learns_in_context_and_the_exper
     assert gain.startswith("From the first 3 episodes to the last, the return changes by 4.0")
 
 
-def test_a_difference_that_these_runs_cannot_tell_is_said_to_be_none():
-    memory, gain = verdict(evaluation(dmh=[1.0] * EPISODES, forgetful=[1.0] * EPISODES, expert=[8] * EPISODES))
+@pytest.mark.parametrize("better", [0.0, 0.05, -0.05])
+def test_a_difference_that_these_runs_cannot_tell_is_said_to_be_none(better: float):
+    returns = {"dmh": [1.0 + better] * EPISODES, "forgetful": [1.0] * EPISODES, "expert": [8.0] * EPISODES}
+    memory, gain = verdict(evaluation(**returns))
     assert memory.endswith("nothing that these runs can tell.")
     assert gain.endswith("no change that these runs can tell.")
 

@@ -61,6 +61,7 @@ def scale(**options):
 def test_numbers_of_hidden_tasks_are_trained_on_tested_on_and_drawn_apart():
     task = scale(train=5, test=3)
     assert (task.train_ids, task.test_ids) == ((0, 1, 2, 3, 4), (5, 6, 7))
+    assert task.pool[0] == 8
     assert task.draw(np.random.default_rng(0), 1000).min() > 7
     few = scale(train=5, test=3, endless=False)
     assert set(few.draw(np.random.default_rng(0), 100).tolist()) == {0, 1, 2, 3, 4}
