@@ -26,7 +26,7 @@ class Guided(Cart):
         return [(self._place - observation[0]) * 10]
 
 class Short(Cart):
-    """Its episodes end after as many steps as its place says."""
+    # Its episodes end after as many steps as its place says.
 
     def reset(self):
         super().reset()
