@@ -69,3 +69,37 @@ def test_ceiling_plays_training_tasks_and_writes_beside_other_runs(well, tmp_pat
 
 def test_ceiling_of_an_unknown_task_names_the_nearest(refused):
     assert "unknown task 'darkrom' (did you mean 'darkroom'?)" in refused("ceiling", "darkrom")
+
+
+def test_eval_on_robots_plays_one_for_each_value_and_gives_a_verdict(well, run, tmp_path):
+    chosen = ("--robot", "gym:darkroom", "--vary", "hidden=[3,30,60]", "--episodes", 2, "--seeds", 1, "--out", tmp_path)
+    done = well("eval", run, *chosen)
+    assert "darkroom, torch: return on 3 robots, 1 seeds" in done.out
+    assert "Memory is worth " in done.out
+    found = parse(Evaluation, (tmp_path / "evaluation.json").read_text(), "evaluation.json")
+    assert found.settings == ["hidden=3", "hidden=30", "hidden=60"]
+    assert [curve.name for curve in found.curves] == ["dm-h", "memory zeroed at each episode", "random"]
+    assert found.verdict[0] in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--robot", "gym:darkroom"), "--robot and --vary need each other"),
+        (("--vary", "hidden=0:3"), "--robot and --vary need each other"),
+        (("--robot-option", "hidden=3"), "--robot-option is for --robot"),
+        (("--robot", "gym:darkroom", "--vary", "hidden=3"), "e.g. hidden=0:24, or a JSON list"),
+        (("--robot", "gym:darkroom", "--vary", "goal=0:3"), "goal"),
+        (("--robot", "fake", "--vary", "command_timeout_s=[0.5]"), "use `dmh-edge run --episodes 20` for it"),
+    ],
+)
+def test_eval_on_robots_that_cannot_be_says_what_to_do(refused, run, options, says):
+    assert says in refused("eval", run, *options)
+
+
+def test_train_on_own_steps_ends_with_how_to_find_out_what_was_learned(well, tmp_path):
+    settings = ("training.updates=2", "training.log_every=1", "training.checkpoint_every=1", "model.width=8",
+                "on_policy.contexts=2", "on_policy.reuse=1", "on_policy.short_episodes=0", "data.batch=2",
+                "data.episodes_per_context=2")  # fmt: skip
+    done = well("train", "darkroom", "--out", tmp_path / "run", *(word for one in settings for word in ("--set", one)))
+    assert done.err.strip().endswith(f"dmh-edge eval {tmp_path / 'run'}")
