@@ -126,7 +126,11 @@ def _lessons(config: RunConfig, data: Path | None, out: Path) -> Lessons:
     try:
         task = tasks.find(name)
     except ConfigError as error:
-        raise ConfigError(f"{error}; for a task of your own, name the folder of its data with --data") from None
+        if ":" in name:
+            raise
+        raise ConfigError(
+            f"{error}; a task of your own is package.module:NAME, or has data, whose folder you name with --data"
+        ) from None
     if config.on_policy is not None:
         return OwnSteps(config, config.on_policy, task, out)
     if data is None:

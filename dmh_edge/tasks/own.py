@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
 from dmh_edge.errors import ConfigError, RobotError
 from dmh_edge.spaces import derive_task, is_unbounded, is_unlimited, refuse_misfit
-from dmh_edge.task import Element, Reward, TaskSpec
+from dmh_edge.task import ContinuousAction, DiscreteAction, Element, Reward, TaskSpec, bounds_of
 from dmh_edge.tasks.family import ENDLESS, Expert, Task, phase_of
+from dmh_edge.tasks.own_vector import Environment, OwnVectorEnv
 
-Environment = gymnasium.Env[Any, Any]
-
-#: Hidden tasks on which bounds are measured, once with the expert and once with random actions.
-_MEASURED = 4
+#: Hidden tasks on which bounds are measured.
+_MEASURED = 8
 
 
 def gymnasium_task(
@@ -42,10 +38,12 @@ def gymnasium_task(
         make: makes the environment of a hidden task from its number: 0, 1, 2 ... The number can be an index into a
             table of yours, or a seed: ``np.random.default_rng(number)`` draws the same hidden parameters every time.
         expert: ``(observation [N, S], hidden [N], phase [N]) -> action [N, A] or [N]``: acts well, and may know what is
-            hidden. `dmh_edge.experts` loads trained ones. ``phase`` is what ``info["phase"]`` holds, or zeros.
+            hidden. `dmh_edge.experts` loads trained ones. ``phase`` is what ``info["phase"]`` holds, or zeros. Actions
+            beyond their bounds are clipped.
         spec: names, units and bounds of everything; None to derive them from the spaces of the environment. Bounds that
-            are infinite there, and those of the reward, are measured: the range that expert and random actions show on
-            a few hidden tasks, with a margin as wide as this range on either side.
+            are infinite there, and those of the reward, are measured: the range that the expert, an expert that is
+            wrong about what is hidden, and random actions show on a few hidden tasks, with a margin as wide as this
+            range on either side.
         horizon: steps of the longest episode; None for the spec's, or the environment's own limit.
         train: number of hidden tasks to record histories of: 0, 1, ...
         test: number of hidden tasks after those that are never learned from, and that `dmh-edge eval` plays.
@@ -53,8 +51,10 @@ def gymnasium_task(
 
     Raises:
         ConfigError: a policy cannot use the environment's spaces, they do not fit ``spec``, the horizon or the control
-            rate cannot be found, or ``train`` or ``test`` is below 1.
+            rate cannot be found, ``train`` or ``test`` is below 1, or the expert returns something else than actions.
     """
+    if spec is not None and spec.name != name:
+        raise ConfigError(f"task {name}: got a spec with the name {spec.name!r}, expected {name!r}; give both one name")
     for what, count in (("train", train), ("test", test)):
         if count < 1:
             raise ConfigError(f"task {name}: got {what} = {count}, expected at least 1")
@@ -79,17 +79,49 @@ def gymnasium_task(
         spec=full,
         train_ids=tuple(range(train)),
         test_ids=tuple(range(train, train + test)),
-        vector=functools.partial(_vector, make, full.horizon),
-        expert=expert,
+        vector=functools.partial(OwnVectorEnv, name, make, full.horizon),
+        expert=_checked(name, expert, full.action),
         pool=range(train + test, ENDLESS) if endless else (),
     )
-    return task if spec is not None else _with_measured_bounds(task)
+    seen = _measure(task)
+    return task if spec is not None else _with_measured_bounds(task, *seen)
+
+
+def _checked(name: str, expert: Expert, action: ContinuousAction | DiscreteAction) -> Expert:
+    """Make an expert return actions of the right type and within their bounds, or an error that says what it returns.
+
+    Raises:
+        ConfigError: the expert returned another shape, other choices, or numbers that are not finite.
+    """
+    row = (action.size,) if isinstance(action, ContinuousAction) else ()
+    bounds = bounds_of(action.elements, np.float32) if isinstance(action, ContinuousAction) else ()
+
+    def advise(observation: NDArray[np.float32], hidden: NDArray[np.int64], phase: NDArray[np.int64]) -> NDArray[Any]:
+        advised = np.asarray(expert(observation, hidden, phase))
+        if advised.shape != (expected := (len(observation), *row)):
+            raise ConfigError(
+                f"task {name}: the expert returned an array of shape {advised.shape}, expected {expected}: one action "
+                "for each observation"
+            )
+        if isinstance(action, DiscreteAction):
+            if advised.dtype.kind not in "iu" or not np.isin(advised, range(action.size)).all():
+                raise ConfigError(
+                    f"task {name}: the expert returned {advised.dtype} {advised}, expected whole numbers, 0 to "
+                    f"{action.size - 1}"
+                )
+            return advised.astype(np.int64)
+        if advised.dtype.kind not in "fiu" or not np.isfinite(advised).all():
+            raise ConfigError(f"task {name}: the expert returned {advised}, expected finite numbers")
+        clipped: NDArray[np.float32] = np.clip(advised.astype(np.float32), *bounds)
+        return clipped
+
+    return advise
 
 
 def _refuse_shapes(name: str, environment: Environment) -> None:
     observation, action = environment.observation_space, environment.action_space
     for what, space in (("observation", observation), ("action", action)):
-        if len(space.shape or ()) > 1:
+        if isinstance(space, Box) and len(space.shape) != 1:
             raise ConfigError(
                 f"task {name}: {what}: got a Box of shape {space.shape}, expected one axis; "
                 "gymnasium.wrappers.FlattenObservation makes one axis of several"
@@ -102,21 +134,15 @@ def _refuse_shapes(name: str, environment: Environment) -> None:
         raise ConfigError(f"task {name}: action: got {action}, expected choices that are counted from 0")
 
 
-def _vector(make: Callable[[int], Environment], horizon: int, hidden: Sequence[int]) -> SyncVectorEnv:
-    """Make environments of hidden tasks that end after ``horizon`` steps at the latest."""
+def _with_measured_bounds(task: Task, seen: NDArray[np.float64], paid: NDArray[np.float64], returned: float) -> Task:
+    """Replace the bounds that the spaces do not tell by measured ones, and the target return by the expert's.
 
-    def maker(number: int) -> Callable[[], Environment]:
-        return lambda: TimeLimit(make(number), horizon)
-
-    return SyncVectorEnv([maker(int(number)) for number in hidden], autoreset_mode=AutoresetMode.DISABLED)
-
-
-def _with_measured_bounds(task: Task) -> Task:
-    """Replace the bounds that the spaces do not tell by measured ones, and the target return by the expert's."""
-    seen, paid, returned = _measure(task)
-    for what, values in (("observation", seen), ("reward", paid[:, None])):
-        if not np.isfinite(values).all():
-            raise ConfigError(f"task {task.spec.name}: the environment returned a {what} that is not a finite number")
+    Args:
+        task: the task.
+        seen: observations ``[n, S]``.
+        paid: rewards ``[m]``.
+        returned: mean return of the expert.
+    """
     spec = task.spec
     low, high = _widened(seen.min(axis=0), seen.max(axis=0))
     elements = tuple(
@@ -135,7 +161,7 @@ def _with_measured_bounds(task: Task) -> Task:
 
 
 def _measure(task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Play one episode with the expert and one with random actions on a few hidden tasks.
+    """Play three episodes on a few hidden tasks: by the expert, by one that is wrong about what is hidden, at random.
 
     Returns:
         all observations ``[n, S]``, all rewards ``[m]``, and the mean return of the expert.
@@ -145,20 +171,21 @@ def _measure(task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64], floa
     environments.action_space.seed(0)
     seen, paid, returned = [], [], 0.0
     try:
-        for knows in (True, False):
+        for believed in (hidden, np.roll(hidden, 1), None):
             observation, info = environments.reset(seed=0)
             over = np.zeros(len(hidden), np.bool_)
             while not over.all():
                 seen.append(observation[~over])
                 phase = phase_of(info, len(hidden))
-                action = task.expert(observation, hidden, phase) if knows else environments.action_space.sample()
+                if believed is None:
+                    action = environments.action_space.sample()
+                else:
+                    action = task.expert(observation, believed, phase)
                 observation, reward, terminated, truncated, info = environments.step(action)
                 paid.append(reward[~over])
                 seen.append(observation[~over])
-                returned += float(reward[~over].sum()) * knows
+                returned += float(reward[~over].sum()) * (believed is hidden)
                 over |= terminated | truncated
-                if over.any() and not over.all():  # some environments refuse to be stepped after their episode
-                    observation, info = environments.reset(options={"reset_mask": over.copy()})
     finally:
         environments.close()
     return np.concatenate(seen).astype(float), np.concatenate(paid).astype(float), returned / len(hidden)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -15,10 +14,8 @@ from dmh_edge.api import evaluate_policy, train_policy
 from dmh_edge.data.generate import generated
 from dmh_edge.errors import ConfigError
 from dmh_edge.evaluate import roll_out
-from dmh_edge.task import ContinuousAction, DiscreteAction
+from dmh_edge.task import DiscreteAction
 from dmh_edge.tasks import gymnasium_task
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Scale(gymnasium.Env):
@@ -70,14 +67,14 @@ def test_numbers_of_hidden_tasks_are_trained_on_tested_on_and_drawn_apart():
 def test_bounds_that_the_spaces_do_not_tell_are_measured_with_a_margin_and_are_the_same_every_time():
     spec = scale().spec
     (element,) = spec.observation
-    marks = [mark_of(number) for number in range(4)]
+    marks = [mark_of(number) for number in range(8)]
     assert element.low < min(marks) - 1
     assert element.high > max(marks) + 1
     assert element.high < 20
     assert spec.reward.low < -max(map(abs, marks))
     assert spec.reward.high > 0
     assert scale().spec == spec
-    returns = roll_out(scale().vector([0, 1, 2, 3]), lambda o, _r, _s, p: expert(o, range(4), p), 1, 0)
+    returns = roll_out(scale().vector(range(8)), lambda o, _r, _s, p: expert(o, range(8), p), 1, 0)
     assert spec.target_return == pytest.approx(returns.mean(), rel=0.01)
 
 
@@ -87,6 +84,105 @@ def test_a_spec_of_ones_own_is_kept_and_must_fit():
     assert task.spec == given
     with pytest.raises(ConfigError, match="steps at 10 Hz, the task at 20 Hz"):
         gymnasium_task("needle", Scale, expert, spec=given.model_copy(update={"rate_hz": 20.0}))
+
+
+def test_a_spec_with_another_name_is_refused():
+    with pytest.raises(ConfigError, match="got a spec with the name 'scale', expected 'needle'"):
+        gymnasium_task("needle", Scale, expert, spec=scale().spec)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (np.zeros, r"an array of shape \(8,\), expected \(8, 1\)"),
+        (lambda count: np.zeros((count, 2)), r"an array of shape \(8, 2\), expected \(8, 1\)"),
+        (lambda _: None, r"an array of shape \(\)"),
+        (lambda count: np.full((count, 1), np.nan), "(?s)the expert returned .*, expected finite numbers"),
+    ],
+)
+@pytest.mark.parametrize("given", [False, True], ids=["derived", "given"])
+def test_an_expert_that_does_not_return_actions_is_refused_before_training(given, returned, says):
+    spec = scale().spec if given else None
+    with pytest.raises(ConfigError, match=says):
+        gymnasium_task("scale", Scale, lambda o, _h, _p: returned(len(o)), spec=spec, horizon=10)
+
+
+def test_an_experts_actions_beyond_their_bounds_are_clipped():
+    task = gymnasium_task("scale", Scale, lambda o, _h, _p: np.full((len(o), 1), 7.0), horizon=10)
+    action = task.expert(np.zeros((2, 1), np.float32), np.arange(2), np.zeros(2, np.int64))
+    assert action.dtype == np.float32
+    assert action.tolist() == [[1], [1]]
+
+
+@pytest.mark.parametrize("returned", [3, -1, 0.0], ids=["too large", "negative", "not whole"])
+def test_an_expert_that_does_not_return_choices_is_refused(returned):
+    with pytest.raises(ConfigError, match="expected whole numbers, 0 to 2"):
+        gymnasium_task(
+            "steps", changed(action_space=Discrete(3)), lambda o, _h, _p: np.full(len(o), returned), horizon=5
+        )
+
+
+class Walk(Scale):
+    """Its episodes end after as many steps as its number says; its phase counts them."""
+
+    def __init__(self, number=0):
+        super().__init__(number)
+        self.last = number + 1
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed)[0], {"phase": 0}
+
+    def step(self, action):
+        assert self.steps < self.last, "an episode that is over was stepped"
+        self.steps += 1
+        observation, reward, _, _, _ = super().step(action)
+        return observation, reward, self.steps == self.last, False, {"phase": self.steps}
+
+
+def test_an_environment_whose_episode_is_over_stands_still_until_its_reset_and_the_others_keep_their_phase():
+    environments = gymnasium_task("walk", Walk, expert, horizon=3).vector([0, 1, 5])
+    environments.reset(seed=0)
+    action = np.ones((3, 1), np.float32)
+    environments.step(action)
+    observation, reward, terminated, truncated, info = environments.step(action)
+    assert observation.ravel().tolist() == [0.5, 1, 1]
+    assert (reward == 0).tolist() == [True, False, False]
+    assert (terminated.tolist(), truncated.tolist()) == ([True, True, False], [False, False, False])
+    assert info["phase"].tolist() == [1, 2, 2]
+    observation, info = environments.reset(options={"reset_mask": np.array([True, False, False])})
+    assert observation.ravel().tolist() == [0, 1, 1]
+    assert info["phase"].tolist() == [0, 2, 2]
+    *_, terminated, truncated, _ = environments.step(action)
+    assert (terminated.tolist(), truncated.tolist()) == ([True, True, False], [False, False, True])
+
+
+def test_histories_of_episodes_of_different_length_hold_what_belongs_to_each():
+    task = gymnasium_task("walk", Walk, expert, horizon=10, train=4, test=2)
+    episodes = generated(task, 1, 2)
+    assert episodes.length.tolist() == [1, 2, 3, 4] * 2
+    assert episodes.terminated.all()
+
+
+def test_rows_start_with_seeds_of_their_own_as_single_environments_do():
+    class Noisy(Scale):
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.np_random.random(1), {}
+
+    observation, _ = gymnasium_task("noisy", Noisy, expert, horizon=5).vector([7, 7]).reset(seed=3)
+    single = [Noisy(7).reset(seed=seed)[0] for seed in (3, 4)]
+    np.testing.assert_array_equal(observation, np.float32(single))
+
+
+def test_environments_that_do_not_belong_together_are_refused():
+    with pytest.raises(ConfigError, match="the environment of hidden task 1 has the observation_space"):
+        gymnasium_task(
+            "scale", lambda number: changed(observation_space=Box(-1, 1, (1 + number,)))(), expert, horizon=5
+        )
+    same = Scale()
+    with pytest.raises(ConfigError, match="make returned the same environment twice"):
+        gymnasium_task("scale", lambda _: same, expert, horizon=5)
 
 
 def test_environments_end_at_the_horizon_and_start_again_alone():
@@ -114,10 +210,11 @@ def changed(**attributes):
         ({"dt": None}, {}, "expected its control rate"),
         ({}, {"horizon": None}, "give horizon="),
         ({}, {"train": 0}, "got train = 0"),
+        ({"observation_space": Box(0, 1, ())}, {}, "expected one axis"),
         (
             {"step": lambda self, action: (np.array([np.nan]), 0.0, False, False, {})},
             {},
-            "observation that is not a fini",
+            r"returned observation \[nan\], expected finite numbers",
         ),
     ],
 )
@@ -198,23 +295,3 @@ def test_a_task_of_ones_own_is_trained_resumed_and_evaluated_by_its_name(own_ste
 def test_a_task_of_ones_own_gets_the_general_presets():
     assert presets.load("my_scale:TASK", settings=["on_policy=true"]).on_policy is not None
     assert presets.load("my_scale:TASK").model.subgoal_noise == 0
-
-
-@pytest.mark.parametrize(
-    ("folder", "names"),
-    [
-        ("arm", ["arm_task:TASK"]),
-        ("gymnasium_tasks", ["gymnasium_tasks:PENDULUM", "gymnasium_tasks:INVERTED_PENDULUM"]),
-    ],
-)
-def test_the_tasks_in_the_examples_are_made_and_their_experts_are_far_better_than_chance(folder, names, monkeypatch):
-    monkeypatch.chdir(EXAMPLES / folder)
-    for name in names:
-        task = tasks.find(name)
-        assert isinstance(task.spec.action, ContinuousAction)
-        hidden = np.array(task.test_ids[:8])
-        environments = task.vector(hidden.tolist())
-        advised = roll_out(environments, lambda o, _r, _s, p: task.expert(o, hidden, p), 1, 0)  # noqa: B023
-        environments.action_space.seed(0)
-        random = roll_out(environments, lambda *_: environments.action_space.sample(), 1, 0)  # noqa: B023
-        assert (advised > random).all()
