@@ -19,12 +19,17 @@ from dmh_edge.tasks.family import Expert
 Parameters = Callable[[NDArray[np.int64]], NDArray[np.floating]]
 _Policy = Callable[[NDArray[np.float32]], NDArray[Any]]
 
+#: Types of input that an ONNX policy can have.
+_NUMBERS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+
 
 def from_onnx(path: str | Path, parameters: Parameters | None = None) -> Expert:
-    """Load a policy from an ONNX file: the first input is an observation ``[N, S]``, the first output an action.
+    """Load a policy from an ONNX file: the only input is an observation ``[N, S]``, the first output an action.
+
+    A file for one observation at a time, as rsl_rl exports them, is called once for each observation.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or reads something else than one observation.
         MissingExtraError: onnxruntime is not installed.
     """
     try:
@@ -36,12 +41,27 @@ def from_onnx(path: str | Path, parameters: Parameters | None = None) -> Expert:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no public base class
         raise ConfigError(f"{path} cannot be read by ONNX Runtime: {error}") from error
-    name = session.get_inputs()[0].name
-    return _expert(lambda observation: session.run(None, {name: observation})[0], parameters)
+    inputs = [(one.name, one.type, one.shape) for one in session.get_inputs()]
+    name, kind, shape = inputs[0]
+    fixed = bool(shape) and isinstance(shape[0], int)  # else the number of observations is free
+    if len(inputs) > 1 or kind not in _NUMBERS or len(shape) != 2 or (fixed and shape[0] != 1):
+        raise ConfigError(
+            f"{path} reads {inputs}, expected one observation [N, S] of floating-point numbers; a recurrent policy "
+            "cannot be an expert"
+        )
+
+    def act(observation: NDArray[np.float32]) -> NDArray[Any]:
+        rows = np.split(observation, len(observation)) if fixed else [observation]
+        acted: list[NDArray[Any]] = [session.run(None, {name: row.astype(_NUMBERS[kind])})[0] for row in rows]
+        return np.concatenate(acted)
+
+    return _expert(path, act, parameters)
 
 
 def from_stable_baselines3(path: str | Path, algorithm: str = "PPO", parameters: Parameters | None = None) -> Expert:
     """Load a checkpoint of stable-baselines3, whose actions are taken without noise.
+
+    What a ``VecNormalize`` around its training did is not in the checkpoint: scale the observations before.
 
     Args:
         path: the zip file that ``model.save`` wrote.
@@ -62,14 +82,16 @@ def from_stable_baselines3(path: str | Path, algorithm: str = "PPO", parameters:
         model = getattr(library, algorithm).load(str(path), device="cpu")
     except Exception as error:  # whatever reading a foreign file raises
         raise ConfigError(f"{path} cannot be read as a checkpoint of {algorithm}: {error}") from error
-    return _expert(lambda observation: model.predict(observation, deterministic=True)[0], parameters)
+    return _expert(path, lambda observation: model.predict(observation, deterministic=True)[0], parameters)
 
 
 def from_rsl_rl(path: str | Path, parameters: Parameters | None = None) -> Expert:
-    """Load a policy that rsl_rl exported as TorchScript, ``exported/policy.pt``; `from_onnx` loads its ONNX files.
+    """Load a policy that rsl_rl exported as TorchScript: the ``policy.pt`` of ``export_policy_to_jit``.
+
+    `from_onnx` loads what ``export_policy_to_onnx`` wrote.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or its policy is recurrent.
         MissingExtraError: torch is not installed.
     """
     try:
@@ -84,19 +106,27 @@ def from_rsl_rl(path: str | Path, parameters: Parameters | None = None) -> Exper
             f"{path} cannot be read as TorchScript: {error}; export the policy with rsl_rl first"
         ) from error
 
+    if any(name == "hidden_state" for name, _ in module.named_buffers()):
+        raise ConfigError(f"{path} is a recurrent policy, expected one that acts on its present observation")
+
     def act(observation: NDArray[np.float32]) -> NDArray[Any]:
         with torch.inference_mode():
             action: NDArray[Any] = module(torch.from_numpy(observation)).numpy()
         return action
 
-    return _expert(act, parameters)
+    return _expert(path, act, parameters)
 
 
-def _expert(policy: _Policy, parameters: Parameters | None) -> Expert:
+def _expert(path: str | Path, policy: _Policy, parameters: Parameters | None) -> Expert:
     def expert(observation: NDArray[np.float32], hidden: NDArray[np.int64], phase: NDArray[np.int64]) -> NDArray[Any]:
         del phase
-        read = [observation] if parameters is None else [observation, parameters(hidden)]
-        return policy(np.concatenate(read, axis=1, dtype=np.float32))
+        parts = [observation] if parameters is None else [observation, parameters(hidden)]
+        read = np.concatenate(parts, axis=1, dtype=np.float32)
+        try:
+            return policy(read)
+        except Exception as error:  # each library has its own for an input that does not fit
+            numbers = " + ".join(str(part.shape[1]) for part in parts)
+            raise ConfigError(f"{path} cannot act on observations of {numbers} numbers: {error}") from error
 
     return expert
 

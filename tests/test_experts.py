@@ -45,6 +45,55 @@ def test_an_onnx_file_acts_on_observations_and_on_what_is_hidden_if_it_reads_tha
     np.testing.assert_allclose(from_onnx(path, read)(OBSERVATION, HIDDEN, PHASE), expected, rtol=1e-6)
 
 
+def actor_of(inputs: str) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["" : 18]>
+        actor ({inputs}) => (float[batch, 2] action) {{ action = Cast<to = 1>(observation) }}
+    """)
+
+
+def test_an_onnx_file_for_one_observation_at_a_time_is_called_for_each(tmp_path):
+    onnx.save(actor_of("float[1, 2] observation"), tmp_path / "one.onnx")
+    np.testing.assert_array_equal(from_onnx(tmp_path / "one.onnx")(OBSERVATION, HIDDEN, PHASE), OBSERVATION)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "float[1, 2] observation, float[1, 8] h_in",
+        "float[4, 2] observation",
+        "int64[n, 2] observation",
+        "float[n] observation",
+    ],
+    ids=["recurrent", "four at a time", "whole numbers", "one axis"],
+)
+def test_an_onnx_file_that_reads_something_else_is_refused_at_once(inputs, tmp_path):
+    onnx.save(actor_of(inputs), tmp_path / "other.onnx")
+    with pytest.raises(ConfigError, match=r"other.onnx reads .*, expected one observation \[N, S\]"):
+        from_onnx(tmp_path / "other.onnx")
+
+
+def test_observations_that_a_policy_does_not_read_are_an_error_with_their_size(tmp_path):
+    onnx.save(actor_of("float[batch, 2] observation"), tmp_path / "two.onnx")
+    with pytest.raises(ConfigError, match=r"two.onnx cannot act on observations of 2 \+ 1 numbers"):
+        from_onnx(tmp_path / "two.onnx", parameters)(OBSERVATION, HIDDEN, PHASE)
+
+
+class Recurrent(Actor):
+    """Has the buffer by which rsl_rl's recurrent policies remember."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("hidden_state", torch.zeros(1, 1, 4))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # rsl_rl exports with TorchScript
+def test_a_recurrent_policy_of_rsl_rl_is_refused(tmp_path):
+    torch.jit.script(Recurrent()).save(str(tmp_path / "policy.pt"))
+    with pytest.raises(ConfigError, match=r"policy.pt is a recurrent policy"):
+        from_rsl_rl(tmp_path / "policy.pt")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # rsl_rl exports with TorchScript
 def test_a_policy_that_rsl_rl_exported_acts_on_observations(tmp_path):
     path = tmp_path / "policy.pt"
