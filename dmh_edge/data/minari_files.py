@@ -159,6 +159,10 @@ def read_columns(folder: Path, episodes: int, kinds: Mapping[str, str]) -> dict[
         with h5py.File(path, "r") as file:
             if EXPERT in kinds and f"episode_0/{EXPERT}" not in file:
                 _refuse_misspelt(path, file.get("episode_0/infos", ()))
+                if some := [episode for episode in range(episodes) if f"episode_{episode}/{EXPERT}" in file]:
+                    raise DataError(
+                        f"{path}: episode {some[0]} has {EXPERT}, episode 0 has not; give it to all or to none"
+                    )
                 del columns[EXPERT]
             for episode in range(episodes):  # not field by field: the fields of an episode lie together in the file
                 place = f"episode {episode}"

@@ -75,6 +75,12 @@ def test_a_misspelt_name_of_the_experts_actions_is_refused(copy: Path) -> None:
         Episodes.load(copy)
 
 
+def test_experts_actions_that_only_some_episodes_have_are_refused(copy: Path) -> None:
+    edit(copy, lambda file: file["episode_0"]["infos"].pop("expert_action"))
+    with pytest.raises(DataError, match="episode 1 has infos/expert_action, episode 0 has not"):
+        Episodes.load(copy)
+
+
 def test_two_episodes_with_the_same_place_in_a_history_are_refused(copy: Path) -> None:
     def change(file: h5py.File) -> None:
         for field in ("hidden", "history", "number"):
