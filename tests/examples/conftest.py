@@ -21,6 +21,8 @@ TINY = (
     "--set training.updates=2 --set training.device=cpu --set data.batch=2 --set data.episodes_per_context=2 "
     "--set model.width=8 --set model.subgoal_size=4 --set model.memory_layers=1 --set model.state_size=2"
 )
+#: The same for a policy that learns from its own steps.
+TINY_ROUNDS = " --set on_policy.contexts=4 --set on_policy.short_episodes=0 --set on_policy.reuse=1"
 #: A run goes on at the rate of its task; the second episode begins after the first, as every later one does.
 FEW = "--episodes 2"
 
@@ -33,11 +35,13 @@ class Walk:
         folder: where the user stands.
         page: the page that explains the example.
         command: dmh-edge as it is installed here.
+        python: the interpreter that it is installed in.
     """
 
     folder: Path
     page: Path
     command: str = COMMAND
+    python: str = sys.executable
 
     @classmethod
     def of(cls, example: str, page: str, folder: Path) -> Walk:
@@ -52,15 +56,19 @@ class Walk:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def go(self) -> str:
-        """Call all commands of the page; what the last one printed."""
+    def go(self, *steps: str) -> str:
+        """Call all commands of the page, which are these; what they printed."""
         lines = re.findall(r"^    ((?:python|dmh-edge) .*)$", self.page.read_text(), re.MULTILINE)
-        assert [line.split()[1] for line in lines] == ["record.py", "train", "export", "run"]
+        assert tuple(line.split()[1] for line in lines) == (steps or ("record.py", "train", "export", "run"))
         out = ""
         for line in lines:
             short = re.sub(r"--episodes \d+", FEW, re.sub(r"--set training.updates=\d+", TINY, line))
+            if "on_policy=true" in short:
+                short += TINY_ROUNDS
+            if short.split()[1] in ("ceiling", "eval"):
+                short += f" {FEW} --seeds 1"
             program, *arguments = shlex.split(short)
-            out = self.call(self.command if program == "dmh-edge" else sys.executable, *arguments)
+            out += self.call(self.command if program == "dmh-edge" else sys.executable, *arguments)
         return out
 
 
