@@ -57,7 +57,9 @@ def test_readme_is_short_and_soon_shows_how_a_robot_is_run(root: Path) -> None:
     assert any(line.startswith("    dmh-edge run --engine") for line in lines[:60])
 
 
-@pytest.mark.parametrize(("name", "example"), [("own_robot.md", "cart"), ("own_task.md", "point")])
+@pytest.mark.parametrize(
+    ("name", "example"), [("own_robot.md", "cart"), ("own_task.md", "point"), ("own_simulator.md", "arm")]
+)
 def test_a_page_shows_every_file_of_its_example_as_it_is(root: Path, name: str, example: str) -> None:
     shown = dict(SHOWN.findall((root / "docs" / name).read_text()))
     files = {str(path.relative_to(root)): path.read_text() for path in (root / "examples" / example).glob("*.py")}
