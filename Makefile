@@ -66,7 +66,7 @@ test-light:
 demo: export OMP_NUM_THREADS := 1
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(INSTALLED)
-	dmh-edge train dark-reacher --set on_policy=true --set training.updates=1800 --out runs/reacher --resume
+	dmh-edge train dark-reacher --set on_policy=true --set data.episodes_per_context=20 --set training.updates=1800 --out runs/reacher --resume
 	dmh-edge eval runs/reacher
 	dmh-edge export runs/reacher --trt --out deploy/reacher
 	dmh-edge inspect deploy/reacher/model.plan

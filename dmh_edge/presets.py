@@ -111,7 +111,7 @@ _OWN_STEPS = {
     "darkroom": _OWN_STEPS_IN_A_ROOM,
     "darkroom-hard": _OWN_STEPS_IN_A_ROOM,
     "key-to-door": replace(_OWN_STEPS_IN_A_ROOM, batch=8),
-    "dark-reacher": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=6_000),
+    "dark-reacher": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=40, updates=5_000),
     "dark-camera": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=6_000),
     "dark-slide": _OwnSteps(OnPolicyConfig(short_episodes=3), batch=8, episodes=8, updates=4_000),
     "own": _OwnSteps(OnPolicyConfig(short_episodes=6), batch=8, episodes=20, updates=4_000),
