@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmh_edge.data import minari_files
-from dmh_edge.data.minari_files import EXPERT
+from dmh_edge.data import minari_read
+from dmh_edge.data.minari_read import EXPERT
 from dmh_edge.errors import DataError
 from dmh_edge.task import DiscreteAction, Element, TaskSpec, bounds_of
 
@@ -98,7 +98,7 @@ class Episodes:
             DataError: the data set does not exist, a field is missing or malformed, numbers are not finite or are out
                 of range, or the data are of another task; the message names the field.
         """
-        spec, count = minari_files.read_metadata(folder)
+        spec, count = minari_read.read_metadata(folder)
         if isinstance(task, str) and task != spec.name:
             raise DataError(f"{folder} holds data of task {spec.name!r}, but {task!r} was asked for")
         if isinstance(task, TaskSpec):
@@ -106,8 +106,8 @@ class Episodes:
         discrete = isinstance(spec.action, DiscreteAction)
         whole, number = "iu", "fiu"
         kinds = {"observations": number, "actions": whole if discrete else number, "rewards": number}
-        kinds |= {"terminations": "b", EXPERT: kinds["actions"], **dict.fromkeys(minari_files.LABELS, whole)}
-        columns = minari_files.read_columns(folder, count, kinds)
+        kinds |= {"terminations": "b", EXPERT: kinds["actions"], **dict.fromkeys(minari_read.LABELS, whole)}
+        columns = minari_read.read_columns(folder, count, kinds)
         length = np.array([array.size for array in columns["rewards"]], np.int64)
         action_shape = () if discrete else (spec.action.size,)
         shapes = {"observations": (1, (len(spec.observation),)), "actions": (0, action_shape), "rewards": (0, ())}
@@ -119,7 +119,7 @@ class Episodes:
                         f"{folder}: field {field!r} of episode {episode} has shape {array.shape}, expected {expected} "
                         "for as many steps as there are rewards, at least one"
                     )
-        labels = {field: _label(folder, field, columns[field]) for field in minari_files.LABELS}
+        labels = {field: _label(folder, field, columns[field]) for field in minari_read.LABELS}
         _refuse_twins(folder, labels)
         if EXPERT in columns:  # the expert's action at the final observation belongs to no step
             columns[EXPERT] = [array[:-1] for array in columns[EXPERT]]
@@ -173,7 +173,7 @@ def _label(folder: Path, field: str, column: list[NDArray[Any]]) -> NDArray[np.i
 
 def _refuse_twins(folder: Path, labels: dict[str, NDArray[np.int64]]) -> None:
     """Refuse two episodes with the same place in the same history."""
-    places, count = np.unique(np.stack([labels[field] for field in minari_files.LABELS], 1), axis=0, return_counts=True)
+    places, count = np.unique(np.stack([labels[field] for field in minari_read.LABELS], 1), axis=0, return_counts=True)
     if (twice := count > 1).any():
         hidden, history, number = places[twice][0].tolist()
         raise DataError(

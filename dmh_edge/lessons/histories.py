@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dmh_edge.config import RunConfig
 from dmh_edge.data.contexts import ContextSampler
 from dmh_edge.data.episodes import Episodes
-from dmh_edge.data.minari_files import EXPERT
+from dmh_edge.data.minari_read import EXPERT
 from dmh_edge.data.selection import learnable, validation_ids
 from dmh_edge.errors import DataError
 from dmh_edge.learner import Learner
