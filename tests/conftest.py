@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
+from dmh_edge import user_modules
 from waiting import PATIENCE_S
 
 NO_TORCH = """
@@ -141,3 +142,13 @@ def run_without_torch() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=wide)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _users_folders_are_forgotten() -> Generator[None]:
+    """A test that looks for a user's module adds its folder to the path of this process, where others would find it."""
+    path, folders = sys.path.copy(), user_modules.folders()
+    yield
+    if user_modules.folders() != folders:
+        sys.path[:] = path
+        user_modules._installed().folders[:] = folders

@@ -26,10 +26,11 @@ def test_its_blocks_run_and_its_policy_acts_and_remembers(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     policy = shutil.copytree(TINY, tmp_path / "deploy" / "darkroom")
     curve = SimpleNamespace(name="dm-h", first="0.00", last="1.00")
+    found = SimpleNamespace(curves=[curve], verdict=["Memory is worth 1.00"])
     slow = {
         "train_policy": mock.create_autospec(dmh_edge.train_policy),
         "export_policy": mock.create_autospec(dmh_edge.export_policy, return_value=dmh_edge.load(policy)),
-        "evaluate_policy": mock.create_autospec(dmh_edge.evaluate_policy, return_value=SimpleNamespace(curves=[curve])),
+        "evaluate_policy": mock.create_autospec(dmh_edge.evaluate_policy, return_value=found),
     }
     for name, instead in slow.items():
         monkeypatch.setattr(dmh_edge, name, instead, raising=False)
@@ -41,7 +42,7 @@ def test_its_blocks_run_and_its_policy_acts_and_remembers(tmp_path, monkeypatch,
     assert all(instead.call_count == 1 for instead in slow.values())
     assert isinstance(names["returns"], np.ndarray)
     assert (tmp_path / "memory.state").exists()
-    assert capsys.readouterr().out.endswith("dm-h 0.00 1.00\n")
+    assert capsys.readouterr().out.endswith("dm-h 0.00 1.00\nMemory is worth 1.00\n")
 
 
 @pytest.mark.parametrize("name", [name for name in dmh_edge.__all__ if name != "__version__"])

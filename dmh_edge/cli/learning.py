@@ -154,6 +154,10 @@ def train(
     console.say(f"what it learns in context, on hidden tasks that it has not seen, is shown by: dmh-edge eval {out}")
 
 
+#: Sections of the help of `eval`.
+_POLICY, _PLAYED, _ROBOTS, _RESULTS = "Policy", "What is played", "Simulated robots", "Results"
+
+
 @app.command(name="eval")
 def evaluate(
     policy: Annotated[
@@ -164,28 +168,39 @@ def evaluate(
         ),
     ],
     episodes: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Number of episodes to play in a row on each hidden task.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Number of episodes to play in a row on each hidden task.",
+            rich_help_panel=_PLAYED,
+        ),
     ] = 20,
     seeds: Annotated[
         int,
         typer.Option(
-            min=1, metavar="NUMBER", help="Number of passes over all hidden tasks, each with its own seed: 0, 1, 2 ..."
+            min=1,
+            metavar="NUMBER",
+            help="Number of passes over all hidden tasks, each with its own seed: 0, 1, 2 ...",
+            rich_help_panel=_PLAYED,
         ),
     ] = 3,
     tasks: Annotated[
         Literal["held-out", "validation", "training"],
         typer.Option(
             help="Play these hidden tasks: held-out are in no data set, validation were kept from training by the "
-            "setting data.hold_out, and training are those that the policy learned from."
+            "setting data.hold_out, and training are those that the policy learned from.",
+            rich_help_panel=_PLAYED,
         ),
     ] = "held-out",
-    backend: Annotated[str | None, backend_option()] = None,
+    backend: Annotated[str | None, backend_option(_POLICY)] = None,
     robot: Annotated[
         str | None,
         typer.Option(
             metavar="ROBOT",
             help="Play on simulated robots instead of the task's own environments: gym:ID, or package.module:Class for "
             "a driver of your own. Give --vary too.",
+            rich_help_panel=_ROBOTS,
         ),
     ] = None,
     vary: Annotated[
@@ -194,20 +209,31 @@ def evaluate(
             metavar="NAME=VALUES",
             help="Make one robot for each value of this option: target=0:24 for 0 to 23, mass=1:2:0.25, or a JSON list "
             "of values. With several such options, one for each combination.",
+            rich_help_panel=_ROBOTS,
         ),
     ] = None,
     robot_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Set an option of all robots. May be given several times."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Set an option of all robots. May be given several times.",
+            rich_help_panel=_ROBOTS,
+        ),
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Take the likeliest action at every step, without noise.")
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Take the likeliest action at every step, without noise.",
+            rich_help_panel=_POLICY,
+        ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
             help="Write evaluation.json and evaluation.png to this folder. Default: the folder of the run or policy.",
+            rich_help_panel=_RESULTS,
         ),
     ] = None,
 ) -> None:
