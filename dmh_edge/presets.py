@@ -160,7 +160,9 @@ def _preset(task: str, of: _Task, kind: str) -> RunConfig:
         case "ad-mamba":
             model = ADMambaConfig(**mamba, **rewarded)
         case "ad-transformer":
-            model = ADTransformerConfig(window_episodes=of.data.episodes_per_context, **attention, **rewarded)
+            # Attention over all of a long context would take most of the time, above all while the policy plays.
+            seen = (of.on_policy and of.on_policy.short_episodes) or of.data.episodes_per_context
+            model = ADTransformerConfig(window_episodes=seen, **attention, **rewarded)
         case "bc":
             model = BCConfig(layers=2, **common)
             if of.on_policy is None:

@@ -79,3 +79,24 @@ def test_a_file_says_which_model_it_is_for(tmp_path):
         presets.load("darkroom", "bc", file)
     with pytest.raises(ConfigError, match="choose the model with --model"):
         presets.load("darkroom", settings=["model.kind=dt"])
+
+
+def test_any_setting_of_own_steps_chooses_their_preset_and_the_last_word_counts(tmp_path):
+    assert presets.load("darkroom").on_policy is None
+    chosen = presets.load("darkroom", settings=["on_policy=true"])
+    assert chosen == presets.PRESETS["darkroom", "dm-h", True]
+    assert chosen.on_policy.teacher == "sweep"
+    changed = presets.load("darkroom", settings=["on_policy.contexts=7"])
+    assert changed.on_policy == chosen.on_policy.model_copy(update={"contexts": 7})
+    assert presets.load("darkroom", settings=["on_policy.contexts=7", "on_policy=false"]).on_policy is None
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"on_policy": {"lead": 0.25}}))
+    assert presets.load("darkroom", config_file=file).on_policy.lead == 0.25
+    assert presets.load("darkroom", config_file=file, settings=["on_policy=null"]) == presets.load("darkroom")
+    file.write_text(chosen.model_dump_json())
+    assert presets.load("darkroom", config_file=file) == chosen
+
+
+def test_a_transformer_sees_no_more_episodes_than_a_short_context_has_where_it_plays_itself():
+    assert presets.load("dark-reacher", "ad-transformer").model.window_episodes == 20
+    assert presets.load("dark-reacher", "ad-transformer", settings=["on_policy=true"]).model.window_episodes == 6
