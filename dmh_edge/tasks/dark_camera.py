@@ -1,4 +1,4 @@
-"""Dark camera: an arm whose target is seen by a camera, and nobody knows how the camera is mounted.
+"""Dark camera: an arm whose target is seen by a camera that is mounted in an unknown way.
 
 The camera is rotated by up to a quarter turn and lies up to 3 cm off the shoulder along each axis. Only the last 0.1 s
 of an episode are paid, when it is too late to go elsewhere: an episode tells how far off the arm was, and a few of them
